@@ -1,0 +1,477 @@
+"""Settings of a model and of its training, as upper-case class attributes.
+
+Override them in a subclass, as in Matterport's Mask R-CNN, or for one object:
+`IsicConfig(IMAGE_MAX_DIM=512)`. A Config checks itself when it is made; nothing here
+reads files of data or builds a network.
+"""
+
+import ast
+import difflib
+import json
+import os
+
+FIXED_SHAPE_MODES = ("square", "crop")
+
+
+class Config:
+    """Matterport's fields with Matterport's values, and the fields of the paper.
+
+    `Config(**overrides)` sets fields of one object. A subclass that wants a field
+    of its own declares it with an annotation (`MY_FIELD: int = 3`); an unknown
+    upper-case name without one is taken for a typing error.
+
+    Raises ValueError for an unknown name, a wrong value or an impossible combination.
+    """
+
+    NAME = "lesion"  # names the run folder and the weight files
+
+    # Devices and length of an epoch
+    GPU_COUNT = 1  # devices (GPUs, or logical CPUs where there is no GPU)
+    IMAGES_PER_GPU = 2
+    STEPS_PER_EPOCH = 1000  # 0: as many as one pass over the images needs
+    VALIDATION_STEPS = 50  # 0: all validation images
+
+    # Classes; class 0 is the background
+    NUM_CLASSES = 1
+    CLASS_NAMES = ()  # () or one name a class, the background's included
+    MALIGNANT_CLASS_IDS = ()  # whose probabilities add up to P(malignant)
+
+    # Which heads are built: "classify", "detect", "segment" (single-task variants)
+    TASKS = ("classify", "detect", "segment")
+
+    # Backbone and pyramid
+    BACKBONE = "resnet101"  # a name in graph.resnet.BACKBONES, or a callable
+    BACKBONE_STRIDES = (4, 8, 16, 32, 64)
+    TOP_DOWN_PYRAMID_SIZE = 256
+    NORM = "batch"  # "group" to train from random weights
+    TRAIN_BN = False  # True: BatchNorm uses and updates batch statistics
+    GROUP_NORM_GROUPS = 32
+
+    # Images
+    IMAGE_RESIZE_MODE = "square"  # none, square, pad64, crop
+    IMAGE_MIN_DIM = 800
+    IMAGE_MAX_DIM = 1024
+    IMAGE_MIN_SCALE = 0.0
+    IMAGE_CHANNEL_COUNT = 3
+    MEAN_PIXEL = (123.7, 116.8, 103.9)  # R, G, B
+
+    # Anchors and the region proposal network
+    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one a level
+    RPN_ANCHOR_RATIOS = (0.5, 1, 2)  # width / height
+    RPN_ANCHOR_STRIDE = 1
+    RPN_NMS_THRESHOLD = 0.7
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+    RPN_BBOX_STD_DEV = (0.1, 0.1, 0.2, 0.2)
+    PRE_NMS_LIMIT = 6000
+    POST_NMS_ROIS_TRAINING = 2000
+    POST_NMS_ROIS_INFERENCE = 1000
+
+    # Heads
+    FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    POOL_SIZE = 7
+    MASK_POOL_SIZE = 14
+    MASK_SHAPE = (28, 28)  # or (56, 56): one more up-sampling layer
+    USE_MINI_MASK = True
+    MINI_MASK_SHAPE = (56, 56)
+    TRAIN_ROIS_PER_IMAGE = 200
+    ROI_POSITIVE_RATIO = 0.33
+    BBOX_STD_DEV = (0.1, 0.1, 0.2, 0.2)
+    MAX_GT_INSTANCES = 100
+
+    # Detection
+    DETECTION_MAX_INSTANCES = 100
+    DETECTION_MIN_CONFIDENCE = 0.7
+    DETECTION_NMS_THRESHOLD = 0.3
+    # "class": a RoI scores by its class and classes do not suppress each other, as in
+    # Matterport. "lesion": it scores by 1 - P(background), over all classes together.
+    DETECTION_SCORE = "class"
+    DETECTION_KEEP_BEST = False  # return the best RoI even below the confidence
+
+    # Losses (paper, eqs. of the RPN, of the focal loss and of the Segment subnet)
+    RPN_CLASS_LOSS = "focal"  # or "cross_entropy"
+    CLASS_LOSS = "cross_entropy"  # or "focal"
+    MASK_LOSS = "bce+jaccard"  # or "bce"
+    FOCAL_ALPHA = 0.25
+    FOCAL_BETA = 2.0
+    RPN_REG_WEIGHT = 10.0  # rho
+    JACCARD_DELTA = 100.0
+    JACCARD_SCALE = 1.0  # a factor on the Jaccard distance, delta in keras-contrib
+    JACCARD_WEIGHT = 1.0  # of the Jaccard term beside the cross-entropy
+    LOSS_WEIGHTS = {
+        "rpn_class_loss": 1.0,
+        "rpn_bbox_loss": 1.0,
+        "mrcnn_class_loss": 1.0,
+        "mrcnn_bbox_loss": 1.0,
+        "mrcnn_mask_loss": 1.0,
+    }
+
+    # Optimisation
+    OPTIMIZER = "sgd"  # or "adamw"
+    LEARNING_RATE = 0.001
+    LEARNING_MOMENTUM = 0.9
+    WEIGHT_DECAY = 0.0001
+    GRADIENT_CLIP_NORM = 5.0
+    LEARNING_RATE_SCHEDULE = "constant"  # or "cosine", within each stage
+    WARMUP_STEPS = 0  # linear warm-up at the start of each stage
+    AUGMENT = True  # the paper's five augmentations
+    BALANCE_CLASSES = False  # draw every class equally often
+    EARLY_STOPPING_PATIENCE = 0  # epochs without a better validation score; 0: off
+    CHECKPOINT_STEPS = 200  # also save in mid-epoch, every so many steps; 0: off
+    SEED = 0
+
+    def __init__(self, **overrides):
+        for name, value in overrides.items():
+            self._require_known(name)
+            setattr(self, name, value)
+        for name in _fields(type(self)):
+            setattr(self, name, _plain(getattr(self, name)))
+        self.validate()
+
+    # Computed fields, as in Matterport
+
+    @property
+    def BATCH_SIZE(self):
+        """Images in a step, over all devices."""
+        return self.IMAGES_PER_GPU * self.GPU_COUNT
+
+    @property
+    def IMAGE_SHAPE(self):
+        """(height, width, channels) that the network sees; None where it varies."""
+        if self.IMAGE_RESIZE_MODE == "square":
+            side = self.IMAGE_MAX_DIM
+        elif self.IMAGE_RESIZE_MODE == "crop":
+            side = self.IMAGE_MIN_DIM
+        else:
+            side = None
+        return (side, side, self.IMAGE_CHANNEL_COUNT)
+
+    @property
+    def HEAD_CLASSES(self):
+        """Classes that the heads tell apart: without "classify", lesion or not."""
+        return self.NUM_CLASSES if "classify" in self.TASKS else 2
+
+    @property
+    def LOSS_NAMES(self):
+        """Names of the loss terms that the chosen tasks have, in log order."""
+        names = ["rpn_class_loss", "rpn_bbox_loss"]
+        for task, name in (
+            ("classify", "mrcnn_class_loss"),
+            ("detect", "mrcnn_bbox_loss"),
+            ("segment", "mrcnn_mask_loss"),
+        ):
+            if task in self.TASKS:
+                names.append(name)
+        return names
+
+    def replace(self, **overrides):
+        """Return a copy with some fields changed; the copy checks itself again."""
+        return type(self)(**{**self.to_dict(), **overrides})
+
+    def parse_overrides(self, assignments):
+        """Turn "NAME=VALUE" strings into a dict for `replace`.
+
+        Values are Python literals ("(56, 56)", "True", "0.25"); anything else is
+        taken as a string. Raises ValueError for an unknown name or a missing "=".
+        """
+        overrides = {}
+        for assignment in assignments:
+            name, equals, text = assignment.partition("=")
+            if not equals:
+                raise ValueError(f"a setting must be NAME=VALUE, got {assignment!r}")
+            self._require_known(name)
+            try:
+                overrides[name] = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                overrides[name] = text
+        return overrides
+
+    def to_dict(self):
+        """Return {field: value} of all fields that can be set, by name."""
+        return {name: getattr(self, name) for name in _fields(type(self))}
+
+    def to_json(self, path=None):
+        """Return the fields as JSON text; write it to `path` if one is given."""
+        values = self.to_dict()
+        if callable(self.BACKBONE):
+            values["BACKBONE"] = f"callable {self.BACKBONE.__qualname__}"
+        text = json.dumps(values, indent=2) + "\n"
+        if path is not None:
+            partial = f"{path}.part"
+            with open(partial, "w", encoding="utf-8") as handle:
+                handle.write(text)
+            os.replace(partial, path)
+        return text
+
+    @classmethod
+    def from_json(cls, path):
+        """Read a Config written by `to_json`; raises ValueError naming the file."""
+        try:
+            with open(path, encoding="utf-8") as handle:
+                values = json.load(handle)
+            return cls(**values)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is not a configuration: {error}") from error
+
+    def display(self):
+        """Print every field and computed value, one a line."""
+        print("\nConfigurations:")
+        for name in sorted([*_fields(type(self)), "BATCH_SIZE", "IMAGE_SHAPE"]):
+            print(f"{name:30} {getattr(self, name)}")
+        print()
+
+    def validate(self):
+        """Raise ValueError for the first field, or combination, that cannot work."""
+        known = set(_fields(type(self))) | _computed(type(self))
+        for name in (n for c in type(self).__mro__ for n in vars(c) if n.isupper()):
+            if name not in known:
+                self._require_known(name)
+        for name, (accepts, wanted) in _RULES.items():
+            value = getattr(self, name)
+            if not accepts(value):
+                raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        for holds, message in self._combinations():
+            if not holds:
+                raise ValueError(message)
+
+    def _combinations(self):
+        """Yield (condition, message if it does not hold) over several fields."""
+        levels = len(self.BACKBONE_STRIDES)
+        yield (
+            len(self.RPN_ANCHOR_SCALES) == levels,
+            f"RPN_ANCHOR_SCALES must have {levels} values, one for each of "
+            f"BACKBONE_STRIDES, got {self.RPN_ANCHOR_SCALES!r}",
+        )
+        side = "MIN" if self.IMAGE_RESIZE_MODE in ("crop", "pad64") else "MAX"
+        value = getattr(self, f"IMAGE_{side}_DIM")
+        yield (
+            self.IMAGE_RESIZE_MODE == "none" or (value and value % 64 == 0),
+            f"IMAGE_{side}_DIM must be a multiple of 64 with IMAGE_RESIZE_MODE "
+            f"{self.IMAGE_RESIZE_MODE!r}, got {value!r}",
+        )
+        yield (
+            not self.IMAGE_MAX_DIM or self.IMAGE_MIN_DIM <= self.IMAGE_MAX_DIM,
+            f"IMAGE_MIN_DIM must be at most IMAGE_MAX_DIM ({self.IMAGE_MAX_DIM}), "
+            f"got {self.IMAGE_MIN_DIM}",
+        )
+        yield (
+            self.IMAGE_RESIZE_MODE in FIXED_SHAPE_MODES or self.IMAGES_PER_GPU == 1,
+            f"IMAGE_RESIZE_MODE {self.IMAGE_RESIZE_MODE!r} gives images of different "
+            f"sizes: IMAGES_PER_GPU must be 1, got {self.IMAGES_PER_GPU}",
+        )
+        yield (
+            len(self.MEAN_PIXEL) == self.IMAGE_CHANNEL_COUNT,
+            f"MEAN_PIXEL must have {self.IMAGE_CHANNEL_COUNT} values, one for each "
+            f"channel, got {self.MEAN_PIXEL!r}",
+        )
+        yield (
+            not self.CLASS_NAMES or len(self.CLASS_NAMES) == self.NUM_CLASSES,
+            f"CLASS_NAMES must be empty or have {self.NUM_CLASSES} names, got "
+            f"{self.CLASS_NAMES!r}",
+        )
+        yield (
+            all(0 < i < self.NUM_CLASSES for i in self.MALIGNANT_CLASS_IDS),
+            f"MALIGNANT_CLASS_IDS must be in 1..{self.NUM_CLASSES - 1}, got "
+            f"{self.MALIGNANT_CLASS_IDS!r}",
+        )
+        scale = self.MASK_SHAPE[0] // self.MASK_POOL_SIZE
+        yield (
+            self.MASK_SHAPE == (self.MASK_POOL_SIZE * scale,) * 2 and scale in (2, 4),
+            f"MASK_SHAPE must be 2 or 4 times MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) "
+            f"on both sides, got {self.MASK_SHAPE!r}",
+        )
+        widths = {64, self.TOP_DOWN_PYRAMID_SIZE}
+        if "classify" in self.TASKS or "detect" in self.TASKS:
+            widths.add(self.FPN_CLASSIF_FC_LAYERS_SIZE)
+        yield (
+            self.NORM != "group"
+            or all(width % self.GROUP_NORM_GROUPS == 0 for width in widths),
+            f"GROUP_NORM_GROUPS must divide the layers' widths {sorted(widths)}, got "
+            f"{self.GROUP_NORM_GROUPS}",
+        )
+
+    def _require_known(self, name):
+        fields = _fields(type(self))
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"{type(self).__name__} has no setting {name!r}{hint}")
+
+
+class IsicConfig(Config):
+    """Benign or malignant lesions in dermoscopy images: the paper's settings."""
+
+    NAME = "isic"
+    NUM_CLASSES = 3
+    CLASS_NAMES = ("BG", "benign", "malignant")
+    MALIGNANT_CLASS_IDS = (2,)
+    BACKBONE = "resnet50"
+    IMAGES_PER_GPU = 2
+    STEPS_PER_EPOCH = 0
+    VALIDATION_STEPS = 0
+    IMAGE_MIN_DIM = 1024  # small images are enlarged to fill the square
+    MAX_GT_INSTANCES = 8
+    # One or a few large lesions an image: coarser anchors than COCO's
+    RPN_ANCHOR_SCALES = (64, 128, 256, 512, 1024)
+    # ... and far fewer regions to look at than a street scene has
+    POST_NMS_ROIS_TRAINING = 1000
+    POST_NMS_ROIS_INFERENCE = 300
+    TRAIN_ROIS_PER_IMAGE = 64
+    DETECTION_MAX_INSTANCES = 10
+    DETECTION_MIN_CONFIDENCE = 0.5
+    DETECTION_SCORE = "lesion"
+    DETECTION_KEEP_BEST = True
+
+
+def _fields(cls):
+    """Names of the fields that can be set: Config's own and annotated ones."""
+    names = [n for n, v in vars(Config).items() if n.isupper() and not _is_property(v)]
+    for base in reversed(cls.__mro__):
+        declared = vars(base).get("__annotations__", {})
+        names += [n for n in declared if n.isupper() and n not in names]
+    return names
+
+
+def _computed(cls):
+    """Names of upper-case properties, which are computed and cannot be set."""
+    return {
+        n
+        for base in cls.__mro__
+        for n, v in vars(base).items()
+        if n.isupper() and _is_property(v)
+    }
+
+
+def _is_property(value):
+    return isinstance(value, property)
+
+
+def _plain(value):
+    """Turn lists and arrays into tuples, so that a field is never shared by change."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(_plain(item) for item in value)
+    return dict(value) if isinstance(value, dict) else value
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(low):
+    return (
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low,
+        f"a whole number of at least {low}",
+    )
+
+
+def _number(low, high=float("inf"), above=False):
+    wanted = f"above {low}" if above else f"at least {low}"
+    if high != float("inf"):
+        wanted += f" and at most {high}"
+    return (
+        lambda v: _is_number(v) and (v > low if above else v >= low) and v <= high,
+        f"a number {wanted}",
+    )
+
+
+def _one_of(*values):
+    return (lambda v: v in values, f"one of {', '.join(map(repr, values))}")
+
+
+def _numbers(count=None, low=0.0):
+    def accepts(value):
+        return (
+            isinstance(value, tuple)
+            and (len(value) == count if count else len(value) > 0)
+            and all(_is_number(item) and item > low for item in value)
+        )
+
+    many = f"{count} numbers" if count else "numbers"
+    return accepts, f"a list of {many} above {low:g}"
+
+
+_FLAG = _one_of(True, False)
+_TASKS = ("classify", "detect", "segment")
+_RULES = {
+    "NAME": (
+        lambda v: isinstance(v, str) and v and os.path.basename(v) == v,
+        "a name without slashes",
+    ),
+    "GPU_COUNT": _whole(1),
+    "IMAGES_PER_GPU": _whole(1),
+    "STEPS_PER_EPOCH": _whole(0),
+    "VALIDATION_STEPS": _whole(0),
+    "NUM_CLASSES": _whole(1),
+    "TASKS": (
+        lambda v: isinstance(v, tuple) and v and set(v) <= set(_TASKS),
+        f"a list of at least one of {_TASKS}",
+    ),
+    "BACKBONE": (
+        lambda v: callable(v) or (isinstance(v, str) and not v.startswith("callable")),
+        "the name of a backbone or a callable",
+    ),
+    "BACKBONE_STRIDES": _numbers(5),
+    "TOP_DOWN_PYRAMID_SIZE": _whole(8),
+    "NORM": _one_of("batch", "group"),
+    "TRAIN_BN": _FLAG,
+    "GROUP_NORM_GROUPS": _whole(1),
+    "IMAGE_RESIZE_MODE": _one_of("none", "square", "pad64", "crop"),
+    "IMAGE_MIN_DIM": _whole(0),
+    "IMAGE_MAX_DIM": _whole(0),
+    "IMAGE_MIN_SCALE": _number(0),
+    "IMAGE_CHANNEL_COUNT": _whole(1),
+    "RPN_ANCHOR_SCALES": _numbers(),
+    "RPN_ANCHOR_RATIOS": _numbers(),
+    "RPN_ANCHOR_STRIDE": _whole(1),
+    "RPN_NMS_THRESHOLD": _number(0, 1),
+    "RPN_TRAIN_ANCHORS_PER_IMAGE": _whole(2),
+    "RPN_BBOX_STD_DEV": _numbers(4),
+    "PRE_NMS_LIMIT": _whole(1),
+    "POST_NMS_ROIS_TRAINING": _whole(1),
+    "POST_NMS_ROIS_INFERENCE": _whole(1),
+    "FPN_CLASSIF_FC_LAYERS_SIZE": _whole(1),
+    "POOL_SIZE": _whole(1),
+    "MASK_POOL_SIZE": _whole(1),
+    "MASK_SHAPE": _numbers(2),
+    "USE_MINI_MASK": _FLAG,
+    "MINI_MASK_SHAPE": _numbers(2),
+    "TRAIN_ROIS_PER_IMAGE": _whole(1),
+    "ROI_POSITIVE_RATIO": _number(0, 1, above=True),
+    "BBOX_STD_DEV": _numbers(4),
+    "MAX_GT_INSTANCES": _whole(1),
+    "DETECTION_MAX_INSTANCES": _whole(1),
+    "DETECTION_MIN_CONFIDENCE": _number(0, 1),
+    "DETECTION_NMS_THRESHOLD": _number(0, 1),
+    "DETECTION_SCORE": _one_of("class", "lesion"),
+    "DETECTION_KEEP_BEST": _FLAG,
+    "RPN_CLASS_LOSS": _one_of("focal", "cross_entropy"),
+    "CLASS_LOSS": _one_of("cross_entropy", "focal"),
+    "MASK_LOSS": _one_of("bce+jaccard", "bce"),
+    "FOCAL_ALPHA": _number(0, 1),
+    "FOCAL_BETA": _number(0),
+    "RPN_REG_WEIGHT": _number(0),
+    "JACCARD_DELTA": _number(0, above=True),
+    "JACCARD_SCALE": _number(0),
+    "JACCARD_WEIGHT": _number(0),
+    "LOSS_WEIGHTS": (
+        lambda v: (
+            isinstance(v, dict)
+            and set(v) == set(Config.LOSS_WEIGHTS)
+            and all(_is_number(weight) and weight >= 0 for weight in v.values())
+        ),
+        f"a number of at least 0 for each of {', '.join(Config.LOSS_WEIGHTS)}",
+    ),
+    "OPTIMIZER": _one_of("sgd", "adamw"),
+    "LEARNING_RATE": _number(0, above=True),
+    "LEARNING_MOMENTUM": _number(0, 1),
+    "WEIGHT_DECAY": _number(0),
+    "GRADIENT_CLIP_NORM": _number(0, above=True),
+    "LEARNING_RATE_SCHEDULE": _one_of("constant", "cosine"),
+    "WARMUP_STEPS": _whole(0),
+    "AUGMENT": _FLAG,
+    "BALANCE_CLASSES": _FLAG,
+    "EARLY_STOPPING_PATIENCE": _whole(0),
+    "CHECKPOINT_STEPS": _whole(0),
+    "SEED": _whole(0),
+}

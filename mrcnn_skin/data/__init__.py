@@ -1,0 +1,1 @@
+"""Datasets: what is in a folder, its images and its masks."""

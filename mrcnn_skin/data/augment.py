@@ -1,0 +1,106 @@
+"""Random changes to a training image and its masks, by imgaug.
+
+The only module that imports imgaug, whose last release (0.4.0) does not import on
+NumPy 2 without help. It transforms one image at a time; which images are augmented,
+and with which seed, is the pipeline's business.
+"""
+
+import importlib
+import threading
+
+import numpy as np
+
+_import_lock = threading.Lock()
+
+# What imgaug 0.4.0 reads at import, and only then: the attribute NumPy 2 removed.
+_SCTYPES = {
+    "int": [np.int8, np.int16, np.int32, np.int64],
+    "uint": [np.uint8, np.uint16, np.uint32, np.uint64],
+    "float": [np.float16, np.float32, np.float64, np.longdouble],
+}
+
+
+def load_imgaug():
+    """Import imgaug (about a second, the first time) and return the module.
+
+    On NumPy 2, np.sctypes exists while the import runs and is gone afterwards. Once
+    this has been called, a plain `import imgaug` works anywhere in the process.
+    Raises ImportError if imgaug is not installed.
+    """
+    with _import_lock:
+        lend_sctypes = not hasattr(np, "sctypes")
+        if lend_sctypes:
+            np.sctypes = _SCTYPES
+        try:
+            importlib.import_module("imgaug.augmenters")
+            return importlib.import_module("imgaug")
+        finally:
+            if lend_sctypes:
+                del np.sctypes
+
+
+def paper_augmentation():
+    """The five augmentations of the paper, none to two of them for an image.
+
+    Horizontal and vertical flip, rotation by 90, 180 or 270 degrees, brightness
+    times 0.8 to 1.5, Gaussian blur: the list of Matterport's nucleus sample, which
+    the paper takes over. Returns an imgaug augmenter.
+    """
+    iaa = load_imgaug().augmenters
+    quarter_turns = [iaa.Affine(rotate=angle) for angle in (90, 180, 270)]
+    return iaa.SomeOf(
+        (0, 2),
+        [
+            iaa.Fliplr(0.5),
+            iaa.Flipud(0.5),
+            iaa.OneOf(quarter_turns),
+            iaa.Multiply((0.8, 1.5)),
+            iaa.GaussianBlur(sigma=(0.0, 5.0)),
+        ],
+    )
+
+
+def augment(augmenter, image, masks, seed):
+    """Transform an image and its masks together (in Matterport's load_image_gt).
+
+    augmenter: any imgaug augmenter; it is left unchanged, so that threads may share it.
+    image: [h, w, 3], uint8.
+    masks: [h, w, n], bool; n may be 0. They follow the augmenters that move pixels,
+        by nearest neighbour, and no other; what a warp brings in from beyond the
+        border is background.
+    seed: int >= 0; the same seed and input give the same result.
+    Returns (image, masks): new arrays of the shapes and types given.
+    Raises ValueError if image and masks do not fit together, if an array is of another
+    type, if the seed is negative, or if the augmenter changes the size.
+    """
+    _check(image, masks, seed)
+    own = augmenter.deepcopy()
+    own.seed_(int(seed))
+    if masks.shape[2] == 0:  # OpenCV refuses arrays without channels
+        new_image, new_masks = own(image=image), masks
+    else:
+        segmaps_class = load_imgaug().augmentables.segmaps.SegmentationMapsOnImage
+        segmaps = segmaps_class(masks, shape=image.shape)
+        new_image, segmaps = own(image=image, segmentation_maps=segmaps)
+        new_masks = segmaps.get_arr()
+    if new_image.shape != image.shape or new_masks.shape != masks.shape:
+        raise ValueError(
+            f"an augmenter must keep the image's size {image.shape}, "
+            f"got an image {new_image.shape} and masks {new_masks.shape}"
+        )
+    # imgaug hands back mirrored views, and the input itself where nothing changed.
+    return np.array(new_image, order="C"), np.array(new_masks, order="C")
+
+
+def _check(image, masks, seed):
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"image must be uint8 [h, w, 3], got {image.dtype} {list(image.shape)}"
+        )
+    if masks.dtype != bool or masks.ndim != 3 or masks.shape[:2] != image.shape[:2]:
+        h, w = image.shape[:2]
+        raise ValueError(
+            f"masks must be bool [{h}, {w}, n], got {masks.dtype} {list(masks.shape)}"
+        )
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")

@@ -1,0 +1,195 @@
+"""Dataset: the classes and images that training, evaluation and notebooks read.
+
+The interface is that of Matterport's utils.Dataset: subclass it, register classes
+and images, override load_mask, call prepare(). It neither resizes nor augments.
+"""
+
+import numpy as np
+
+from mrcnn_skin.data import files
+
+
+class Dataset:
+    """Images and instance masks from one or several sources.
+
+    A source is a collection with class ids of its own ("isic", "coco"). prepare()
+    gives every class one class id of the dataset, in the order of add_class; 0 is
+    the background.
+
+        class SpotsDataset(Dataset):
+            def load_spots(self, folder):
+                self.add_class("spots", 1, "spot")
+                for path in sorted(folder.glob("*.png")):
+                    self.add_image("spots", path.stem, path)
+
+            def load_mask(self, image_id):
+                ...
+
+    Attributes:
+    class_info: list of {"source", "id", "name"}, indexed by class id.
+    image_info: list of {"source", "id", "path", ...}, indexed by image id.
+    After prepare(): num_classes, class_ids int32 [num_classes], class_names,
+    num_images, sources, and source_class_ids {source: class ids it labels}.
+    """
+
+    def __init__(self, class_map=None):
+        """Create an empty dataset.
+
+        class_map: {"source.id": "source.id"}, classes that are the same as another
+            one; the first takes over the class id of the second.
+        """
+        self.class_map = dict(class_map or {})
+        self._added_classes = [{"source": "", "id": 0, "name": "BG"}]
+        self.class_info = list(self._added_classes)  # without those class_map moves
+        self.image_info = []
+        self._image_ids = np.arange(0)
+
+    def add_class(self, source, class_id, class_name):
+        """Register a class of a source; a class added before is left as it is.
+
+        class_id: the source's own number, 1 or more.
+        Raises ValueError if source holds a dot, which parts it from the class id.
+        """
+        if "." in source:
+            raise ValueError(f"source must not contain a dot, got {source!r}")
+        info = {"source": source, "id": class_id, "name": class_name}
+        if _class_key(info) not in map(_class_key, self._added_classes):
+            self._added_classes.append(info)
+            self.class_info.append(info)
+
+    def add_image(self, source, image_id, path, **kwargs):
+        """Register an image; kwargs are kept in its image_info.
+
+        image_id: the source's own name of the image. Where kwargs have class_id,
+            the source's class id of the whole image (0: none), labels() uses it.
+        """
+        info = {"id": image_id, "source": source, "path": path, **kwargs}
+        self.image_info.append(info)
+
+    def image_reference(self, image_id):
+        """Return a link or name for a person who looks at the image; override."""
+        return ""
+
+    def prepare(self, class_map=None):
+        """Number the classes and images; call it once all of them are added.
+
+        class_map: replaces the one given to the constructor.
+        Raises ValueError if class_map names a class that was not added.
+        """
+        if class_map is not None:
+            self.class_map = dict(class_map)
+        self.class_info = [
+            info
+            for info in self._added_classes
+            if _class_key(info) not in self.class_map
+        ]
+        self.num_classes = len(self.class_info)
+        self.class_ids = np.arange(self.num_classes, dtype=np.int32)
+        self.class_names = [info["name"] for info in self.class_info]
+        self.num_images = len(self.image_info)
+        self._image_ids = np.arange(self.num_images)
+        self._class_from_source = self._number_source_classes()
+        self.sources = list(dict.fromkeys(c["source"] for c in self._added_classes))
+        self.source_class_ids = {
+            source: self._class_ids_of(source) for source in self.sources
+        }
+
+    def map_source_class_id(self, source_class_id):
+        """Return the class id of a source's class, "source.id" such as "isic.2"."""
+        try:
+            return self._class_from_source[source_class_id]
+        except KeyError:
+            raise ValueError(
+                f"source_class_id must be one of {list(self._class_from_source)}, "
+                f"got {source_class_id!r}"
+            ) from None
+
+    def get_source_class_id(self, class_id, source):
+        """Return the source's own number for a class id of the dataset.
+
+        Raises ValueError if the source does not label that class.
+        """
+        for info in self._added_classes:
+            key = _class_key(info)
+            if info["source"] == source and self._class_from_source[key] == class_id:
+                return info["id"]
+        raise ValueError(f"source {source!r} has no class with class_id {class_id}")
+
+    @property
+    def image_ids(self):
+        """int [num_images]: the indices of image_info."""
+        return self._image_ids
+
+    def source_image_link(self, image_id):
+        """Return the path or URL of the image."""
+        return self.image_info[image_id]["path"]
+
+    def load_image(self, image_id):
+        """Read the image: uint8 [height, width, 3], RGB.
+
+        Raises files.UnreadableImage naming the file.
+        """
+        return files.read_image(self.image_info[image_id]["path"])
+
+    def load_mask(self, image_id):
+        """Return the image's instances; override it. Without: no instances.
+
+        Returns masks bool [height, width, instances], class_ids int32 [instances].
+        """
+        return np.empty([0, 0, 0], bool), np.empty([0], np.int32)
+
+    def active_class_ids(self, image_id):
+        """Return which classes the image's source labels, background among them.
+
+        Only for these is the absence of an instance information about the image.
+
+        Returns int32 [num_classes], 0 or 1.
+        """
+        active = np.zeros([self.num_classes], np.int32)
+        source = self.image_info[image_id]["source"]
+        active[self.source_class_ids.get(source, [0])] = 1
+        return active
+
+    def labels(self):
+        """Return one class id per image, to balance classes by.
+
+        It is image_info's class_id, numbered as in the image's source. Images
+        without one have their masks loaded: the commonest class, 0 if no instance.
+
+        Returns int32 [num_images].
+        """
+        return np.array([self._label(i) for i in self.image_ids], np.int32)
+
+    def _label(self, image_id):
+        info = self.image_info[image_id]
+        if info.get("class_id") is None:
+            _, class_ids = self.load_mask(image_id)
+            return np.bincount(class_ids).argmax() if len(class_ids) else 0
+        if info["class_id"] == 0:
+            return 0
+        return self.map_source_class_id(f"{info['source']}.{info['class_id']}")
+
+    def _number_source_classes(self):
+        """Return {"source.id": class id} for every class added."""
+        numbers = {_class_key(info): i for i, info in enumerate(self.class_info)}
+        added = {_class_key(info) for info in self._added_classes}
+        for key, target in self.class_map.items():
+            if key not in added or target not in numbers:
+                raise ValueError(
+                    "class_map must map an added class to another that is not "
+                    f"mapped itself, got {key!r}: {target!r}"
+                )
+        return numbers | {key: numbers[to] for key, to in self.class_map.items()}
+
+    def _class_ids_of(self, source):
+        """Return the sorted class ids that a source labels; background always."""
+        class_ids = {
+            self._class_from_source[_class_key(info)]
+            for info in self._added_classes
+            if info["source"] == source
+        }
+        return sorted(class_ids | {0})
+
+
+def _class_key(info):
+    return f"{info['source']}.{info['id']}"

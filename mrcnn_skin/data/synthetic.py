@@ -1,0 +1,459 @@
+"""Generated images in the manner of dermoscopy, for tests, tutorials and smoke runs.
+
+A lesion is painted by adding pigment to skin: optical densities add up, as by the
+Beer-Lambert law. Benign and malignant differ as the ABC rule says (asymmetry, border,
+colours) and overlap. What a model scores here says nothing about patients.
+"""
+
+import functools
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy import ndimage
+
+from mrcnn_skin.data.dataset import Dataset
+
+MIN_SIDE = 32  # fewer pixels do not resolve the pigment network or a hair
+
+# How hard the task is. Beta distributions of atypia, 0 (harmless) to 1: drawn from
+# these two, a malignant lesion is the more atypical one in 96 % of pairs, the bound on
+# anyone's AUC. TRAIT_NOISE parts the visible traits from the atypia, so that each of
+# A, B and C is a weak sign by itself and a small network ends near 0.9.
+ATYPIA = {False: (2.0, 5.0), True: (5.0, 2.0)}
+TRAIT_NOISE = 0.15
+
+# Share of the image, drawn on a log scale: mostly small, as in the ISIC archive.
+LESION_AREA = (0.04, 0.45)
+
+# How often the things occur that are no sign of anything, alike in both classes.
+HAIR_CHANCE, RULER_CHANCE, APERTURE_CHANCE, BUBBLES_CHANCE = 0.5, 0.2, 0.25, 0.4
+EDGE_CHANCE = 0.12  # a lesion so near to the edge that it is cut off
+
+# RGB of skin under the dermatoscope, light to dark; a tone lies between neighbours.
+SKIN_TONES = np.array(
+    [
+        (236, 200, 192),
+        (226, 178, 162),
+        (208, 156, 132),
+        (180, 124, 98),
+        (136, 90, 68),
+        (94, 62, 50),
+    ],
+    np.float32,
+)
+
+# Optical density per unit, for red, green and blue light.
+MELANIN = (0.42, 0.72, 1.0)
+HAEMOGLOBIN = (0.08, 0.5, 0.42)
+
+# Colours of malignant lesions beside the browns that melanin gives.
+PATCH_COLOURS = np.array(
+    [
+        (42, 32, 36),  # black
+        (96, 102, 122),  # blue-grey
+        (222, 196, 196),  # white, a scar-like regression
+        (168, 74, 78),  # red
+    ],
+    np.float32,
+)
+
+class Traits(NamedTuple):
+    """How far each letter of the ABC rule is pronounced, 0 to 1."""
+
+    asymmetry: float
+    border: float
+    colours: float
+
+
+class Grid(NamedTuple):
+    """Pixel centres, float32 [h, 1] and [1, w]; the shorter side has length 1."""
+
+    y: np.ndarray
+    x: np.ndarray
+
+    @property
+    def shape(self):
+        return self.y.shape[0], self.x.shape[1]
+
+
+def synthetic_lesion(seed, size=(128, 128), malignant=None):
+    """Paint one lesion.
+
+    seed: int >= 0 or numpy SeedSequence. It settles the scene, which is the same at
+        every size of one aspect ratio but for the grain.
+    size: (height, width), pixels, MIN_SIDE or more.
+    malignant: the class; None draws it, both alike.
+    Returns image uint8 [h, w, 3], mask bool [h, w], malignant bool. The mask is one
+    region, 4 to 45 % of the image, and ends where the visible field ends.
+    Raises ValueError if a side is too short.
+    """
+    if min(size) < MIN_SIDE:
+        raise ValueError(f"size must be {MIN_SIDE} or more on each side, got {size}")
+    rng = np.random.default_rng(seed)
+    drawn = rng.random() < 0.5
+    malignant = bool(drawn if malignant is None else malignant)
+    traits = _traits(rng, malignant)
+    grid = _grid(size)
+    aperture, light = _illumination(rng, grid)
+    distance, angle = _outline(rng, grid, traits, aperture > 0.5)
+
+    density = _skin(rng, grid)
+    density = _add_lesion(rng, grid, density, distance, angle, traits)
+    density = density + 2.2 * _hairs(rng, grid) + 1.6 * _ruler(rng, grid)
+    image = np.exp(-density) * light
+    image = image + (1 - image) * _bubbles(rng, grid)
+    image = image * aperture
+    grain = rng.normal(0, 0.012, size=grid.shape).astype(np.float32)
+    image = np.clip(255 * (image + grain), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(image.transpose(1, 2, 0)), distance <= 1, malignant
+
+
+def _traits(rng, malignant):
+    atypia = rng.beta(*ATYPIA[malignant])
+    return Traits(*np.clip(atypia + rng.normal(0, TRAIT_NOISE, 3), 0, 1))
+
+
+def _grid(size):
+    h, w = size
+    y = (np.arange(h, dtype=np.float32) + 0.5) / min(size)
+    x = (np.arange(w, dtype=np.float32) + 0.5) / min(size)
+    return Grid(y[:, None], x[None, :])
+
+
+def _noise(rng, grid, waves, falloff=1.0):
+    """A random field of mean 0 and deviation 1: a cosine series.
+
+    waves: half waves along the shorter side; falloff: the amplitude's power of 1 / f.
+    Returns float32 [h, w].
+    """
+    h, w = grid.shape
+    side = min(h, w)
+    fy = np.arange(waves * h // side, dtype=np.float32)[:, None] * side / h
+    fx = np.arange(waves * w // side, dtype=np.float32)[None, :] * side / w
+    series = rng.standard_normal((fy.size, fx.size), dtype=np.float32)
+    series /= np.maximum(np.hypot(fy, fx), 1) ** falloff
+    series[0, 0] = 0
+    field = np.cos(np.pi * grid.y * fy.T) @ series @ np.cos(np.pi * fx.T * grid.x)
+    return field / field.std()
+
+
+def _step(values, width):
+    """From 0 to 1 around 0, smoothly: the logistic function."""
+    return 1 / (1 + np.exp(np.clip(-values / width, -30, 30)))
+
+
+def _illumination(rng, grid):
+    """Return aperture, what the dermatoscope's tube lets through, and light [h, w]."""
+    h, w = grid.shape
+    side = min(h, w)
+    off_y, off_x = rng.normal(0, 0.02, 2)
+    y, x = grid.y - h / side / 2 - off_y, grid.x - w / side / 2 - off_x
+    squared = (y / (h / side)) ** 2 + (x / (w / side)) ** 2  # 0.5 in the corners
+    light = 1.02 - rng.uniform(0.05, 0.5) * squared
+    light = light + rng.normal(0, 0.06) * y + rng.normal(0, 0.06) * x
+    radius, sharpness = rng.uniform(0.54, 0.66), rng.uniform(0.004, 0.02)
+    if rng.random() < APERTURE_CHANCE:
+        aperture = _step(radius - np.sqrt(squared), sharpness)
+    else:
+        aperture = np.ones_like(squared)
+    return aperture.astype(np.float32), light.astype(np.float32)
+
+
+def _outline(rng, grid, traits, visible):
+    """Place a lesion: a Fourier series on the logarithm of its radius.
+
+    Low orders give the asymmetric shape, high ones the notches of an irregular border.
+    Returns distance [h, w], 1 on the outline and 0 in the centre, infinite outside of
+    the visible field, and angle [h, w] around the centre, radians.
+    """
+    h, w = grid.shape
+    centre = rng.normal(0.5, 0.07, 2)
+    if rng.random() < EDGE_CHANCE:
+        centre[rng.integers(2)] = rng.choice([0.16, 0.84])
+    y = grid.y - np.float32(centre[0] * h / min(h, w))
+    x = grid.x - np.float32(centre[1] * w / min(h, w))
+    angle = np.arctan2(y, x)
+
+    order = np.arange(1, 31)
+    amplitude = np.where(
+        order < 6,
+        (0.035 + 0.11 * traits.asymmetry) / order**0.7,
+        (0.006 + 0.05 * traits.border) * (6 / order) ** 0.9,
+    )
+    amplitude[1] += rng.uniform(0, 0.14)  # order 2: every lesion is somewhat oval
+    amplitude *= rng.normal(0, 1, 30)
+    turns = np.linspace(-np.pi, np.pi, 1024)
+    waves = np.cos(order[:, None] * turns + rng.uniform(0, 2 * np.pi, (30, 1)))
+    radius = np.exp(amplitude @ waves).astype(np.float32)
+    distance = np.hypot(y, x) / radius[((angle + np.pi) * (1023 / 2 / np.pi)).astype(int)]
+
+    # The level set with the wanted area, however much of the lesion is cut off.
+    distance[~visible] = np.inf
+    area = np.exp(rng.uniform(*np.log(LESION_AREA)))
+    pixels = int(area * distance.size)
+    return distance / np.partition(distance, pixels, axis=None)[pixels], angle
+
+
+def _skin(rng, grid):
+    """Return the optical density of skin without a lesion, float32 [3, h, w]."""
+    tones = -np.log(SKIN_TONES / 255)
+    tone = rng.beta(1.2, 2.0) * (len(tones) - 1)
+    lower = int(tone)
+    base = tones[lower] + (tone - lower) * (tones[lower + 1] - tones[lower])
+    base = base * rng.normal(1, 0.03, 3)  # the camera's white balance
+    fine = 0.6 * _noise(rng, grid, 100, 0.4) + _lattice(rng, grid, 0.05, 4.0)
+    melanin = 0.02 * _noise(rng, grid, 6) + (0.02 + 0.01 * tone) * fine
+    blood = 0.06 * _noise(rng, grid, 8) + 0.03 * _noise(rng, grid, 40, 0.8)
+    return _stack(base) + _stack(MELANIN) * melanin + _stack(HAEMOGLOBIN) * blood
+
+
+def _stack(colour):
+    return np.asarray(colour, np.float32)[:, None, None]
+
+
+def _lattice(rng, grid, spacing, disorder):
+    """A honeycomb of lines around holes, the pattern of rete ridges seen from above.
+
+    Three plane waves at 60 degrees, with phases that wander by disorder (radians).
+    Returns float32 [h, w], mean near 0; high on the lines.
+    """
+    spacing = max(spacing, 3.5 / min(grid.shape))  # finer would be aliased
+    start = rng.uniform(0, np.pi)
+    total = 0
+    for angle in start + np.array([0, np.pi / 3, 2 * np.pi / 3]):
+        wave = np.float32(np.sin(angle)) * grid.y + np.float32(np.cos(angle)) * grid.x
+        phase = disorder * _noise(rng, grid, 12, 0.7)
+        total = total + np.cos(np.float32(2 * np.pi / spacing) * wave + phase)
+    return -total / 1.22
+
+
+def _add_lesion(rng, grid, density, distance, angle, traits):
+    """Lay the lesion's pigment, its structures and its coloured patches on skin."""
+    distance = np.minimum(distance, 5)
+    softness = rng.uniform(0.03, 0.12)
+    inside = _step(1 - distance, softness)
+    lean = np.cos(angle - rng.uniform(0, 2 * np.pi)) * np.minimum(distance, 1)
+    cloud = _noise(rng, grid, 14, 1.2)
+    body = 1 + rng.uniform(-0.3, 0.4) * (1 - distance)  # paler or darker centre
+    body = body + (0.08 + 0.32 * traits.asymmetry) * lean
+    body = body + (0.10 + 0.28 * traits.colours) * cloud
+    structure = _structures(rng, grid, distance)
+    level = rng.uniform(0.55, 1.5)
+    melanin = level * inside * np.maximum(body + structure, 0.1)
+    blood = rng.uniform(0.0, 0.35) * inside
+    density = density + _stack(MELANIN) * melanin + _stack(HAEMOGLOBIN) * blood
+
+    shown = rng.permutation(len(PATCH_COLOURS))[: _patch_count(rng, traits)]
+    for colour in PATCH_COLOURS[shown]:
+        density = _add_patch(rng, grid, density, inside, lean, colour)
+    return density
+
+
+def _patch_count(rng, traits):
+    return min(rng.poisson(0.1 + 2.4 * traits.colours**1.5), len(PATCH_COLOURS))
+
+
+def _structures(rng, grid, distance):
+    """Pigment network or globules, fading in and out over the lesion."""
+    spacing = rng.uniform(0.016, 0.034)
+    lattice = _lattice(rng, grid, spacing, rng.uniform(1.0, 3.0))
+    strength = rng.uniform(0.0, 0.28)
+    where = _step(_noise(rng, grid, 8) + rng.uniform(-0.5, 1.0), 0.3)
+    if rng.random() < 0.35:  # globules: only the peaks between the lines
+        lattice = 2.5 * _step(-lattice - 1.2, 0.15)
+    return strength * where * lattice
+
+
+def _add_patch(rng, grid, density, inside, lean, colour):
+    """Blend a colour into one part of the lesion, away from its middle."""
+    side = lean if rng.random() < 0.5 else -lean
+    where = _noise(rng, grid, 10, 1.3) + 1.5 * side - rng.uniform(0.4, 1.2)
+    alpha = rng.uniform(0.55, 0.85) * _step(where, 0.2) * inside
+    return density + alpha * (_stack(-np.log(colour / 255)) - density)
+
+
+def _hairs(rng, grid):
+    """Return the optical density of hairs, 0 to 1, float32 [h, w]."""
+    h, w = grid.shape
+    side = min(h, w)
+    hairs = np.zeros((h, w), np.float32)
+    if rng.random() >= HAIR_CHANCE:
+        return hairs
+    main = rng.uniform(0, np.pi)  # most hairs of a patch of skin lie one way
+    steps = np.linspace(0, 1, 3 * side)[:, None]
+    for _ in range(rng.integers(1, 16)):
+        direction = main + rng.normal(0, 0.5)
+        middle = rng.uniform(0, 1, 2) * (h, w) / side
+        half = rng.uniform(0.2, 0.8) * np.array([np.sin(direction), np.cos(direction)])
+        bend = middle + rng.normal(0, 0.15, 2)
+        start, end = middle - half, middle + half
+        curve = (1 - steps) ** 2 * start + 2 * steps * (1 - steps) * bend
+        curve = ((curve + steps**2 * end) * side).astype(int)
+        curve = curve[((curve >= 0) & (curve < (h, w))).all(axis=1)]
+        hairs[curve[:, 0], curve[:, 1]] = rng.uniform(0.5, 1.0)
+    width = max(rng.uniform(0.0015, 0.003) * side, 0.45)
+    blurred = ndimage.gaussian_filter(hairs, width, truncate=3)
+    return np.minimum(blurred * (width * 3.0), 1)
+
+
+def _ruler(rng, grid):
+    """Return the optical density of a scale along one edge, 0 to 1, [h, w]."""
+    h, w = grid.shape
+    scale = np.zeros((h, w), np.float32)
+    edge, spacing = rng.integers(4), rng.uniform(0.03, 0.06)
+    depth, shown = rng.uniform(0.02, 0.06), rng.random() < RULER_CHANCE
+    if not shown:
+        return scale
+    y, x = (grid.y, grid.x) if edge < 2 else (grid.x.T, grid.y.T)
+    number = np.round(x / spacing)
+    line = np.abs(x - number * spacing) < max(0.003, 0.5 / min(h, w))
+    length = np.where(number % 5 == 0, 0.06, 0.035)
+    ticks = line & (y > depth) & (y < depth + length)
+    ticks = ticks[::-1] if edge % 2 else ticks
+    scale[:] = ticks if edge < 2 else ticks.T
+    return scale
+
+
+def _bubbles(rng, grid):
+    """Return the whiteness of reflexes on bubbles in the gel, 0 to 1, [h, w]."""
+    h, w = grid.shape
+    side = min(h, w)
+    white = np.zeros((h, w), np.float32)
+    if rng.random() >= BUBBLES_CHANCE:
+        return white
+    lamp = rng.uniform(0, 2 * np.pi)
+    for _ in range(rng.integers(1, 12)):
+        centre_y, centre_x = rng.uniform(0, 1, 2) * (h / side, w / side)
+        radius = rng.uniform(0.006, 0.03)
+        y, x = grid.y - centre_y, grid.x - centre_x
+        rows = np.flatnonzero(np.abs(y[:, 0]) < 1.5 * radius)
+        columns = np.flatnonzero(np.abs(x[0]) < 1.5 * radius)
+        window = np.ix_(rows, columns)
+        y, x = y[rows], x[:, columns]
+        rim = np.exp(-(((np.hypot(y, x) - radius) / (0.18 * radius)) ** 2))
+        facing = (y * np.sin(lamp) + x * np.cos(lamp)) / radius
+        glint = rim * np.clip(0.25 + 0.6 * facing, 0, 0.9)
+        white[window] = np.maximum(white[window], glint)
+    return white
+
+
+class SyntheticDataset(Dataset):
+    """Generated lesions with the classes of IsicDataset, painted on demand.
+
+    Image i depends on (seed, i) and its class alone: data sets of different seeds
+    share no lesion, and a longer one starts like a shorter one.
+    """
+
+    def __init__(self, count, size=(128, 128), seed=0, malignant_fraction=0.5):
+        """Register count images; the data set is ready, prepare() has been called.
+
+        size: (height, width), pixels. seed: int >= 0.
+        malignant_fraction: 0 to 1; round(count * malignant_fraction) are malignant.
+        Raises ValueError for an empty data set or a fraction out of range.
+        """
+        super().__init__()
+        if count < 1:
+            raise ValueError(f"count must be 1 or more, got {count}")
+        if not 0 <= malignant_fraction <= 1:
+            raise ValueError(
+                f"malignant_fraction must lie in 0 to 1, got {malignant_fraction}"
+            )
+        self.size = tuple(size)
+        self.seed = seed
+        self.add_class("isic", 1, "benign")
+        self.add_class("isic", 2, "malignant")
+        so_far = [round(i * malignant_fraction) for i in range(count + 1)]
+        for i, malignant in enumerate(np.diff(so_far)):
+            self.add_image("isic", f"SYN_{i:07d}", None, class_id=1 + int(malignant))
+        self.prepare()
+
+    def image_reference(self, image_id):
+        """Say where the image comes from: it has no file."""
+        return f"generated, seed {self.seed}, image {image_id}"
+
+    def load_image(self, image_id):
+        """Return the image, uint8 [h, w, 3], RGB."""
+        return self._paint(image_id)[0].copy()
+
+    def load_mask(self, image_id):
+        """Return the one lesion's mask bool [h, w, 1] and class id int32 [1]."""
+        mask = self._paint(image_id)[1]
+        class_id = self.image_info[image_id]["class_id"]
+        return mask[:, :, None].copy(), np.array([class_id], np.int32)
+
+    def summary(self):
+        """Count the classes, in words."""
+        malignant = sum(info["class_id"] == 2 for info in self.image_info)
+        h, w = self.size
+        return (
+            f"{self.num_images} generated images of {h} x {w} pixels, no photographs: "
+            f"{self.num_images - malignant} benign, {malignant} malignant "
+            f"(seed {self.seed})"
+        )
+
+    def _paint(self, image_id):
+        malignant = self.image_info[image_id]["class_id"] == 2
+        return _remembered_lesion(self.seed, int(image_id), self.size, malignant)
+
+
+@functools.lru_cache(maxsize=32)
+def _remembered_lesion(seed, index, size, malignant):
+    """load_image and load_mask of one image come in turn: paint once for both."""
+    # A spawn key, unlike a longer entropy, never equals another (seed, index).
+    sequence = np.random.SeedSequence(seed, spawn_key=(index,))
+    return synthetic_lesion(sequence, size, malignant)
+
+
+def write_synthetic_isic(
+    folder, count, size=(128, 128), seed=0, validation=0, test=0, malignant_fraction=0.5
+):
+    """Write generated images in the layout of the ISIC 2017 challenge.
+
+    folder: made here, whole or not at all. count, validation, test: images in each
+        part; a part of 0 images is left out. The rest as in SyntheticDataset.
+    About one benign lesion in six is called a seborrheic keratosis; it looks no
+    different. Every JPEG says in its comment that it is generated.
+    Returns the folder as a Path. Raises FileExistsError if it is there and not empty.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"folder must be new or empty, got {folder}")
+    total = count + validation + test
+    dataset = SyntheticDataset(total, size, seed, malignant_fraction)
+    parts = np.split(dataset.image_ids, [count, count + validation])
+    names = ("Training", "Validation", "Test_v2")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        whole = Path(scratch) / "whole"
+        for name, image_ids in zip(names, parts, strict=True):
+            if len(image_ids):
+                _write_part(dataset, image_ids, whole, f"ISIC-2017_{name}")
+        os.replace(whole, folder)
+    return folder
+
+
+def _write_part(dataset, image_ids, folder, prefix):
+    images = folder / f"{prefix}_Data"
+    masks = folder / f"{prefix}_Part1_GroundTruth"
+    images.mkdir(parents=True)
+    masks.mkdir()
+    rows = []
+    for i in image_ids:
+        name = f"ISIC_{i:07d}"
+        image = Image.fromarray(dataset.load_image(i))
+        comment = "generated by mrcnn_skin, not a photograph"
+        image.save(images / f"{name}.jpg", quality=92, comment=comment)
+        mask, class_ids = dataset.load_mask(i)
+        Image.fromarray(mask[:, :, 0]).convert("L").save(
+            masks / f"{name}_segmentation.png"
+        )
+        melanoma = class_ids[0] == 2
+        rows.append((name, float(melanoma), float(not melanoma and i % 6 == 0)))
+    columns = ["image_id", "melanoma", "seborrheic_keratosis"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(folder / f"{prefix}_Part3_GroundTruth.csv", index=False)

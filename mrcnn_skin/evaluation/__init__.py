@@ -1,0 +1,1 @@
+"""Metrics of the ISIC challenges and the files that an evaluation writes."""

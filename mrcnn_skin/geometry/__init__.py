@@ -1,0 +1,1 @@
+"""Boxes, anchors, masks and images as plain NumPy arrays; no TensorFlow."""

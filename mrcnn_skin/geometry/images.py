@@ -1,0 +1,145 @@
+"""Resizing, padding and cropping of images, and of masks together with them.
+
+Sizes are pixels. Subtracting the mean and batching are not done here, and stretching
+a mask over its box is in masks.py.
+"""
+
+import numpy as np
+from PIL import Image
+
+MODES = ("none", "square", "pad64", "crop")
+NO_PADDING = [(0, 0), (0, 0), (0, 0)]
+
+
+def resize_image(
+    image, min_dim=None, max_dim=None, min_scale=None, mode="square", rng=None
+):
+    """Resize an image to the network's size, keeping its aspect ratio.
+
+    The modes are Matterport's:
+    none:   as it is.
+    square: scaled up until the shorter side is min_dim, but the longer side never
+            exceeds max_dim; padded with zeros to max_dim x max_dim.
+    pad64:  scaled up until the shorter side is min_dim; padded with zeros to
+            multiples of 64. max_dim is not used.
+    crop:   scaled as in pad64; a random min_dim x min_dim part is cut out.
+
+    image: uint8 [height, width, channels].
+    min_scale: scale at least by this, even where min_dim does not ask for it.
+    rng: np.random.Generator that chooses the place of the crop.
+    Returns
+    image: uint8 [new height, new width, channels].
+    window: (y1, x1, y2, x2), pixels, the part of the new image that is not padding.
+    scale: the factor of height and width.
+    padding: [(top, bottom), (left, right), (0, 0)], pixels, as np.pad takes it.
+    crop: (y, x, height, width) in the scaled image, or None.
+    Raises ValueError if the mode is unknown or lacks what it needs.
+    """
+    _check_arguments(min_dim, max_dim, mode, rng)
+    scale = _choose_scale(image.shape, min_dim, max_dim, min_scale, mode)
+    image = resize_to(image, *_scaled_size(image.shape, scale))
+    height, width = image.shape[:2]
+    if mode == "crop":
+        y = int(rng.integers(height - min_dim, endpoint=True))
+        x = int(rng.integers(width - min_dim, endpoint=True))
+        image = image[y : y + min_dim, x : x + min_dim]
+        crop = (y, x, min_dim, min_dim)
+        return image, (0, 0, min_dim, min_dim), scale, list(NO_PADDING), crop
+    padding = _choose_padding(height, width, max_dim, mode)
+    (top, _), (left, _), _ = padding
+    window = (top, left, top + height, left + width)
+    return np.pad(image, padding), window, scale, padding, None
+
+
+def resize_mask(mask, scale, padding, crop=None):
+    """Resize masks as resize_image did their image, so that both stay together.
+
+    mask: [height, width, N], bool or 0/1; each pixel takes the nearest one's value.
+    scale, padding, crop: as resize_image returned them.
+    Returns [new height, new width, N], of the same type.
+    """
+    height, width = _scaled_size(mask.shape, scale)
+    rows = _nearest(mask.shape[0], height)
+    columns = _nearest(mask.shape[1], width)
+    mask = mask[rows[:, None], columns]
+    if crop is not None:
+        y, x, height, width = crop
+        return mask[y : y + height, x : x + width]
+    return np.pad(mask, padding)
+
+
+def resize_to(image, height, width):
+    """Resize to an exact size, bilinear, averaging over all pixels when it shrinks.
+
+    The same as tf.image.resize(image, size, "bilinear", antialias=True), rounded.
+
+    image: uint8 [old height, old width, channels].
+    Returns uint8 [height, width, channels]; image itself where nothing changes.
+    Raises ValueError if image is not such an array.
+    """
+    if image.ndim != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            "image must be uint8 [height, width, channels], "
+            f"got {image.dtype} {list(image.shape)}"
+        )
+    if image.shape[:2] == (height, width):
+        return image
+    # Channel by channel, for Pillow knows no images of 2 or 5 channels and takes the
+    # fourth for transparency.
+    channels = [
+        Image.fromarray(image[:, :, c]).resize(
+            (width, height), Image.Resampling.BILINEAR
+        )
+        for c in range(image.shape[2])
+    ]
+    return np.stack(channels, axis=-1)
+
+
+def _check_arguments(min_dim, max_dim, mode, rng):
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+    if mode == "square":
+        if not max_dim or max_dim < 1:
+            raise ValueError(f"mode 'square' needs a positive max_dim, got {max_dim}")
+        if min_dim and min_dim > max_dim:
+            raise ValueError(
+                f"min_dim must not exceed max_dim, got {min_dim} and {max_dim}"
+            )
+    if mode == "pad64" and (not min_dim or min_dim < 1 or min_dim % 64):
+        raise ValueError(f"mode 'pad64' needs a min_dim divisible by 64, got {min_dim}")
+    if mode == "crop":
+        if not min_dim or min_dim < 1:
+            raise ValueError(f"mode 'crop' needs a positive min_dim, got {min_dim}")
+        if rng is None:
+            raise ValueError("mode 'crop' needs rng, a np.random.Generator, got None")
+
+
+def _choose_scale(shape, min_dim, max_dim, min_scale, mode):
+    if mode == "none":
+        return 1.0
+    height, width = shape[:2]
+    scale = max(1.0, (min_dim or 0) / min(height, width), min_scale or 0)
+    longest = max(height, width)
+    if mode == "square" and round(longest * scale) > max_dim:
+        scale = max_dim / longest
+    return scale
+
+
+def _scaled_size(shape, scale):
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _choose_padding(height, width, max_dim, mode):
+    """Zeros around a scaled image, half of them on each side."""
+    if mode == "none":
+        return list(NO_PADDING)
+    if mode == "square":
+        missing = max_dim - height, max_dim - width
+    else:
+        missing = -height % 64, -width % 64
+    return [(total // 2, total - total // 2) for total in missing] + [(0, 0)]
+
+
+def _nearest(size, new_size):
+    """For each new pixel, the old one that its centre lies in."""
+    return ((2 * np.arange(new_size) + 1) * size) // (2 * new_size)

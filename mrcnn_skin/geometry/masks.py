@@ -1,0 +1,99 @@
+"""Masks cut to their box, shrunk, and pasted back at full size.
+
+A small mask is stretched over its box with the corners aligned: its first and last
+pixels lie on the box's first and last pixels. tf.image.crop_and_resize samples so
+too (with boxes from norm_boxes), hence what the mask head learns from, what it
+predicts and what is pasted here agree. Resizing with the image is in images.py.
+"""
+
+import numpy as np
+
+THRESHOLD = 0.5
+
+
+def minimize_mask(bbox, mask, mini_shape):
+    """Cut each mask to its box and shrink it, to save memory.
+
+    bbox: int [N, (y1, x1, y2, x2)], pixels.
+    mask: [height, width, N], bool or 0/1.
+    mini_shape: (height, width) of the result.
+    Returns bool [mini height, mini width, N]; all False for a box without area.
+    Raises ValueError if a box leaves the image.
+    """
+    mini = np.zeros((*mini_shape, mask.shape[2]), dtype=bool)
+    for i, (y1, x1, y2, x2) in enumerate(bbox):
+        _check_inside((y1, x1, y2, x2), mask.shape)
+        crop = mask[y1:y2, x1:x2, i].astype(np.float32)
+        if crop.size:
+            mini[:, :, i] = _stretch(crop, mini_shape) >= THRESHOLD
+    return mini
+
+
+def expand_mask(bbox, mini_mask, image_shape):
+    """Paste shrunken masks back into the image; the inverse of minimize_mask.
+
+    bbox: int [N, (y1, x1, y2, x2)], pixels.
+    mini_mask: [mini height, mini width, N], bool or 0/1.
+    image_shape: (height, width, ...), pixels.
+    Returns bool [height, width, N]. What shrinking lost does not come back.
+    Raises ValueError if a box leaves the image.
+    """
+    mask = np.zeros((*image_shape[:2], mini_mask.shape[2]), dtype=bool)
+    for i, box in enumerate(bbox):
+        mask[:, :, i] = unmold_mask(mini_mask[:, :, i], box, image_shape)
+    return mask
+
+
+def unmold_mask(mask, bbox, image_shape):
+    """Paste one predicted mask into its box in the image (Matterport's unmold_mask).
+
+    mask: [mask height, mask width], probabilities 0..1.
+    bbox: int (y1, x1, y2, x2), pixels.
+    image_shape: (height, width, ...), pixels.
+    Returns bool [height, width], True where the probability is at least 0.5.
+    Raises ValueError if the box leaves the image.
+    """
+    _check_inside(bbox, image_shape)
+    y1, x1, y2, x2 = bbox
+    full = np.zeros(image_shape[:2], dtype=bool)
+    if y2 > y1 and x2 > x1:
+        stretched = _stretch(np.asarray(mask, dtype=np.float32), (y2 - y1, x2 - x1))
+        full[y1:y2, x1:x2] = stretched >= THRESHOLD
+    return full
+
+
+def trim_zeros(x):
+    """Rows of x [rows, columns] that are not all zero, as padded boxes are."""
+    return x[(x != 0).any(axis=1)]
+
+
+def _stretch(values, shape):
+    """Bilinear resize of [height, width] to shape, corners aligned."""
+    rows = _positions(values.shape[0], shape[0])
+    columns = _positions(values.shape[1], shape[1])
+    return _interpolate(_interpolate(values, rows).T, columns).T
+
+
+def _positions(size, count):
+    """Where, on an axis of size pixels, count samples with aligned corners lie."""
+    if count == 1:
+        return np.array([(size - 1) / 2])
+    return np.arange(count) * (size - 1) / (count - 1)
+
+
+def _interpolate(values, positions):
+    """Rows of values at fractional positions, between the two nearest rows."""
+    low = positions.astype(np.intp)
+    high = np.minimum(low + 1, len(values) - 1)
+    part = (positions - low).astype(values.dtype)[:, None]
+    return values[low] + part * (values[high] - values[low])
+
+
+def _check_inside(bbox, image_shape):
+    y1, x1, y2, x2 = bbox
+    height, width = image_shape[:2]
+    if not (0 <= y1 <= y2 <= height and 0 <= x1 <= x2 <= width):
+        raise ValueError(
+            f"box must lie in the image of {height} x {width} pixels, "
+            f"got (y1, x1, y2, x2) = {tuple(int(v) for v in bbox)}"
+        )

@@ -1,0 +1,21 @@
+"""The normalisation that every part of the network shares."""
+
+import keras
+
+from ..layers.normalization import BatchNorm
+
+
+def norm(x, name, config):
+    """Normalise `x` as Config.NORM says.
+
+    name: of the BatchNorm, as in Matterport's weight file. A GroupNorm is called
+    "gn" where the BatchNorm is called "bn": statistics learned for the one never load
+    into the other.
+    """
+    if config.NORM == "group":
+        layer = keras.layers.GroupNormalization(
+            config.GROUP_NORM_GROUPS, name=name.replace("bn", "gn")
+        )
+    else:
+        layer = BatchNorm(train_bn=config.TRAIN_BN, name=name)
+    return layer(x)

@@ -1,0 +1,60 @@
+"""The three subnets of the paper: Classify, Detect and Segment.
+
+The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
+"""
+
+from keras import layers, ops
+
+from .common import norm
+
+
+def fpn_classifier_graph(pooled, config):
+    """Two "fully connected" layers, then what the tasks ask for.
+
+    pooled: [rois, POOL_SIZE, POOL_SIZE, channels].
+    Returns logits [rois, classes], or None without the task "classify"; and deltas
+    [rois, classes, 4], or None without the task "detect".
+    """
+    width, classes = config.FPN_CLASSIF_FC_LAYERS_SIZE, config.HEAD_CLASSES
+    x = pooled
+    for index, size in ((1, config.POOL_SIZE), (2, 1)):
+        x = layers.Conv2D(width, size, name=f"mrcnn_class_conv{index}")(x)
+        x = norm(x, f"mrcnn_class_bn{index}", config)
+        x = layers.ReLU(name=f"mrcnn_class_relu{index}")(x)
+    shared = layers.Reshape([width], name="pool_squeeze")(x)
+    logits = deltas = None
+    if "classify" in config.TASKS:
+        logits = layers.Dense(classes, name="mrcnn_class_logits")(shared)
+    if "detect" in config.TASKS:
+        x = layers.Dense(4 * classes, name="mrcnn_bbox_fc")(shared)
+        deltas = layers.Reshape([classes, 4], dtype="float32", name="mrcnn_bbox")(x)
+    return logits, deltas
+
+
+def build_fpn_mask_graph(pooled, config):
+    """Four convolutions, up-sampling, and one sigmoid a class.
+
+    pooled: [rois, MASK_POOL_SIZE, MASK_POOL_SIZE, channels].
+    Returns [rois, *MASK_SHAPE, classes]. A MASK_SHAPE of 56 has a second up-sampling
+    layer, mrcnn_mask_deconv2, which Matterport's files do not hold.
+    """
+    x = pooled
+    for index in range(1, 5):
+        x = layers.Conv2D(256, 3, padding="same", name=f"mrcnn_mask_conv{index}")(x)
+        x = norm(x, f"mrcnn_mask_bn{index}", config)
+        x = layers.ReLU(name=f"mrcnn_mask_relu{index}")(x)
+    x = _double(x, "mrcnn_mask_deconv")
+    if config.MASK_SHAPE[0] == 4 * config.MASK_POOL_SIZE:
+        x = _double(x, "mrcnn_mask_deconv2")
+    return layers.Conv2D(
+        config.HEAD_CLASSES, 1, activation="sigmoid", dtype="float32", name="mrcnn_mask"
+    )(x)
+
+
+def _double(x, name):
+    return layers.Conv2DTranspose(256, 2, 2, activation="relu", name=name)(x)
+
+
+def unfold(x, rois):
+    """[batch * rois, ...] to [batch, rois, ...], for as many RoIs an image."""
+    return ops.reshape(x, [-1, rois, *x.shape[1:]])

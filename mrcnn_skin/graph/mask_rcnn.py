@@ -1,0 +1,214 @@
+"""The two graphs of the network, put together from its parts.
+
+Both have the same layers under the same names, so that weights travel by name:
+the training graph ends in the loss terms, the inference graph in detections.
+"""
+
+import keras
+from keras import layers, ops
+
+from ..layers.anchors import Anchors, NormBoxes
+from ..layers.detection import DetectionLayer
+from ..layers.detection_targets import DetectionTargetLayer, MaskRois
+from ..layers.losses import BoxLoss, ClassLoss, FocalLoss, MaskLoss, RPNBoxLoss
+from ..layers.proposal import ProposalLayer
+from ..layers.roi_align import PyramidROIAlign
+from ..layers.rpn_targets import RPNTargets
+from .fpn import fpn
+from .heads import build_fpn_mask_graph, fpn_classifier_graph, unfold
+from .resnet import build_backbone
+from .rpn import rpn
+
+
+def build_inference_model(config):
+    """Build the graph that detects.
+
+    Inputs: input_image [batch, h, w, channels], RGB 0..255, h and w multiples of 64;
+    input_window [batch, 4], normalised, the part of the image that is not padding.
+    Outputs, by name, with D = DETECTION_MAX_INSTANCES: detections [batch, D,
+    (y1, x1, y2, x2, class_id, score)], normalised; num_detections [batch];
+    low_confidence [batch]; probs [batch, D, classes] with the task "classify"; masks
+    [batch, D, *MASK_SHAPE] of each detection's class with the task "segment".
+    """
+    image = keras.Input(config.IMAGE_SHAPE, name="input_image")
+    window = keras.Input([4], name="input_window")
+    pyramid, anchors, probs, deltas = _features(image, config)
+    rois, objectness = _propose(
+        probs, deltas, anchors, config.POST_NMS_ROIS_INFERENCE, config
+    )
+    logits, deltas = _classify(rois, pyramid, config)
+    if logits is None:
+        # Without a class head the RPN's objectness ranks the regions
+        roi_probs = ops.stack([1.0 - objectness, objectness], axis=-1)
+    else:
+        roi_probs = layers.Softmax(dtype="float32", name="mrcnn_class")(logits)
+    if deltas is None:
+        deltas = ops.zeros_like(roi_probs[..., None] * rois[:, :, None, :])
+    detections, probs, count, low = DetectionLayer(
+        config.DETECTION_MAX_INSTANCES,
+        config.DETECTION_MIN_CONFIDENCE,
+        config.DETECTION_NMS_THRESHOLD,
+        config.BBOX_STD_DEV,
+        config.DETECTION_SCORE,
+        config.DETECTION_KEEP_BEST,
+        name="mrcnn_detection",
+    )(rois, roi_probs, deltas, window)
+    outputs = {
+        "detections": detections,
+        "num_detections": count,
+        "low_confidence": low,
+    }
+    if logits is not None:
+        outputs["probs"] = probs
+    if "segment" in config.TASKS:
+        pooled = PyramidROIAlign(
+            (config.MASK_POOL_SIZE,) * 2, name="roi_align_mask"
+        )(detections[..., :4], pyramid)
+        masks = unfold(
+            build_fpn_mask_graph(pooled, config), config.DETECTION_MAX_INSTANCES
+        )  # [batch, D, h, w, classes]
+        class_ids = ops.cast(detections[..., 4], "int32")[..., None, None, None]
+        outputs["masks"] = ops.take_along_axis(masks, class_ids, axis=-1)[..., 0]
+    return keras.Model([image, window], outputs, name="mask_rcnn")
+
+
+def training_inputs(config):
+    """Inputs of the training graph, in order, as {name: KerasTensor}.
+
+    gt_* are padded with zeros to MAX_GT_INSTANCES; boxes are pixels of the image;
+    masks cover their instance's box (USE_MINI_MASK) or the whole image; `seed` makes
+    the random sampling of anchors and RoIs repeatable, image by image.
+    """
+    instances = config.MAX_GT_INSTANCES
+    mask = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
+    specs = {
+        "input_image": (config.IMAGE_SHAPE, "float32"),
+        "input_gt_class_ids": ([instances], "int32"),
+        "input_gt_boxes": ([instances, 4], "float32"),
+        "input_gt_masks": ([instances, *mask], "uint8"),
+        "input_active_class_ids": ([config.NUM_CLASSES], "int32"),
+        "input_seed": ([2], "int32"),
+    }
+    return {
+        name: keras.Input(shape, dtype=dtype, name=name)
+        for name, (shape, dtype) in specs.items()
+    }
+
+
+def build_training_model(config):
+    """Build the graph that learns.
+
+    Inputs: those of `training_inputs`, as a list. Outputs: {loss name: scalar}, the
+    terms of Config.LOSS_NAMES before their LOSS_WEIGHTS.
+    """
+    inputs = training_inputs(config)
+    image, gt_class_ids, gt_boxes, gt_masks, active, seed = inputs.values()
+    gt_boxes = NormBoxes(name="gt_boxes")(gt_boxes, image)
+    if "classify" not in config.TASKS:
+        gt_class_ids = ops.minimum(gt_class_ids, 1)  # lesion or not
+
+    pyramid, anchors, probs, deltas = _features(image, config)
+    index, match, target_deltas = RPNTargets(
+        config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
+    )(anchors, gt_class_ids, gt_boxes, seed)
+    terms = {
+        "rpn_class_loss": FocalLoss(
+            config.FOCAL_ALPHA,
+            config.FOCAL_BETA,
+            config.RPN_CLASS_LOSS == "focal",
+            name="rpn_class_loss",
+        )(probs, index, match),
+        "rpn_bbox_loss": RPNBoxLoss(config.RPN_REG_WEIGHT, name="rpn_bbox_loss")(
+            deltas, index, match, target_deltas
+        ),
+    }
+    proposals, _ = _propose(
+        probs, deltas, anchors, config.POST_NMS_ROIS_TRAINING, config
+    )
+    targets = DetectionTargetLayer(
+        config.TRAIN_ROIS_PER_IMAGE,
+        config.ROI_POSITIVE_RATIO,
+        config.BBOX_STD_DEV,
+        config.MASK_SHAPE,
+        config.USE_MINI_MASK,
+        name="proposal_targets",
+    )(proposals, gt_class_ids, gt_boxes, gt_masks, seed + 2)
+    terms |= _head_losses(targets, pyramid, active, config)
+    return keras.Model(list(inputs.values()), terms, name="mask_rcnn")
+
+
+def _features(image, config):
+    """Backbone, pyramid and RPN. Returns [P2..P5], anchors, RPN probs and deltas."""
+    mean = [float(value) for value in config.MEAN_PIXEL]
+    image_minus_mean = layers.Rescaling(1.0, [-m for m in mean], name="mold_image")(
+        image
+    )
+    pyramid = fpn(build_backbone(image_minus_mean, config), config)
+    anchors = Anchors(
+        config.RPN_ANCHOR_SCALES,
+        config.RPN_ANCHOR_RATIOS,
+        config.BACKBONE_STRIDES,
+        config.RPN_ANCHOR_STRIDE,
+        name="anchors",
+    )(image)
+    probs, deltas = rpn(pyramid, config)
+    return pyramid[:4], anchors, probs, deltas
+
+
+def _propose(probs, deltas, anchors, count, config):
+    return ProposalLayer(
+        count,
+        config.RPN_NMS_THRESHOLD,
+        config.PRE_NMS_LIMIT,
+        config.RPN_BBOX_STD_DEV,
+        name="ROI",
+    )(probs, deltas, anchors)
+
+
+def _classify(rois, pyramid, config):
+    """Class logits [batch, rois, classes] and deltas of the RoIs, None if not asked."""
+    if not {"classify", "detect"} & set(config.TASKS):
+        return None, None
+    pooled = PyramidROIAlign((config.POOL_SIZE,) * 2, name="roi_align_classifier")(
+        rois, pyramid
+    )
+    outputs = fpn_classifier_graph(pooled, config)
+    return [None if x is None else unfold(x, rois.shape[1]) for x in outputs]
+
+
+def _head_losses(targets, pyramid, active, config):
+    """Loss terms of the three heads that are on; see DetectionTargetLayer.call."""
+    rois, match, target_class_ids, target_deltas, target_masks = targets
+    logits, deltas = _classify(rois, pyramid, config)
+    terms = {}
+    if logits is not None:
+        terms["mrcnn_class_loss"] = ClassLoss(
+            config.CLASS_LOSS == "focal",
+            config.FOCAL_ALPHA,
+            config.FOCAL_BETA,
+            name="mrcnn_class_loss",
+        )(logits, target_class_ids, match, active)
+    if deltas is not None:
+        terms["mrcnn_bbox_loss"] = BoxLoss(name="mrcnn_bbox_loss")(
+            deltas, target_class_ids, target_deltas, match
+        )
+    if "segment" in config.TASKS:
+        # Only positive RoIs have a mask to learn from; the others are not computed
+        keep = MaskRois(name="mask_rois")(match)
+        pooled = PyramidROIAlign(
+            (config.MASK_POOL_SIZE,) * 2, name="roi_align_mask"
+        )(rois, pyramid, keep=keep)
+        terms["mrcnn_mask_loss"] = MaskLoss(
+            config.MASK_LOSS == "bce+jaccard",
+            config.JACCARD_DELTA,
+            config.JACCARD_SCALE,
+            config.JACCARD_WEIGHT,
+            name="mrcnn_mask_loss",
+        )(
+            build_fpn_mask_graph(pooled, config),
+            target_class_ids,
+            target_masks,
+            match,
+            keep,
+        )
+    return terms

@@ -1,0 +1,46 @@
+"""Region proposal network (Ren et al., 2015), one small model over every level."""
+
+import keras
+from keras import layers, ops
+
+
+def build_rpn_model(anchor_stride, anchors_per_location, depth):
+    """Build the RPN of one pyramid level (Matterport's function of this name).
+
+    depth: channels of the level's features [batch, h, w, depth].
+    Returns a Model "rpn_model" that gives, for the level's anchors in row-major
+    order: logits [batch, anchors, (background, foreground)], their softmax, and
+    deltas [batch, anchors, 4].
+    """
+    features = keras.Input([None, None, depth], name="input_rpn_feature_map")
+    shared = layers.Conv2D(
+        512,
+        3,
+        anchor_stride,
+        padding="same",
+        activation="relu",
+        name="rpn_conv_shared",
+    )(features)
+    x = layers.Conv2D(2 * anchors_per_location, 1, name="rpn_class_raw")(shared)
+    logits = layers.Reshape([-1, 2], name="rpn_class_logits")(x)
+    probs = layers.Softmax(dtype="float32", name="rpn_class")(logits)
+    x = layers.Conv2D(4 * anchors_per_location, 1, name="rpn_bbox_pred")(shared)
+    deltas = layers.Reshape([-1, 4], dtype="float32", name="rpn_bbox")(x)
+    return keras.Model(features, [logits, probs, deltas], name="rpn_model")
+
+
+def rpn(pyramid, config):
+    """Run one RPN over all levels.
+
+    pyramid: [P2, ..., P6]. Returns probs [batch, anchors, 2] and deltas
+    [batch, anchors, 4], the levels one after the other, as the anchors are.
+    """
+    model = build_rpn_model(
+        config.RPN_ANCHOR_STRIDE,
+        len(config.RPN_ANCHOR_RATIOS),
+        config.TOP_DOWN_PYRAMID_SIZE,
+    )
+    outputs = [model(level) for level in pyramid]
+    probs = ops.concatenate([probs for _, probs, _ in outputs], axis=1)
+    deltas = ops.concatenate([deltas for _, _, deltas in outputs], axis=1)
+    return probs, deltas

@@ -1,0 +1,1 @@
+"""Keras layers of Mask R-CNN; none but BatchNorm holds weights."""

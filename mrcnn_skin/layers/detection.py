@@ -1,0 +1,108 @@
+"""From the heads' answers to the final detections of each image."""
+
+import keras
+import tensorflow as tf
+
+from .boxes import GeometryLayer, apply_box_deltas, clip_boxes
+
+CLASS_OFFSET = 2.0  # moves classes apart in normalised coordinates, for NMS by class
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_skin")
+class DetectionLayer(GeometryLayer):
+    """Refine the RoIs by their class's deltas, score them, drop what overlaps.
+
+    max_instances: detections that come out, padded with zeros.
+    min_confidence: score below which a RoI is dropped.
+    nms_threshold: IoU above which the lower score goes.
+    std_dev: of the four deltas, [4].
+    score: "class", the probability of the RoI's class, each class on its own;
+        "lesion", 1 - P(background), all classes together.
+    keep_best: return the best RoI of an image where none reaches min_confidence.
+    """
+
+    def __init__(
+        self,
+        max_instances,
+        min_confidence,
+        nms_threshold,
+        std_dev,
+        score="class",
+        keep_best=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.max_instances = max_instances
+        self.min_confidence = min_confidence
+        self.nms_threshold = nms_threshold
+        self.std_dev = tuple(std_dev)
+        self.score = score
+        self.keep_best = keep_best
+
+    def call(self, rois, probs, deltas, window):
+        """Detect in each image of the batch.
+
+        rois: [batch, rois, 4], normalised, padded with zeros.
+        probs: [batch, rois, classes]; deltas: [batch, rois, classes, 4], in standard
+        deviations. window: [batch, 4], normalised, the part that is not padding.
+        Returns, with D = max_instances and best first: detections [batch, D,
+        (y1, x1, y2, x2, class_id, score)]; their class probabilities [batch, D,
+        classes]; num_detections int32 [batch]; low_confidence bool [batch], true
+        where no score reaches min_confidence.
+        """
+        classes = probs.shape[-1]
+        class_ids = tf.argmax(probs[..., 1:], axis=-1, output_type=tf.int32) + 1
+        if self.score == "class":
+            scores = tf.gather(probs, class_ids, batch_dims=2)
+        else:
+            scores = 1.0 - probs[..., 0]
+        deltas = tf.gather(deltas, class_ids, batch_dims=2) * self.std_dev
+        is_region = tf.reduce_all(rois[..., 2:] > rois[..., :2], axis=-1)
+        boxes = clip_boxes(apply_box_deltas(rois, deltas), window[:, None])
+        is_region &= tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+        scores = tf.where(is_region, scores, 0.0)
+
+        detections, probs, count, low = tf.map_fn(
+            self._suppress,
+            (boxes, scores, class_ids, probs),
+            fn_output_signature=(tf.float32, tf.float32, tf.int32, tf.bool),
+        )
+        detections = tf.ensure_shape(detections, [None, self.max_instances, 6])
+        probs = tf.ensure_shape(probs, [None, self.max_instances, classes])
+        return detections, probs, count, low
+
+    def _suppress(self, image):
+        boxes, scores, class_ids, probs = image
+        shifted = boxes
+        if self.score == "class":
+            shifted += CLASS_OFFSET * tf.cast(class_ids, tf.float32)[:, None]
+        keep = tf.image.non_max_suppression(
+            shifted,
+            scores,
+            self.max_instances,
+            self.nms_threshold,
+            score_threshold=self.min_confidence,
+        )
+        best = tf.argmax(scores, output_type=tf.int32)[None]
+        low = tf.reduce_max(scores) < self.min_confidence
+        if self.keep_best:
+            found_any = tf.reduce_max(scores) > 0.0
+            keep = tf.cond(low & found_any, lambda: best, lambda: keep)
+        rows = tf.concat(
+            [boxes, tf.cast(class_ids, tf.float32)[:, None], scores[:, None]], axis=1
+        )
+        count = tf.shape(keep)[0]
+        padding = [[0, self.max_instances - count], [0, 0]]
+        rows = tf.pad(tf.gather(rows, keep), padding)
+        return rows, tf.pad(tf.gather(probs, keep), padding), count, low
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_instances": self.max_instances,
+            "min_confidence": self.min_confidence,
+            "nms_threshold": self.nms_threshold,
+            "std_dev": self.std_dev,
+            "score": self.score,
+            "keep_best": self.keep_best,
+        }

@@ -1,0 +1,141 @@
+"""The loss terms as layers: each picks its tensors' rows and calls one function.
+
+A layer returns its term as a scalar, unweighted. The training graph gives the terms
+by name, and the loop weights, adds and logs them: no state hides in a layer, so the
+same graph serves one device and many.
+"""
+
+import keras
+from keras import ops
+
+from .. import losses
+
+
+class LossLayer(keras.layers.Layer):
+    """Base of the loss layers: float32 always, whatever the network computes in."""
+
+    def __init__(self, **kwargs):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_skin")
+class FocalLoss(LossLayer):
+    """The RPN's class loss over the sampled anchors (paper, L_cls).
+
+    focal: False gives the plain cross-entropy, for the ablation.
+    """
+
+    def __init__(self, alpha=0.25, beta=2.0, focal=True, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha, self.beta, self.focal = alpha, beta, focal
+
+    def call(self, rpn_probs, anchor_index, match):
+        """rpn_probs: [batch, anchors, 2]; anchor_index, match: [batch, samples]."""
+        p = ops.take_along_axis(rpn_probs[..., 1], anchor_index, axis=1)
+        return losses.rpn_class_loss(p, match, self.focal, self.alpha, self.beta)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "focal": self.focal,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_skin")
+class RPNBoxLoss(LossLayer):
+    """The RPN's box loss over the positive anchors: rho / N_reg * sum L_reg."""
+
+    def __init__(self, weight=10.0, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = weight
+
+    def call(self, rpn_deltas, anchor_index, match, target_deltas):
+        """rpn_deltas: [batch, anchors, 4]; target_deltas: [batch, samples, 4]."""
+        deltas = ops.take_along_axis(rpn_deltas, anchor_index[..., None], axis=1)
+        return self.weight * losses.box_loss(deltas, target_deltas, match > 0)
+
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight}
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_skin")
+class ClassLoss(LossLayer):
+    """L_classify over the sampled RoIs, among the classes that the source labels."""
+
+    def __init__(self, focal=False, alpha=0.25, beta=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.focal, self.alpha, self.beta = focal, alpha, beta
+
+    def call(self, logits, target_class_ids, match, active_class_ids):
+        """logits: [batch, rois, classes]; active_class_ids: [batch, classes], 0/1."""
+        probs = losses.active_softmax(logits, active_class_ids[:, None, :])
+        if self.focal:
+            each = losses.categorical_focal_loss(
+                probs, target_class_ids, self.alpha, self.beta
+            )
+        else:
+            each = losses.categorical_cross_entropy(probs, target_class_ids)
+        return losses.mean_where(each, ops.not_equal(match, 0))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "focal": self.focal,
+            "alpha": self.alpha,
+            "beta": self.beta,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_skin")
+class BoxLoss(LossLayer):
+    """L_detect over the positive RoIs, on the deltas of their own class."""
+
+    def call(self, deltas, target_class_ids, target_deltas, match):
+        """deltas: [batch, rois, classes, 4]; target_deltas: [batch, rois, 4]."""
+        index = ops.cast(target_class_ids, "int32")[..., None, None]
+        own = ops.squeeze(ops.take_along_axis(deltas, index, axis=2), axis=2)
+        return losses.box_loss(own, target_deltas, match > 0)
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_skin")
+class MaskLoss(LossLayer):
+    """L_seg over the positive RoIs, on the mask of their own class."""
+
+    def __init__(self, jaccard=True, delta=100.0, scale=1.0, weight=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.jaccard, self.delta = jaccard, delta
+        self.scale, self.weight = scale, weight
+
+    def call(self, masks, target_class_ids, target_masks, match, keep):
+        """Compare the masks of the RoIs that were computed with their targets.
+
+        masks: [kept, h, w, classes], of the RoIs that `keep` names, in their order.
+        target_class_ids, match, keep: [batch, rois], target_masks: [batch, rois, h,
+        w]. Only RoIs with match > 0 count.
+        """
+        rows = ops.where(ops.reshape(keep, [-1]))[0]
+        targets = ops.reshape(target_masks, [-1, *target_masks.shape[2:]])
+        targets = ops.take(targets, rows, axis=0)
+        class_ids = ops.take(ops.reshape(target_class_ids, [-1]), rows)
+        own = ops.take_along_axis(masks, class_ids[:, None, None, None], axis=-1)
+        return losses.mask_loss(
+            targets,
+            own[..., 0],
+            ops.take(ops.reshape(match, [-1]), rows) > 0,
+            self.jaccard,
+            self.delta,
+            self.scale,
+            self.weight,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "jaccard": self.jaccard,
+            "delta": self.delta,
+            "scale": self.scale,
+            "weight": self.weight,
+        }

@@ -1,0 +1,32 @@
+"""Packaging of mrcnn_skin. The exact versions it is tested with: requirements.txt."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="mrcnn_skin",
+    version="0.1.0",
+    description=(
+        "Mask R-CNN for joint classification, detection and segmentation "
+        "of skin lesions, on TensorFlow and Keras 3"
+    ),
+    author="mrcnn_skin contributors",
+    license="MIT",
+    packages=find_packages(include=["mrcnn_skin*"]),
+    python_requires=">=3.10,<3.14",
+    # The lower bounds are the set that Python 3.10 is tested with.
+    install_requires=[
+        "tensorflow>=2.21,<3",
+        "keras>=3.12,<4",
+        "numpy>=2.2,<3",
+        "scikit-image>=0.25,<1",
+        "imgaug==0.4.0",
+        "h5py>=3.14,<4",
+        "pandas>=2.3,<4",
+        "scikit-learn>=1.7,<2",
+        "matplotlib>=3.10,<4",
+        "tqdm>=4.67,<5",
+        "pillow>=12,<14",
+        "scipy>=1.15,<2",
+    ],
+    extras_require={"test": ["pytest>=9,<10", "ruff>=0.17,<0.18"]},
+)

@@ -1,0 +1,138 @@
+"""Dataset's book-keeping, with two sources whose class numbers overlap."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn_skin.data.dataset import Dataset
+
+
+def two_sources(**kwargs):
+    dataset = Dataset(**kwargs)
+    dataset.add_class("spots", 1, "spot")
+    dataset.add_class("shapes", 1, "square")
+    dataset.add_class("shapes", 7, "circle")
+    dataset.add_image("spots", "s1", "s1.png", class_id=1)
+    dataset.add_image("shapes", "q1", "q1.png", class_id=7, author="A")
+    dataset.add_image("photos", "p1", "p1.png", class_id=0)
+    return dataset
+
+
+@pytest.fixture
+def dataset():
+    dataset = two_sources()
+    dataset.prepare()
+    return dataset
+
+
+def test_prepare_numbers_classes_in_order(dataset):
+    assert dataset.num_classes == 4
+    assert dataset.class_names == ["BG", "spot", "square", "circle"]
+    np.testing.assert_array_equal(dataset.class_ids, [0, 1, 2, 3])
+    assert dataset.num_images == 3
+    np.testing.assert_array_equal(dataset.image_ids, [0, 1, 2])
+    assert dataset.sources == ["", "spots", "shapes"]
+    assert dataset.source_class_ids == {"": [0], "spots": [0, 1], "shapes": [0, 2, 3]}
+
+
+def test_class_ids_to_and_from_a_source(dataset):
+    assert dataset.map_source_class_id("shapes.7") == 3
+    assert dataset.get_source_class_id(3, "shapes") == 7
+    with pytest.raises(ValueError, match="shapes.2"):
+        dataset.map_source_class_id("shapes.2")
+    with pytest.raises(ValueError, match="'spots' has no class with class_id 3"):
+        dataset.get_source_class_id(3, "spots")
+
+
+def test_active_class_ids(dataset):
+    active = [dataset.active_class_ids(i) for i in dataset.image_ids]
+    assert active[0].dtype == np.int32
+    # A source without classes tells nothing but what is background.
+    np.testing.assert_array_equal(active, [[1, 1, 0, 0], [1, 0, 1, 1], [1, 0, 0, 0]])
+
+
+def test_class_map_merges_classes():
+    dataset = two_sources()
+    dataset.prepare(class_map={"shapes.7": "spots.1"})
+    assert dataset.class_names == ["BG", "spot", "square"]
+    assert dataset.map_source_class_id("shapes.7") == 1
+    assert dataset.get_source_class_id(1, "shapes") == 7
+    assert dataset.get_source_class_id(1, "spots") == 1
+    assert dataset.source_class_ids["shapes"] == [0, 1, 2]
+    np.testing.assert_array_equal(dataset.labels(), [1, 1, 0])
+    dataset.prepare()  # a second time changes nothing
+    assert dataset.class_names == ["BG", "spot", "square"]
+
+
+def test_class_map_of_the_constructor():
+    dataset = two_sources(class_map={"shapes.7": "shapes.1"})
+    dataset.prepare()
+    assert dataset.class_names == ["BG", "spot", "square"]
+    assert dataset.map_source_class_id("shapes.7") == 2
+
+
+@pytest.mark.parametrize("class_map", [{"a.1": "spots.1"}, {"shapes.1": "b.1"}])
+def test_class_map_of_unknown_classes(class_map):
+    with pytest.raises(ValueError, match="class_map"):
+        two_sources().prepare(class_map)
+
+
+def test_add_class_twice_and_with_a_dot():
+    dataset = Dataset()
+    dataset.add_class("a", 1, "one")
+    dataset.add_class("a", 1, "again")
+    assert [info["name"] for info in dataset.class_info] == ["BG", "one"]
+    with pytest.raises(ValueError, match="dot"):
+        dataset.add_class("a.b", 1, "one")
+
+
+def test_image_info_keeps_what_is_given(dataset):
+    info = dataset.image_info[1]
+    assert info["id"] == "q1" and info["source"] == "shapes" and info["author"] == "A"
+    assert dataset.source_image_link(1) == "q1.png"
+    assert dataset.image_reference(1) == ""
+
+
+def test_load_image(tmp_path):
+    Image.new("L", (5, 4), 9).save(tmp_path / "grey.png")
+    dataset = Dataset()
+    dataset.add_image("a", "grey", tmp_path / "grey.png")
+    dataset.prepare()
+    np.testing.assert_array_equal(dataset.load_image(0), np.full((4, 5, 3), 9))
+
+
+def test_load_mask_of_the_base_class_is_empty(dataset):
+    masks, class_ids = dataset.load_mask(0)
+    assert masks.shape == (0, 0, 0) and masks.dtype == bool
+    assert class_ids.shape == (0,) and class_ids.dtype == np.int32
+
+
+def test_labels_are_numbered_by_the_dataset(dataset):
+    labels = dataset.labels()
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, [1, 3, 0])
+
+
+def test_labels_ask_for_masks_only_where_no_class_id_is_given():
+    asked = []
+
+    class Masked(Dataset):
+        def load_mask(self, image_id):
+            asked.append(int(image_id))
+            ids = [[], [], [2, 1, 2]][image_id]
+            return np.ones((2, 2, len(ids)), bool), np.array(ids, np.int32)
+
+    dataset = Masked()
+    dataset.add_class("a", 1, "one")
+    dataset.add_class("a", 2, "two")
+    dataset.add_image("a", "known", "", class_id=1)
+    dataset.add_image("a", "without instances", "")
+    dataset.add_image("a", "three instances", "")
+    dataset.prepare()
+    np.testing.assert_array_equal(dataset.labels(), [1, 0, 2])
+    assert asked == [1, 2]
+
+
+def test_datasets_share_nothing():
+    two_sources()
+    assert [info["name"] for info in Dataset().class_info] == ["BG"]

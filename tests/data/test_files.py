@@ -1,0 +1,191 @@
+"""Image and mask files of every kind, written here and read back."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn_skin.data import files
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def save(path, pixels, mode=None, **kwargs):
+    Image.fromarray(np.asarray(pixels, np.uint8)).convert(mode).save(path, **kwargs)
+    return path
+
+
+@pytest.fixture
+def two_rows(tmp_path):
+    """2 x 3 pixels: one green pixel at row 0, column 0, the others red."""
+    pixels = np.array([[GREEN, RED, RED], [RED, RED, RED]], np.uint8)
+    return save(tmp_path / "two_rows.png", pixels), pixels
+
+
+def test_rgb_is_read_as_it_is(two_rows):
+    path, pixels = two_rows
+    image = files.read_image(path)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, pixels)
+    assert image.flags.writeable
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_exif_orientation_turns_the_image(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    pixels = np.array([[GREEN, RED, RED], [RED, RED, RED]], np.uint8)
+    path = save(tmp_path / f"turned{suffix}", pixels, exif=exif)
+    expected = np.array([[RED, GREEN], [RED, RED], [RED, RED]], np.uint8)
+    np.testing.assert_array_equal(files.read_image(path), expected)
+    assert files.image_size(path) == (3, 2)
+
+
+def test_exif_orientation_of_a_jpeg(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = save(tmp_path / "turned.JPG", np.zeros((8, 24, 3)), exif=exif)
+    assert files.image_size(path) == (24, 8)
+    assert files.read_image(path).shape == (24, 8, 3)
+
+
+def test_grey_and_bilevel_become_rgb(tmp_path):
+    path = save(tmp_path / "grey.png", [[0, 7], [200, 255]])
+    np.testing.assert_array_equal(files.read_image(path)[1, 0], [200, 200, 200])
+    path = save(tmp_path / "bilevel.png", [[0, 255]], "1")
+    np.testing.assert_array_equal(files.read_image(path)[0], [[0] * 3, [255] * 3])
+
+
+def test_alpha_is_dropped_not_blended(tmp_path):
+    path = save(tmp_path / "alpha.png", [[(10, 20, 30, 0), (40, 50, 60, 255)]])
+    expected = [[(10, 20, 30), (40, 50, 60)]]
+    np.testing.assert_array_equal(files.read_image(path), expected)
+
+
+def test_palette(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([*RED, *BLUE])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(
+        files.read_image(tmp_path / "palette.png"), [[RED, BLUE]]
+    )
+
+
+def test_16_bits_are_scaled_to_8(tmp_path):
+    deep = np.array([[0, 257, 32896, 65535]], np.uint16)  # 257 * (0, 1, 128, 255)
+    for suffix in (".png", ".tiff"):
+        path = tmp_path / f"deep{suffix}"
+        Image.fromarray(deep).save(path)
+        np.testing.assert_array_equal(files.read_image(path)[0, :, 1], [0, 1, 128, 255])
+
+
+def test_cmyk(tmp_path):
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))  # no cyan: red
+    image.save(tmp_path / "cmyk.jpg", quality=95)
+    red, green, blue = files.read_image(tmp_path / "cmyk.jpg")[8, 8]
+    assert red > 245 and green < 10 and blue < 10
+
+
+def test_float_pixels_are_refused(tmp_path):
+    path = tmp_path / "float.tif"
+    Image.fromarray(np.zeros((2, 2), np.float32)).save(path)
+    with pytest.raises(files.UnreadableImage, match="float.tif"):
+        files.read_image(path)
+
+
+def test_zero_bytes(tmp_path):
+    path = tmp_path / "nothing.jpg"
+    path.touch()
+    for read in (files.read_image, files.read_mask, files.image_size):
+        with pytest.raises(files.UnreadableImage, match="nothing.jpg.*empty"):
+            read(path)
+
+
+def test_no_image_in_the_file(tmp_path):
+    path = tmp_path / "text.png"
+    path.write_text("not an image")
+    with pytest.raises(files.UnreadableImage, match="text.png"):
+        files.image_size(path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif"])
+def test_truncated_file_has_a_size_but_no_pixels(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48, 3))
+    path = save(tmp_path / f"cut{suffix}", noise)
+    whole = path.read_bytes()
+    # A TIFF keeps its directory at the end: there the size is lost as well.
+    path.write_bytes(whole[: len(whole) // 2])
+    if suffix != ".tif":
+        assert files.image_size(path) == (64, 48)
+    with pytest.raises(files.UnreadableImage, match=f"cut{suffix}"):
+        files.read_image(path)
+
+
+def test_too_large(two_rows):
+    path, _ = two_rows
+    assert files.read_image(path, max_pixels=6).shape == (2, 3, 3)
+    for read in (files.read_image, files.image_size):
+        with pytest.raises(files.UnreadableImage, match="2 x 3.*limit of 5"):
+            read(path, max_pixels=5)
+
+
+def test_missing_file_is_not_called_unreadable(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        files.read_image(tmp_path / "absent.png")
+
+
+def test_image_size_does_not_decode(two_rows, monkeypatch):
+    def decode(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
+    assert files.image_size(two_rows[0]) == (2, 3)
+
+
+def test_suffixes_in_any_case():
+    assert all(
+        files.is_image_file(f"a.{s}") for s in "jpg JPEG Png bmp TIF tiff".split()
+    )
+    assert not any(files.is_image_file(name) for name in ("a.csv", "jpg", "a.jpg.txt"))
+
+
+def test_mask_threshold_of_the_challenge(tmp_path):
+    path = save(tmp_path / "mask.png", [[0, 127, 128, 129, 255]])
+    mask = files.read_mask(path)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, [[False, False, False, True, True]])
+
+
+def test_mask_of_zeros_and_ones(tmp_path):
+    path = save(tmp_path / "mask.png", [[0, 1, 1]])
+    np.testing.assert_array_equal(files.read_mask(path), [[False, True, True]])
+
+
+def test_bilevel_mask(tmp_path):
+    path = save(tmp_path / "mask.png", [[255, 0, 255]], "1")
+    np.testing.assert_array_equal(files.read_mask(path), [[True, False, True]])
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255), (128, 129), (0, 65535)])
+def test_16_bit_mask(tmp_path, values):
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.array([values], np.uint16)).save(path)
+    np.testing.assert_array_equal(files.read_mask(path), [[False, True]])
+
+
+def test_blank_mask_is_empty(tmp_path):
+    path = save(tmp_path / "mask.png", np.zeros((3, 4)))
+    assert not files.read_mask(path).any()
+
+
+def test_mask_of_another_size_is_resized(tmp_path):
+    path = save(tmp_path / "mask.png", [[0, 255], [255, 0]])
+    expected = [[False, False, True, True]] * 2 + [[True, True, False, False]] * 2
+    np.testing.assert_array_equal(files.read_mask(path, shape=(4, 4)), expected)
+
+
+def test_mask_aspect_must_agree_within_one_percent(tmp_path):
+    path = save(tmp_path / "mask.png", np.full((100, 100), 255))
+    assert files.read_mask(path, shape=(200, 201)).shape == (200, 201)
+    with pytest.raises(ValueError, match=r"mask.png.*\(200, 203\).*\(100, 100\)"):
+        files.read_mask(path, shape=(200, 203))

@@ -1,0 +1,388 @@
+"""IsicDataset on tiny generated folders, and its counts on real ones."""
+
+import re
+import time
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mrcnn_skin.data import isic
+from mrcnn_skin.data.isic import IsicDataset
+
+SHAPE = (24, 32)
+
+
+def write_image(path, shape=SHAPE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", shape[::-1], (200, 150, 120)).save(path)
+
+
+def write_mask(path, *boxes, shape=SHAPE):
+    """Write a mask with the boxes (y1, x1, y2, x2) as foreground."""
+    mask = np.zeros(shape, np.uint8)
+    for y1, x1, y2, x2 in boxes:
+        mask[y1:y2, x1:x2] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(path)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """10 benign (b0..b9) and 10 malignant (m0..m9) images with masks."""
+    ids = [f"{kind}{i}" for kind in "bm" for i in range(10)]
+    for image_id in ids:
+        write_image(tmp_path / "images" / f"{image_id}.jpg")
+        write_mask(tmp_path / "masks" / f"{image_id}.png", (4, 4, 20, 20))
+    write_labels(tmp_path, ids)
+    return tmp_path
+
+
+def write_labels(folder, ids, extra=""):
+    words = {"b": "benign", "m": "malignant"}
+    rows = "".join(f"{image_id},{words[image_id[0]]}\n" for image_id in ids)
+    (folder / "labels.csv").write_text("image,label\n" + rows + extra)
+
+
+def load(folder, **kwargs):
+    dataset = IsicDataset()
+    dataset.load_isic(folder, **kwargs)
+    dataset.prepare()
+    return dataset
+
+
+def ids_of(dataset):
+    return [info["id"] for info in dataset.image_info]
+
+
+def reasons_of(dataset):
+    return dict(
+        zip(dataset.dropped["image_id"], dataset.dropped["reason"], strict=True)
+    )
+
+
+def test_classes_and_image_info(plain):
+    dataset = load(plain)
+    assert dataset.class_names == ["BG", "benign", "malignant"]
+    assert dataset.map_source_class_id("isic.2") == 2
+    info = dataset.image_info[ids_of(dataset).index("m3")]
+    assert info["path"] == str(plain / "images" / "m3.jpg")
+    assert info["mask_paths"] == (str(plain / "masks" / "m3.png"),)
+    assert (info["label"], info["class_id"]) == ("malignant", 2)
+    assert (info["height"], info["width"]) == SHAPE
+    np.testing.assert_array_equal(dataset.labels(), [1] * 10 + [2] * 10)
+    assert dataset.image_reference(0) == "b0"
+
+
+def test_metadata_is_kept_where_present(plain):
+    table = "image,label,age,height,source\nb0,benign,61,9 mm,clinic\nb1,benign,,,\n"
+    (plain / "labels.csv").write_text(table)
+    first, second = load(plain).image_info
+    assert first["metadata"]["age"] == 61 and first["metadata"]["source"] == "clinic"
+    assert "age" not in second["metadata"]
+    assert first["height"] == SHAPE[0] and first["source"] == "isic"
+
+
+def test_seeded_split_is_stratified_and_complete(plain):
+    subsets = {name: load(plain, subset=name, val_fraction=0.2) for name in isic.SPLITS}
+    counts = {
+        name: Counter(info["label"] for info in dataset.image_info)
+        for name, dataset in subsets.items()
+    }
+    # A fifth of 10 images of each class.
+    assert counts["val"] == counts["test"] == {"benign": 2, "malignant": 2}
+    assert counts["train"] == {"benign": 6, "malignant": 6}
+    ids = [image_id for dataset in subsets.values() for image_id in ids_of(dataset)]
+    assert len(ids) == len(set(ids)) == 20
+
+
+def test_split_depends_on_the_seed_only(plain):
+    first, again, other = (
+        ids_of(load(plain, subset="val", val_fraction=0.4, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def records(**columns):
+    frame = pd.DataFrame(columns, dtype=object)
+    missing = dict.fromkeys(["split", "label", "lesion_id", "patient_id"])
+    return frame.assign(**{k: v for k, v in missing.items() if k not in frame})
+
+
+@pytest.mark.parametrize("column", ["lesion_id", "patient_id"])
+def test_groups_stay_together(column):
+    groups = [f"g{i // 3}" for i in range(60)]
+    frame = records(
+        image_id=[str(i) for i in range(60)],
+        label=["benign"] * 30 + ["malignant"] * 30,
+        **{column: groups},
+    )
+    splits = isic.assign_splits(frame, val_fraction=0.2, seed=3)
+    assert splits.groupby(groups).nunique().max() == 1
+    assert Counter(splits) == {"train": 36, "val": 12, "test": 12}
+
+
+def test_patient_goes_before_lesion():
+    frame = records(
+        image_id=[str(i) for i in range(40)],
+        label=["benign"] * 40,
+        lesion_id=[f"l{i}" for i in range(40)],
+        patient_id=[f"p{i // 4}" for i in range(40)],
+    )
+    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
+    assert splits.groupby(frame["patient_id"]).nunique().max() == 1
+
+
+def test_official_splits_are_kept_and_a_missing_val_taken_from_train():
+    frame = records(
+        image_id=[str(i) for i in range(30)],
+        label=["benign", "malignant"] * 15,
+        split=["train"] * 20 + ["test"] * 10,
+    )
+    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
+    assert Counter(splits) == {"train": 16, "val": 4, "test": 10}
+    assert set(splits[20:]) == {"test"}
+    frame.loc[0, "split"] = "val"
+    pd.testing.assert_series_equal(isic.assign_splits(frame, 0.2, 0), frame["split"])
+
+
+def test_limit_is_stratified_and_seeded(plain):
+    dataset = load(plain, limit=6)
+    labels = Counter(info["label"] for info in dataset.image_info)
+    assert labels == {"benign": 3, "malignant": 3}
+    assert ids_of(dataset) == ids_of(load(plain, limit=6))
+    assert set(ids_of(dataset)) < set(ids_of(load(plain, limit=8)))
+    assert len(load(plain, limit=1000).image_info) == 20
+
+
+def test_limit_follows_the_proportions():
+    frame = records(
+        image_id=[str(i) for i in range(50)],
+        label=["benign"] * 40 + ["malignant"] * 10,
+    )
+    chosen = isic.take_stratified(frame, limit=10, seed=0)
+    assert Counter(chosen["label"]) == {"benign": 8, "malignant": 2}
+
+
+def test_dropped_files_have_a_reason(plain):
+    images, masks = plain / "images", plain / "masks"
+    (masks / "b0.png").unlink()
+    (images / "b1.jpg").write_bytes(b"")
+    (images / "b2.jpg").write_bytes(b"no image")
+    write_mask(masks / "b3.png")
+    write_mask(masks / "b4.png", (0, 0, 9, 9), shape=(24, 24))
+    (masks / "b5.png").write_bytes(b"no mask")
+    write_image(images / "unlabelled.jpg")
+    write_mask(masks / "unlabelled.png", (4, 4, 20, 20))
+    ids = [f"{kind}{i}" for kind in "bm" for i in range(10)]
+    write_labels(plain, ids, extra="m0,benign\n")
+    dataset = load(plain)
+    reasons = reasons_of(dataset)
+    kinds = {image_id: reason.partition(":")[0] for image_id, reason in reasons.items()}
+    assert kinds == {
+        "b0": "no mask",
+        "b1": "unreadable image",
+        "b2": "unreadable image",
+        "b3": "empty mask",
+        "b4": "mask size mismatch",
+        "b5": "unreadable mask",
+        "unlabelled": "no label",
+        "m0": "contradictory labels",
+    }
+    assert "(24, 24)" in reasons["b4"] and "(24, 32)" in reasons["b4"]
+    assert "b1.jpg" in reasons["b1"]
+    files = dict(zip(dataset.dropped["image_id"], dataset.dropped["file"], strict=True))
+    assert files["b5"] == str(masks / "b5.png")
+    assert files["b0"] == str(images / "b0.jpg")
+    kept = ["b6", "b7", "b8", "b9", *(f"m{i}" for i in range(1, 10))]
+    assert ids_of(dataset) == kept
+
+
+def test_summary_counts(plain):
+    (plain / "masks" / "b0.png").unlink()
+    (plain / "masks" / "b1.png").unlink()
+    summary = load(plain).summary()
+    for name, count in {
+        "images": 18,
+        "benign": 8,
+        "malignant": 10,
+        "no mask": 2,
+    }.items():
+        assert re.search(rf"^ *{name} +{count}$", summary, re.M), (name, summary)
+
+
+def test_full_check_finds_what_headers_hide(plain):
+    noise = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)
+    path = plain / "images" / "b0.png"
+    (plain / "images" / "b0.jpg").unlink()
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    # Without compression a blank mask is as large as any other.
+    blank = Image.new("L", (600, 400))
+    write_image(plain / "images" / "b1.jpg", (400, 600))
+    blank.save(plain / "masks" / "b1.png", compress_level=0)
+    assert len(load(plain).image_info) == 20
+    dataset = load(plain, check="full")
+    assert reasons_of(dataset)["b1"] == "empty mask"
+    assert reasons_of(dataset)["b0"].startswith("unreadable image")
+    assert len(dataset.image_info) == 18
+
+
+@pytest.mark.parametrize("compress_level", [1, 6, 9])
+def test_header_check_finds_compressed_blank_masks(tmp_path, compress_level):
+    path = tmp_path / "blank.png"
+    Image.new("L", (1022, 767)).save(path, compress_level=compress_level)
+    assert isic._mask_problem(str(path), (767, 1022), "header") == "empty mask"
+
+
+def test_images_without_masks_for_prediction(plain):
+    (plain / "masks" / "b0.png").unlink()
+    write_mask(plain / "masks" / "b1.png")
+    dataset = load(plain, require_masks=False)
+    assert len(dataset.image_info) == 20
+    assert reasons_of(dataset) == {"b1": "empty mask"}
+    for image_id in (0, 1):
+        masks, class_ids = dataset.load_mask(image_id)
+        assert masks.shape == (*SHAPE, 0) and masks.dtype == bool
+        assert class_ids.shape == (0,)
+    np.testing.assert_array_equal(dataset.labels()[:2], [1, 1])
+
+
+def test_images_without_labels(plain):
+    (plain / "labels.csv").unlink()
+    with pytest.raises(ValueError, match="'no label': 20"):
+        load(plain)
+    dataset = load(plain, require_labels=False)
+    assert {info["label"] for info in dataset.image_info} == {None}
+    masks, class_ids = dataset.load_mask(0)
+    assert masks.sum() == 16 * 16
+    np.testing.assert_array_equal(class_ids, [0])
+    np.testing.assert_array_equal(dataset.labels(), np.zeros(20))
+
+
+def test_union_is_one_instance(plain):
+    write_mask(plain / "masks" / "m0_segmentation_2.png", (0, 28, 4, 32))
+    dataset = load(plain)
+    masks, class_ids = dataset.load_mask(10)
+    assert masks.shape == (*SHAPE, 1) and masks.dtype == bool
+    assert masks.sum() == 16 * 16 + 4 * 4
+    assert class_ids.dtype == np.int32
+    np.testing.assert_array_equal(class_ids, [2])
+
+
+def test_one_instance_per_component(plain):
+    # Areas 16, 100 and 1 pixel of 768; the speck is below 1 %.
+    boxes = (0, 0, 4, 4), (10, 10, 20, 20), (23, 31, 24, 32)
+    write_mask(plain / "masks" / "m0.png", *boxes)
+    dataset = load(plain, instances="component", min_component_area=0.01)
+    masks, class_ids = dataset.load_mask(10)
+    assert masks.shape == (*SHAPE, 2)
+    np.testing.assert_array_equal(masks.sum((0, 1)), [100, 16])
+    assert masks[10:20, 10:20, 0].all() and masks[:4, :4, 1].all()
+    np.testing.assert_array_equal(class_ids, [2, 2])
+
+
+def test_components_touch_at_corners_and_the_largest_stays():
+    mask = np.zeros((10, 10), bool)
+    mask[0, 0] = mask[1, 1] = mask[9, 9] = True
+    components = isic.split_components(mask, min_area=0.5)
+    assert components.shape == (10, 10, 1)
+    np.testing.assert_array_equal(np.argwhere(components[:, :, 0]), [[0, 0], [1, 1]])
+    assert isic.split_components(mask, min_area=0).shape == (10, 10, 2)
+    assert isic.split_components(np.zeros((3, 4), bool), 0).shape == (3, 4, 0)
+
+
+def test_mask_is_resized_to_its_image(plain):
+    write_mask(plain / "masks" / "b0.png", (0, 0, 6, 16), shape=(12, 16))
+    masks, _ = load(plain).load_mask(0)
+    expected = np.zeros(SHAPE, bool)
+    expected[:12] = True
+    np.testing.assert_array_equal(masks[:, :, 0], expected)
+
+
+def test_test_images_are_not_trained_on(tmp_path):
+    """An id in two splits stays in test."""
+    for i in range(4):
+        write_image(tmp_path / f"train/images/{i}.jpg")
+        write_mask(tmp_path / f"train/masks/{i}.png", (4, 4, 20, 20))
+    write_image(tmp_path / "test/images/0.jpg")
+    write_mask(tmp_path / "test/masks/0.png", (4, 4, 20, 20))
+    (tmp_path / "labels.csv").write_text("image,label\n0,0\n1,0\n2,1\n3,1\n")
+    train = load(tmp_path, subset="train", val_fraction=0)
+    assert ids_of(train) == ["1", "2", "3"]
+    assert reasons_of(train) == {"0": "image id occurs twice"}
+    assert ids_of(load(tmp_path, subset="test")) == ["0"]
+
+
+def test_a_second_folder_adds_to_the_first(plain, tmp_path):
+    other = tmp_path / "images"  # the same images once more
+    dataset = IsicDataset()
+    dataset.load_isic(plain)
+    with pytest.raises(ValueError, match="image id occurs twice"):
+        dataset.load_isic(other, require_masks=False, require_labels=False)
+    assert len(dataset.image_info) == 20
+
+
+def test_empty_result_says_what_was_looked_for_and_found(plain, tmp_path_factory):
+    with pytest.raises(ValueError, match="ISIC 2017.*HAM10000.*Found 0 images"):
+        load(tmp_path_factory.mktemp("empty"))
+    with pytest.raises(ValueError, match="subset 'test'.*Found 20.*'train': 20"):
+        load(plain, subset="test", val_fraction=0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"subset": "valid"},
+        {"instances": "lesion"},
+        {"check": "all"},
+        {"val_fraction": 0.5},
+        {"min_component_area": 100},
+        {"limit": 0},
+    ],
+)
+def test_wrong_arguments_are_named(plain, wrong):
+    [(name, value)] = wrong.items()
+    with pytest.raises(ValueError, match=rf"{name} must .*{value}"):
+        load(plain, **wrong)
+
+
+def counts(dataset):
+    labels = np.bincount(dataset.labels(), minlength=3)
+    return int(labels.sum()), int(labels[2])
+
+
+def test_real_isic_2017(real_data):
+    start = time.perf_counter()
+    train = load(real_data / "isic2017_512", subset="train")
+    assert time.perf_counter() - start < 10  # 2 seconds on an idle machine
+    assert counts(train) == (1508, 293)
+    assert counts(load(real_data / "isic2017_512", subset="val")) == (121, 30)
+    assert train.dropped.empty
+    masks, class_ids = train.load_mask(0)
+    assert masks.shape[:2] == train.load_image(0).shape[:2] == (512, 512)
+    assert masks.any() and len(class_ids) == 1
+
+
+def test_real_ham10000_is_split_by_lesion(real_data):
+    dataset = load(real_data / "ham10000_256")
+    assert counts(dataset) == (5926, 1726)
+    lesions = pd.DataFrame(
+        [(info["metadata"]["lesion_id"], info["split"]) for info in dataset.image_info],
+        columns=["lesion", "split"],
+    )
+    assert lesions.groupby("lesion")["split"].nunique().max() == 1
+    shares = lesions["split"].value_counts(normalize=True)
+    assert abs(shares["val"] - 0.1) < 0.01 and abs(shares["test"] - 0.1) < 0.01
+
+
+def test_real_full_frames(real_data):
+    dataset = load(real_data / "isic_fullframe", limit=40)
+    assert counts(dataset) == (40, 14)
+    for image_id in dataset.image_ids[:3]:
+        masks, _ = dataset.load_mask(image_id)
+        assert masks.shape[:2] == dataset.load_image(image_id).shape[:2]
