@@ -115,7 +115,8 @@ class Config:
     WARMUP_STEPS = 0  # linear warm-up at the start of each stage
     AUGMENT = True  # the paper's five augmentations
     BALANCE_CLASSES = False  # draw every class equally often
-    EARLY_STOPPING_PATIENCE = 0  # epochs without a better validation score; 0: off
+    MONITOR = "val_loss"  # which value of the log is best: or "val_JA", "val_AUC"
+    EARLY_STOPPING_PATIENCE = 0  # epochs without a better MONITOR; 0: off
     CHECKPOINT_STEPS = 200  # also save in mid-epoch, every so many steps; 0: off
     SEED = 0
 
@@ -144,6 +145,13 @@ class Config:
         else:
             side = None
         return (side, side, self.IMAGE_CHANNEL_COUNT)
+
+    @property
+    def CANVAS_SHAPE(self):
+        """(height, width, channels) of an image to detect in; crops train only."""
+        if self.IMAGE_RESIZE_MODE == "crop":
+            return (None, None, self.IMAGE_CHANNEL_COUNT)
+        return self.IMAGE_SHAPE
 
     @property
     def HEAD_CLASSES(self):
@@ -320,6 +328,7 @@ class IsicConfig(Config):
     DETECTION_MIN_CONFIDENCE = 0.5
     DETECTION_SCORE = "lesion"
     DETECTION_KEEP_BEST = True
+    MONITOR = "val_JA"
 
 
 def _fields(cls):
@@ -471,6 +480,7 @@ _RULES = {
     "WARMUP_STEPS": _whole(0),
     "AUGMENT": _FLAG,
     "BALANCE_CLASSES": _FLAG,
+    "MONITOR": _one_of("val_loss", "val_JA", "val_AUC"),
     "EARLY_STOPPING_PATIENCE": _whole(0),
     "CHECKPOINT_STEPS": _whole(0),
     "SEED": _whole(0),

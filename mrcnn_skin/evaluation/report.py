@@ -38,7 +38,7 @@ COLUMNS = [
 ]
 
 
-def evaluate(detector, dataset, out_dir=None, progress=True):
+def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
     """Score a detector on every image of a dataset.
 
     detector: function of an image, uint8 [height, width, 3], that returns a dict of
@@ -51,6 +51,7 @@ def evaluate(detector, dataset, out_dir=None, progress=True):
     out_dir: folder for metrics.json, per_image.csv, classification.csv (columns image,
         malignant) and masks/<image>_segmentation.png; nothing is written without.
     progress: show a progress bar.
+    image_ids: of the dataset, which images to score; None for all.
 
     The true mask is the union of an image's instances, the predicted one is that of
     the best lesion in the challenge's form (official_mask), empty without a lesion.
@@ -63,7 +64,9 @@ def evaluate(detector, dataset, out_dir=None, progress=True):
     """
     labels = dataset.labels()
     rows = []
-    for image_id in tqdm(dataset.image_ids, desc="evaluate", disable=not progress):
+    if image_ids is None:
+        image_ids = dataset.image_ids
+    for image_id in tqdm(image_ids, desc="evaluate", disable=not progress):
         image = dataset.load_image(image_id)
         instances, _ = dataset.load_mask(image_id)
         result = detector(image)

@@ -30,7 +30,7 @@ def build_inference_model(config):
     low_confidence [batch]; probs [batch, D, classes] with the task "classify"; masks
     [batch, D, *MASK_SHAPE] of each detection's class with the task "segment".
     """
-    image = keras.Input(config.IMAGE_SHAPE, name="input_image")
+    image = keras.Input(config.CANVAS_SHAPE, name="input_image")
     window = keras.Input([4], name="input_window")
     pyramid, anchors, probs, deltas = _features(image, config)
     rois, objectness = _propose(

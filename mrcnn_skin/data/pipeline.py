@@ -1,0 +1,164 @@
+"""From a Dataset to batches of the training graph's inputs, with tf.data.
+
+Every example has a position in an endless, seeded order and a seed of its own, so
+that a run can go on at any position and threads cannot change what it sees.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from ..geometry.boxes import extract_bboxes
+from ..geometry.images import resize_image, resize_mask
+from ..geometry.masks import minimize_mask
+from .augment import augment, paper_augmentation
+
+
+class ExampleOrder:
+    """Which image comes at which position, without end.
+
+    groups: list of int arrays; positions take turns among them. One group of all
+        images gives plain passes; one a class gives every class equally often.
+    seed: int. shuffle: a new order in each pass over a group.
+    """
+
+    def __init__(self, groups, seed, shuffle=True):
+        self.groups = [np.asarray(group) for group in groups if len(group)]
+        self.seed = seed
+        self.shuffle = shuffle
+        if not self.groups:
+            raise ValueError("a data set must hold at least one image, got none")
+
+    def __call__(self, position):
+        """Image id at a position, an int of at least 0."""
+        turn, group = divmod(int(position), len(self.groups))
+        number, offset = divmod(turn, len(self.groups[group]))
+        return int(self._pass(group, number)[offset])
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - lives as long as the pipeline
+    def _pass(self, group, number):
+        images = self.groups[group]
+        if not self.shuffle:
+            return images
+        return np.random.default_rng([self.seed, group, number]).permutation(images)
+
+
+def load_example(dataset, config, image_id, augmenter=None, seed=0):
+    """Load, resize and augment one image with its truth (Matterport's load_image_gt).
+
+    dataset: a prepared Dataset. augmenter: of imgaug, or None. seed: int, of this
+    example's augmentation and crop.
+    Returns image uint8 [h, w, channels]; class_ids int32 [n]; boxes int32 [n, 4],
+    pixels of the resized image; masks bool [n, mask_h, mask_w], over the boxes with
+    USE_MINI_MASK, else over the image. Instances that vanish are left out.
+    """
+    image = dataset.load_image(image_id)
+    masks, class_ids = dataset.load_mask(image_id)
+    if masks.shape[:2] != image.shape[:2]:  # an empty mask has no size of its own
+        masks = np.zeros([*image.shape[:2], 0], bool)
+    image, _, scale, padding, crop = resize_image(
+        image,
+        config.IMAGE_MIN_DIM,
+        config.IMAGE_MAX_DIM,
+        config.IMAGE_MIN_SCALE,
+        config.IMAGE_RESIZE_MODE,
+        rng=np.random.default_rng(seed),
+    )
+    masks = resize_mask(masks, scale, padding, crop)
+    if augmenter is not None:
+        image, masks = augment(augmenter, image, masks, seed)
+    boxes = extract_bboxes(masks)
+    there = np.flatnonzero(boxes[:, 2] > boxes[:, 0])[: config.MAX_GT_INSTANCES]
+    masks, boxes, class_ids = masks[..., there], boxes[there], class_ids[there]
+    if config.USE_MINI_MASK:
+        masks = minimize_mask(boxes, masks, config.MINI_MASK_SHAPE)
+    return image, class_ids.astype(np.int32), boxes, np.moveaxis(masks, -1, 0)
+
+
+def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
+    """Inputs of the training graph for one image, in order, as NumPy arrays.
+
+    See load_example and graph.mask_rcnn.training_inputs.
+    """
+    image, class_ids, boxes, masks = load_example(
+        dataset, config, image_id, augmenter, seed
+    )
+    room = config.MAX_GT_INSTANCES - len(class_ids)
+    return (
+        image,
+        np.pad(class_ids, [[0, room]]),
+        np.pad(boxes.astype(np.float32), [[0, room], [0, 0]]),
+        np.pad(masks.astype(np.uint8), [[0, room], [0, 0], [0, 0]]),
+        dataset.active_class_ids(image_id).astype(np.int32),
+        np.array([config.SEED, seed], np.int32),
+    )
+
+
+def training_order(dataset, config):
+    """The order of a training run: balanced by class if the Config asks for it."""
+    if config.BALANCE_CLASSES:
+        labels = dataset.labels()
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    else:
+        groups = [dataset.image_ids]
+    return ExampleOrder(groups, config.SEED)
+
+
+def training_batches(dataset, config, start=0, augmentation=None, workers=None):
+    """Endless batches for training, from any position on.
+
+    start: position of the first example (steps done * BATCH_SIZE).
+    augmentation: an imgaug augmenter; None takes the paper's if Config.AUGMENT.
+    workers: threads that load; None leaves it to tf.data.
+    Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
+    graph.mask_rcnn.training_inputs as a tuple.
+    """
+    if augmentation is None and config.AUGMENT:
+        augmentation = paper_augmentation()
+    order = training_order(dataset, config)
+    return _batches(dataset, config, order, start, None, augmentation, workers)
+
+
+def validation_batches(dataset, config, count, workers=None):
+    """Batches of the first `count` images in order, without augmentation.
+
+    The last batch is filled up from the start of the data set, so that all have
+    BATCH_SIZE images.
+    """
+    order = ExampleOrder([dataset.image_ids], config.SEED, shuffle=False)
+    count = -(-count // config.BATCH_SIZE) * config.BATCH_SIZE
+    return _batches(dataset, config, order, 0, count, None, workers)
+
+
+def _batches(dataset, config, order, start, count, augmenter, workers):
+    masks = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
+    instances = config.MAX_GT_INSTANCES
+    specs = [
+        (tf.int32, []),
+        (tf.uint8, config.IMAGE_SHAPE),
+        (tf.int32, [instances]),
+        (tf.float32, [instances, 4]),
+        (tf.uint8, [instances, *masks]),
+        (tf.int32, [config.NUM_CLASSES]),
+        (tf.int32, [2]),
+    ]
+
+    def load(position):
+        image_id = order(position)
+        sequence = np.random.SeedSequence([config.SEED, int(position)])
+        seed = int(sequence.generate_state(1)[0] >> 1)  # fits int32
+        arrays = example_arrays(dataset, config, image_id, augmenter, seed)
+        return np.int32(image_id), *arrays
+
+    def example(position):
+        values = tf.numpy_function(load, [position], [dtype for dtype, _ in specs])
+        for value, (_, shape) in zip(values, specs, strict=True):
+            value.set_shape(shape)
+        return values[0], tuple(values[1:])
+
+    stop = np.iinfo(np.int64).max if count is None else start + count
+    batches = tf.data.Dataset.range(start, stop).map(
+        example, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
+    )
+    return batches.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)

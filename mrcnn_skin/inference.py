@@ -1,0 +1,168 @@
+"""From an image of any size to boxes and masks of that size, in one graph.
+
+Letter-boxing, the network and the pasting of masks are TensorFlow functions here,
+which MaskRCNN.detect() and the export both call. Weights are loaded elsewhere.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from .layers.boxes import denorm_boxes, norm_boxes
+
+MASK_THRESHOLD = 0.5
+
+
+class Canvas(NamedTuple):
+    """An image as the network sees it, and how to get back.
+
+    image: float32 [canvas_h, canvas_w, channels]; window: [4], pixels of the canvas.
+    scale: float32 [2], canvas pixels for one pixel of the image, (y, x).
+    """
+
+    image: tf.Tensor
+    window: tf.Tensor
+    scale: tf.Tensor
+
+
+def letterbox(image, config):
+    """Resize an image into the canvas that Config.IMAGE_RESIZE_MODE asks for.
+
+    image: [h, w, channels], any size. Returns a Canvas. The graph's twin of
+    geometry.images.resize_image; "crop", which is for training, pads like "pad64".
+    """
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    scale = _scale(size, config)
+    new_size = tf.cast(tf.maximum(tf.round(size * scale), 1.0), tf.int32)
+    if config.IMAGE_RESIZE_MODE == "square":
+        canvas = tf.constant([config.IMAGE_MAX_DIM] * 2)
+    elif config.IMAGE_RESIZE_MODE == "none":
+        canvas = new_size
+    else:
+        canvas = -(-new_size // 64) * 64
+    resized = tf.image.resize(image, new_size, antialias=True)
+    top_left = (canvas - new_size) // 2
+    bottom_right = canvas - new_size - top_left
+    padding = tf.stack([top_left, bottom_right], axis=1)  # [(top, bottom), (l, r)]
+    resized = tf.pad(resized, tf.concat([padding, [[0, 0]]], axis=0))
+    window = tf.cast(tf.concat([top_left, top_left + new_size], axis=0), tf.float32)
+    resized = tf.ensure_shape(resized, config.CANVAS_SHAPE)
+    return Canvas(resized, window, tf.cast(new_size, tf.float32) / size)
+
+
+def _scale(size, config):
+    """Factor of the resize, as in Matterport: up to IMAGE_MIN_DIM, within MAX_DIM."""
+    if config.IMAGE_RESIZE_MODE == "none":
+        return tf.constant(1.0)
+    shorter, longer = tf.reduce_min(size), tf.reduce_max(size)
+    scale = tf.maximum(1.0, config.IMAGE_MIN_DIM / shorter)
+    scale = tf.maximum(scale, config.IMAGE_MIN_SCALE)
+    if config.IMAGE_RESIZE_MODE == "square":
+        limit = config.IMAGE_MAX_DIM / longer
+        scale = tf.where(tf.round(longer * scale) > config.IMAGE_MAX_DIM, limit, scale)
+    return scale
+
+
+def boxes_on_image(boxes, canvas, shape):
+    """Boxes of the canvas as boxes of the image.
+
+    boxes: [n, 4], pixels of the canvas; shape: int [2], of the image.
+    Returns [n, 4], pixels of the image, clipped to it.
+    """
+    origin = tf.tile(canvas.window[:2], [2])
+    boxes = (boxes - origin) / tf.tile(canvas.scale, [2])
+    limit = tf.tile(tf.cast(shape, tf.float32), [2])
+    return tf.clip_by_value(boxes, 0.0, limit)
+
+
+def paste_masks(masks, boxes, canvas, shape):
+    """Paste masks of boxes over the whole image: the inverse of the mask targets.
+
+    masks: [n, mask_h, mask_w], probabilities; boxes: [n, 4], pixels of the canvas.
+    shape: int [2], of the image. Returns uint8 [n, h, w], 0/1.
+
+    Cell i of a mask belongs to the point y1 + i (y2 - 1 - y1) / (mask_h - 1) of the
+    canvas; the centre of the image's row r lies at (r + .5) scale + top - .5 there.
+    """
+    size = tf.cast(shape, tf.float32)
+    first = 0.5 * canvas.scale + canvas.window[:2] - 0.5
+    last = (size - 0.5) * canvas.scale + canvas.window[:2] - 0.5
+    extent = tf.maximum(boxes[:, 2:] - 1.0 - boxes[:, :2], 1e-3)
+    frame = tf.concat(
+        [(first - boxes[:, :2]) / extent, (last - boxes[:, :2]) / extent], axis=1
+    )  # the whole image, in each mask's own normalised coordinates
+    pasted = tf.image.crop_and_resize(
+        masks[..., None], frame, tf.range(tf.shape(masks)[0]), shape
+    )
+    return tf.cast(pasted[..., 0] >= MASK_THRESHOLD, tf.uint8)
+
+
+class Detector:
+    """Detect lesions with an inference graph (graph.mask_rcnn.build_inference_model).
+
+    The graph is traced once and serves images of any size; its weights are read at
+    every call, so that training in between shows.
+    """
+
+    def __init__(self, model, config):
+        self.model = model
+        self.config = config
+        channels = config.IMAGE_CHANNEL_COUNT
+        self._detect = tf.function(
+            self.detect_graph,
+            input_signature=[tf.TensorSpec([None, None, channels], tf.uint8)],
+        )
+
+    def detect_graph(self, image):
+        """Tensors of the detections in one image.
+
+        image: uint8 [h, w, channels]. Returns a dict: rois [n, 4], pixels of the
+        image; class_ids int32 [n]; scores [n]; low_confidence bool; and, as far as
+        the tasks go, probs [n, classes], masks uint8 [n, h, w], p_malignant.
+        """
+        shape = tf.shape(image)[:2]
+        canvas = letterbox(image, self.config)
+        canvas_shape = tf.shape(canvas.image)[:2]
+        window = norm_boxes(canvas.window, canvas_shape)
+        outputs = self.model([canvas.image[None], window[None]], training=False)
+        count = outputs["num_detections"][0]
+        detections = outputs["detections"][0, :count]
+        boxes = denorm_boxes(detections[:, :4], canvas_shape)
+        result = {
+            "rois": boxes_on_image(boxes, canvas, shape),
+            "class_ids": tf.cast(detections[:, 4], tf.int32),
+            "scores": detections[:, 5],
+            "low_confidence": outputs["low_confidence"][0],
+        }
+        if "masks" in outputs:
+            masks = outputs["masks"][0, :count]
+            result["masks"] = paste_masks(masks, boxes, canvas, shape)
+        if "probs" in outputs:
+            result["probs"] = outputs["probs"][0, :count]
+            if self.config.MALIGNANT_CLASS_IDS:
+                result["p_malignant"] = self._p_malignant(outputs["probs"][0, 0])
+        return result
+
+    def _p_malignant(self, probs):
+        """P(malignant) among the foreground classes of the best lesion; NaN if none."""
+        malignant = tf.gather(probs, self.config.MALIGNANT_CLASS_IDS)
+        return tf.reduce_sum(malignant) / tf.reduce_sum(probs[1:])
+
+    def __call__(self, image):
+        """Detect in one image uint8 [h, w, channels].
+
+        Returns a dict of NumPy values: rois float32 [n, (y1, x1, y2, x2)], pixels;
+        class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w, n];
+        probs [n, classes]; p_malignant float, or None if the model gives no diagnosis;
+        low_confidence bool. "masks" is absent without the task "segment", "probs"
+        without "classify".
+        """
+        tensors = self._detect(tf.convert_to_tensor(image, tf.uint8))
+        result = {name: value.numpy() for name, value in tensors.items()}
+        result["low_confidence"] = bool(result["low_confidence"])
+        if "masks" in result:
+            result["masks"] = np.moveaxis(result["masks"], 0, -1).astype(bool)
+        p_malignant = result.get("p_malignant")
+        result["p_malignant"] = None if p_malignant is None else float(p_malignant)
+        return result

@@ -1,0 +1,52 @@
+"""Logs that a run leaves in its folder: CSV and TensorBoard."""
+
+import csv
+import os
+
+import keras
+import tensorflow as tf
+
+
+class CsvLog(keras.callbacks.Callback):
+    """One line an epoch; a resumed run goes on below the lines that are there."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = str(path)
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch, **(logs or {})}
+        rows = [r for r in self._rows() if int(r["epoch"]) < epoch] + [row]
+        names = list(dict.fromkeys(name for r in rows for name in r))
+        partial = f"{self.path}.part"
+        with open(partial, "w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, names)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(partial, self.path)
+
+    def _rows(self):
+        if not os.path.exists(self.path):
+            return []
+        with open(self.path, newline="", encoding="utf-8") as handle:
+            return list(csv.DictReader(handle))
+
+
+class TensorBoardLog(keras.callbacks.Callback):
+    """Every number of the epoch's log as a TensorBoard scalar."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = str(folder)
+
+    def on_train_begin(self, logs=None):
+        self.writer = tf.summary.create_file_writer(self.folder)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self.writer.as_default():
+            for name, value in (logs or {}).items():
+                tf.summary.scalar(name, value, step=epoch)
+        self.writer.flush()
+
+    def on_train_end(self, logs=None):
+        self.writer.close()

@@ -1,0 +1,63 @@
+"""The full state of a run, saved so that it can go on at the step where it stopped.
+
+tf.train.CheckpointManager writes a state under a temporary name first, so a killed
+process leaves the one before whole. Weights for exchange are written by weights.py.
+"""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+
+class Progress(tf.Module):
+    """How far a run is: all that is not weights or optimizer.
+
+    stage: index of the current stage; epoch: epochs finished in it; step: steps
+    finished in the current epoch; total_steps and total_epochs: since the start.
+    best: the best value of Config.MONITOR so far; waited: epochs since then.
+    """
+
+    def __init__(self):
+        super().__init__()
+        for name in ("stage", "epoch", "step", "total_steps", "total_epochs", "waited"):
+            setattr(self, name, tf.Variable(0, dtype=tf.int64, trainable=False))
+        self.best = tf.Variable(float("-inf"), trainable=False)
+
+    def __getitem__(self, name):
+        return getattr(self, name).numpy().item()
+
+    def advance(self, *names):
+        """Add one to each of the named counters."""
+        for name in names:
+            getattr(self, name).assign_add(1)
+
+
+class CheckpointFolder:
+    """The states of one run: the newest two, in RUN/checkpoints."""
+
+    def __init__(self, run_dir):
+        self.folder = Path(run_dir) / "checkpoints"
+
+    @property
+    def latest(self):
+        """Path of the newest state, None if there is none."""
+        return tf.train.latest_checkpoint(self.folder)
+
+    def read_progress(self, progress):
+        """Restore how far the run was; False if there is no state to go on from."""
+        path = self.latest
+        if path is None:
+            return False
+        checkpoint = tf.train.Checkpoint(progress=progress)
+        checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
+        return True
+
+    def manager(self, progress, model, optimizer):
+        """Return a CheckpointManager of the whole state, restored if there is one.
+
+        Raises the errors of tf.train.Checkpoint if the state is of another network.
+        """
+        checkpoint = tf.train.Checkpoint(
+            progress=progress, model=model, optimizer=optimizer
+        )
+        return tf.train.CheckpointManager(checkpoint, self.folder, max_to_keep=2)
