@@ -25,6 +25,7 @@ setup(
         "scikit-learn>=1.7,<2",
         "matplotlib>=3.10,<4",
         "tqdm>=4.67,<5",
+        "tensorboard>=2.20,<3",
         "pillow>=12,<14",
         "scipy>=1.15,<2",
     ],

@@ -8,6 +8,8 @@ import datetime
 import functools
 from pathlib import Path
 
+import keras
+
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
 from .training.callbacks import CsvLog, TensorBoardLog
@@ -37,9 +39,13 @@ class MaskRCNN:
         self.keras_model = self.build()
 
     def build(self):
-        """Build the graph of the mode; see graph/mask_rcnn.py."""
+        """Build the graph of the mode; see graph/mask_rcnn.py.
+
+        For training it seeds Keras with Config.SEED, so that random weights repeat.
+        """
         if self.mode == "inference":
             return build_inference_model(self.config)
+        keras.utils.set_random_seed(self.config.SEED)
         with self.strategy.scope():
             return build_training_model(self.config)
 

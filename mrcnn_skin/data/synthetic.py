@@ -190,7 +190,8 @@ def _outline(rng, grid, traits, visible):
     turns = np.linspace(-np.pi, np.pi, 1024)
     waves = np.cos(order[:, None] * turns + rng.uniform(0, 2 * np.pi, (30, 1)))
     radius = np.exp(amplitude @ waves).astype(np.float32)
-    distance = np.hypot(y, x) / radius[((angle + np.pi) * (1023 / 2 / np.pi)).astype(int)]
+    turn = ((angle + np.pi) * (1023 / 2 / np.pi)).astype(int)
+    distance = np.hypot(y, x) / radius[turn]
 
     # The level set with the wanted area, however much of the lesion is cut off.
     distance[~visible] = np.inf

@@ -61,9 +61,9 @@ def build_inference_model(config):
     if logits is not None:
         outputs["probs"] = probs
     if "segment" in config.TASKS:
-        pooled = PyramidROIAlign(
-            (config.MASK_POOL_SIZE,) * 2, name="roi_align_mask"
-        )(detections[..., :4], pyramid)
+        pooled = PyramidROIAlign((config.MASK_POOL_SIZE,) * 2, name="roi_align_mask")(
+            detections[..., :4], pyramid
+        )
         masks = unfold(
             build_fpn_mask_graph(pooled, config), config.DETECTION_MAX_INSTANCES
         )  # [batch, D, h, w, classes]
@@ -195,9 +195,9 @@ def _head_losses(targets, pyramid, active, config):
     if "segment" in config.TASKS:
         # Only positive RoIs have a mask to learn from; the others are not computed
         keep = MaskRois(name="mask_rois")(match)
-        pooled = PyramidROIAlign(
-            (config.MASK_POOL_SIZE,) * 2, name="roi_align_mask"
-        )(rois, pyramid, keep=keep)
+        pooled = PyramidROIAlign((config.MASK_POOL_SIZE,) * 2, name="roi_align_mask")(
+            rois, pyramid, keep=keep
+        )
         terms["mrcnn_mask_loss"] = MaskLoss(
             config.MASK_LOSS == "bce+jaccard",
             config.JACCARD_DELTA,

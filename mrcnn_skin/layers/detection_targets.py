@@ -149,5 +149,7 @@ class MaskRois(GeometryLayer):
 
 def _zero_where_not(condition, rows):
     """Zero the rows whose condition is false, NaN rows included."""
-    shape = tf.concat([tf.shape(condition), tf.ones([rows.shape.rank - 1], tf.int32)], 0)
+    shape = tf.concat(
+        [tf.shape(condition), tf.ones([rows.shape.rank - 1], tf.int32)], 0
+    )
     return tf.where(tf.reshape(condition, shape), rows, tf.zeros_like(rows))

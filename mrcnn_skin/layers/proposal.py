@@ -16,9 +16,7 @@ class ProposalLayer(GeometryLayer):
     std_dev: of the four deltas, [4].
     """
 
-    def __init__(
-        self, proposal_count, nms_threshold, pre_nms_limit, std_dev, **kwargs
-    ):
+    def __init__(self, proposal_count, nms_threshold, pre_nms_limit, std_dev, **kwargs):
         super().__init__(**kwargs)
         self.proposal_count = proposal_count
         self.nms_threshold = nms_threshold

@@ -78,6 +78,11 @@ class Trainer:
         Raises TrainingDiverged when the loss is NaN or infinite.
         """
         resumed = self.checkpoints.read_progress(self.progress)
+        if resumed:
+            print(
+                f"going on at step {self.progress['total_steps']}, epoch "
+                f"{self.progress['total_epochs'] + 1}, from {self.checkpoints.latest}"
+            )
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         logs = {}
@@ -112,9 +117,7 @@ class Trainer:
         start = self.progress["total_steps"] * self.config.BATCH_SIZE
         batches = iter(
             self.strategy.experimental_distribute_dataset(
-                training_batches(
-                    self.train_set, self.config, start, self.augmentation
-                )
+                training_batches(self.train_set, self.config, start, self.augmentation)
             )
         )
         logs = {}
@@ -252,6 +255,6 @@ class Trainer:
         names = [self.train_set.image_reference(i) for i in ids.numpy()]
         raise TrainingDiverged(
             f"{', '.join(bad)} must be finite, got NaN or infinity at step "
-            f"{self.progress['total_steps']}, on the images {', '.join(names)}. A lower "
-            "learning rate (--stages) or GRADIENT_CLIP_NORM may help."
+            f"{self.progress['total_steps']}, on the images {', '.join(names)}. "
+            "A lower learning rate or GRADIENT_CLIP_NORM may help."
         )

@@ -1,0 +1,160 @@
+"""What the commands of this folder share: options, data sets, weights, messages.
+
+Heavy imports wait until the options are read, so that --help answers at once.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS_DIR = ROOT / "weights"
+DATA_DIR = Path("datasets/isic")
+DATA_VARIABLE = "MRCNN_SKIN_DATA"
+SIDE = 1024  # of the images that IsicConfig's anchors are made for
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that shows the defaults in its help."""
+
+    def __init__(self, **kwargs):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+
+def run(main):
+    """Run a command; a mistake of the user ends in one line and exit status 2."""
+    try:
+        sys.exit(main())
+    except (
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+        NotADirectoryError,
+    ) as error:
+        fail(error)
+    except OSError as error:
+        fail(error, status=1)
+    except KeyboardInterrupt:
+        fail("interrupted", status=130)
+
+
+def fail(message, status=2):
+    """Print one line on standard error and exit."""
+    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def add_config_options(parser):
+    """Add the options that choose the network and its settings."""
+    parser.add_argument(
+        "--backbone",
+        choices=("resnet50", "resnet101"),
+        help="default: resnet101 for --weights=coco, whose file has it, else resnet50",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the square that images are resized into, a multiple of 64; the "
+        f"anchors scale with it (default: {SIDE})",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="set any Config value, for example MASK_SHAPE=(56,56); may be repeated",
+    )
+
+
+def config_overrides(args):
+    """Turn the options of add_config_options into Config fields, checked by name."""
+    from mrcnn_skin import IsicConfig
+
+    overrides = {}
+    if args.backbone:
+        overrides["BACKBONE"] = args.backbone
+    if args.image_size:
+        overrides |= image_size_overrides(args.image_size)
+    return overrides | IsicConfig().parse_overrides(args.set or [])
+
+
+def image_size_overrides(side):
+    """Config fields of square images of another side; anchors scale along."""
+    from mrcnn_skin import IsicConfig
+
+    scales = (scale * side / SIDE for scale in IsicConfig.RPN_ANCHOR_SCALES)
+    return {
+        "IMAGE_MIN_DIM": side,
+        "IMAGE_MAX_DIM": side,
+        "RPN_ANCHOR_SCALES": tuple(scales),
+    }
+
+
+def default_dataset():
+    """Where the data are if nobody says: DATA_DIR, $MRCNN_SKIN_DATA, or "synthetic"."""
+    for folder in (DATA_DIR, os.environ.get(DATA_VARIABLE)):
+        if folder and Path(folder).is_dir():
+            return str(folder)
+    print(
+        f"No --dataset, no {DATA_DIR}, no ${DATA_VARIABLE}: using GENERATED lesions, "
+        "not photographs. The result says nothing about real skin."
+    )
+    return "synthetic"
+
+
+def open_isic(folder, split, limit=None):
+    """Read one split of a folder of ISIC images, and print what it holds."""
+    from mrcnn_skin import IsicDataset
+
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"there is no data set folder {folder}")
+    dataset = IsicDataset()
+    dataset.load_isic(folder, split, limit=limit)
+    dataset.prepare()
+    print(f"{split or 'all'}: {dataset.summary()}")
+    return dataset
+
+
+def open_synthetic(count, side, seed):
+    """Generate lesions, and print how many; other seeds share none of them."""
+    from mrcnn_skin.data.synthetic import SyntheticDataset
+
+    dataset = SyntheticDataset(count, (side, side), seed)
+    print(dataset.summary())
+    return dataset
+
+
+def trained_weights(weights, logs):
+    """Path of a trained .h5 file: "last" is the best of the newest run in `logs`."""
+    if weights != "last":
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f"there is no weight file {weights}")
+        return Path(weights)
+    from mrcnn_skin.model import find_last
+
+    run_dir = find_last(logs)
+    for pattern in ("*_best.h5", "*_last.h5"):
+        for path in run_dir.glob(pattern):
+            return path
+    raise FileNotFoundError(f"the run {run_dir} has not finished an epoch yet")
+
+
+def load_model(weights, args):
+    """A model that detects, with the Config that lies beside its weights, if any."""
+    from mrcnn_skin import IsicConfig, MaskRCNN
+
+    path = trained_weights(weights, args.logs)
+    beside = path.with_name("config.json")
+    config = IsicConfig.from_json(beside) if beside.exists() else IsicConfig()
+    model = MaskRCNN("inference", config.replace(**config_overrides(args)))
+    report = model.load_weights(path)
+    if report.missing or report.mismatched:
+        raise ValueError(
+            f"the weights do not fit the network, which needs {beside.name} beside "
+            f"them or the options of the training run\n{report}"
+        )
+    print(f"weights: {path}")
+    return model

@@ -1,0 +1,49 @@
+"""Evaluate trained weights on ISIC images by the challenges' definitions.
+
+Writes into --out: metrics.json, per_image.csv, masks/<image>_segmentation.png and
+classification.csv, the last two in the form that the challenges take.
+
+    python samples/isic/evaluate.py --dataset=DIR --split=val --weights=last --out=DIR
+"""
+
+from pathlib import Path
+
+import common
+
+
+def main():
+    parser = common.Parser(description=__doc__)
+    parser.add_argument(
+        "--dataset",
+        help="folder of ISIC images, or synthetic; default: datasets/isic, "
+        "$MRCNN_SKIN_DATA, or generated lesions",
+    )
+    parser.add_argument("--split", choices=("train", "val", "test"), default="val")
+    parser.add_argument(
+        "--weights",
+        default="last",
+        help="trained .h5 file, or last: the best of the newest run in --logs",
+    )
+    parser.add_argument("--out", default="evaluation", help="folder for the results")
+    parser.add_argument("--logs", default="logs", help="folder of the runs")
+    parser.add_argument("--limit", type=int, help="evaluate so many images only")
+    common.add_config_options(parser)
+    args = parser.parse_args()
+
+    from mrcnn_skin.evaluation.report import evaluate, format_metrics
+
+    model = common.load_model(args.weights, args)
+    folder = args.dataset or common.default_dataset()
+    if folder == "synthetic":
+        seed = {"train": 0, "val": 1, "test": 2}[args.split]
+        side = model.config.IMAGE_MAX_DIM
+        dataset = common.open_synthetic(args.limit or 100, side, seed)
+    else:
+        dataset = common.open_isic(folder, args.split, args.limit)
+    metrics = evaluate(model.detector, dataset, args.out)
+    print(format_metrics(metrics))
+    print(f"written to {Path(args.out).resolve()}")
+
+
+if __name__ == "__main__":
+    common.run(main)

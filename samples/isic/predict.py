@@ -1,0 +1,127 @@
+"""Predict the diagnosis, box and mask of the lesion in any image.
+
+Writes into --out, for each image: masks/<image>.png of the image's own size (255 is
+lesion), overlays/<image>.png, and a line of predictions.csv. A file that cannot be
+read is named and passed over.
+
+    python samples/isic/predict.py photo.jpg FOLDER --weights=last --out=predictions
+
+Research software, no medical device.
+"""
+
+from pathlib import Path
+
+import common
+
+
+def main():
+    parser = common.Parser(description=__doc__)
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders"
+    )
+    parser.add_argument(
+        "--weights",
+        default="last",
+        help="trained .h5 file, or last: the best of the newest run in --logs",
+    )
+    parser.add_argument("--out", default="predictions", help="folder for the results")
+    parser.add_argument("--logs", default="logs", help="folder of the runs")
+    common.add_config_options(parser)
+    args = parser.parse_args()
+
+    paths = find_images(args.images)
+    model = common.load_model(args.weights, args)
+    rows = []
+    for number, path in enumerate(paths, start=1):
+        print(f"[{number}/{len(paths)}] {path}", end="", flush=True)
+        try:
+            rows.append(predict(model, path, Path(args.out)))
+        except (ValueError, OSError) as error:
+            print(f": passed over, {error}")
+            continue
+        print(": {class} {confidence:.2f}".format(**rows[-1]))
+    if not rows:
+        common.fail("none of the images could be read", status=1)
+    write_csv(rows, Path(args.out) / "predictions.csv")
+    print(f"{len(rows)} of {len(paths)} images, in {Path(args.out).resolve()}")
+    return 0 if len(rows) == len(paths) else 1
+
+
+def find_images(arguments):
+    """Files named, and all images of the folders named, each once and in order.
+
+    Raises FileNotFoundError for a path that is not there or a folder without images,
+    ValueError for two files whose results would have one name.
+    """
+    from mrcnn_skin.data.files import IMAGE_SUFFIXES
+
+    paths = []
+    for argument in map(Path, arguments):
+        found = [argument]
+        if argument.is_dir():
+            files = sorted(argument.iterdir())
+            found = [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES]
+        if not found or not found[0].exists():
+            raise FileNotFoundError(f"there is no image at {argument}")
+        paths += found
+    paths = list(dict.fromkeys(paths))
+    by_stem = {}
+    for path in paths:
+        if by_stem.setdefault(path.stem, path) != path:
+            raise ValueError(
+                f"{path} and {by_stem[path.stem]} would both be written as {path.stem}"
+            )
+    return paths
+
+
+def predict(model, path, out):
+    """Detect in one image file, write its pictures, return its row of the table."""
+    import numpy as np
+    from PIL import Image
+
+    from mrcnn_skin.data.files import read_image
+    from mrcnn_skin.evaluation.report import official_mask, write_mask
+    from mrcnn_skin.visualize import overlay
+
+    image = read_image(path)
+    result = model.detect([image])[0]
+    row = {"image": path.name, "p_malignant": result["p_malignant"]}
+    found = len(result["rois"])
+    names = model.config.CLASS_NAMES
+    row["class"] = names[result["class_ids"][0]] if found else "none"
+    row["confidence"] = float(result["scores"][0]) if found else 0.0
+    row["low_confidence"] = result["low_confidence"]
+    box = result["rois"][0] if found else np.full(4, np.nan)
+    row |= dict(zip(("y1", "x1", "y2", "x2"), box.round(1).tolist(), strict=True))
+    mask = np.zeros(image.shape[:2], bool)
+    if found and "masks" in result:
+        mask = official_mask(result["masks"][..., 0])
+    row["lesion_area"] = int(mask.sum())
+    if "masks" in result:
+        write_mask(out / "masks" / f"{path.stem}.png", mask)
+    picture = overlay(image, mask[..., None], box[None][:found], [caption(row)])
+    folder = out / "overlays"
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(folder / f"{path.stem}.png")
+    return row
+
+
+def caption(row):
+    """What stands above the box: class, P(malignant), and a flag if unsure."""
+    text = row["class"]
+    if row["p_malignant"] is not None:
+        text += f"  P(malignant) {row['p_malignant']:.2f}"
+    return text + ("  (low confidence)" if row["low_confidence"] else "")
+
+
+def write_csv(rows, path):
+    """Write the table, whole or not at all."""
+    import pandas as pd
+
+    partial = path.with_suffix(".part")
+    pd.DataFrame(rows).to_csv(partial, index=False)
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    common.run(main)

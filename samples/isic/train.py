@@ -1,0 +1,278 @@
+"""Train the multi-task network on ISIC images, evaluate it, and draw what it learned.
+
+Everything goes into one run folder, LOGS/RUN: config.json and run.json, checkpoints/,
+log.csv, tensorboard/, losses.png, the weights of the last and of the best epoch as
+.h5, and evaluation/ with metrics.json, per_image.csv, masks and overlays.
+
+    python samples/isic/train.py --weights=coco
+    python samples/isic/train.py --dataset=DIR --weights=none --image-size=256
+    python samples/isic/train.py --dataset=synthetic --weights=none --quick
+    python samples/isic/train.py --weights=last          goes on where a run stopped
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import common
+
+STAGES = {
+    "pretrained": "heads:20:1e-3,all:20:1e-4",
+    "none": "all:40:3e-4",  # random layers cannot stay frozen
+}
+# From random weights: group norm needs no statistics, AdamW no tuned rate
+FROM_SCRATCH = {
+    "NORM": "group",
+    "OPTIMIZER": "adamw",
+    "LEARNING_RATE_SCHEDULE": "cosine",
+    "WARMUP_STEPS": 100,
+}
+QUICK = {"image_size": 128, "images_per_device": 4, "stages": "all:8:3e-4"}
+QUICK_CONFIG = {"TOP_DOWN_PYRAMID_SIZE": 128, "FPN_CLASSIF_FC_LAYERS_SIZE": 256}
+SYNTHETIC_COUNTS = {"train": 240, "val": 40, "test": 60}
+SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
+OVERLAYS = 12
+
+
+def main():
+    given = vars(make_parser().parse_args())
+    stored, run_dir = stored_options(given)
+    options = {**DEFAULTS, **(QUICK if given.get("quick") else {}), **stored, **given}
+    args = argparse.Namespace(**options)
+
+    from mrcnn_skin import MaskRCNN
+    from mrcnn_skin.training.stages import parse_stages
+
+    resuming = args.weights == "last"
+    args.dataset = args.dataset or common.default_dataset()
+    args.weights = stored.get("weights", args.weights)
+    scratch = args.weights == "none"
+    args.stages = args.stages or STAGES["none" if scratch else "pretrained"]
+    stages = parse_stages(args.stages)
+    config = make_config(args)
+    begun = resuming and (run_dir / "checkpoints" / "checkpoint").exists()
+    weight_file = None if begun else find_weights(args.weights)
+    train, val, test = open_datasets(args, config)
+
+    model = MaskRCNN("training", config, args.logs)
+    run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
+    if not resuming:
+        start_folder(run_dir, args)
+    if weight_file:
+        print(model.load_weights(weight_file))
+    print(f"run folder: {run_dir.resolve()}")
+    model.train(train, val, stages=stages, custom_callbacks=[loss_curves(run_dir)])
+    report(model, test, run_dir)
+
+
+# What an option is where neither the command line nor the run's own run.json says
+DEFAULTS = {
+    "dataset": None,
+    "val_dataset": None,
+    "logs": "logs",
+    "run": None,
+    "backbone": None,
+    "image_size": None,
+    "stages": None,
+    "images_per_device": None,
+    "devices": 1,
+    "steps_per_epoch": None,
+    "limit": None,
+    "seed": 0,
+    "set": None,
+    "quick": False,
+}
+
+
+def make_parser():
+    parser = common.Parser(description=__doc__, argument_default=argparse.SUPPRESS)
+    add = parser.add_argument
+    add(
+        "--dataset",
+        metavar="DIR|synthetic",
+        help="folder of ISIC images in any of the known layouts, or generated lesions; "
+        "default: datasets/isic, $MRCNN_SKIN_DATA, or generated lesions",
+    )
+    add(
+        "--val-dataset",
+        metavar="DIR",
+        help="folder of validation images; default: the val split of --dataset",
+    )
+    add(
+        "--weights",
+        default="coco",
+        metavar="coco|imagenet|last|none|PATH",
+        help="weights to start from: coco and imagenet are downloaded into weights/; "
+        "last goes on with the run --run, or the newest in --logs (default: coco)",
+    )
+    add("--logs", metavar="DIR", help="folder of all runs (default: logs)")
+    add("--run", metavar="NAME", help="the run folder in --logs (default: dated)")
+    common.add_config_options(parser)
+    add(
+        "--stages",
+        metavar="LAYERS:EPOCHS:RATE,...",
+        help="what is trained, for how long, how fast; LAYERS is heads, 3+, 4+, 5+, "
+        "all or a regular expression; paper is heads, 4+, all by Matterport's recipe "
+        f"(default: {STAGES['pretrained']}; from random weights {STAGES['none']})",
+    )
+    add(
+        "--images-per-device",
+        type=int,
+        metavar="N",
+        help="images per device and step (default: 2)",
+    )
+    add(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="GPUs, or logical CPUs where there is none (default: 1)",
+    )
+    add(
+        "--steps-per-epoch",
+        type=int,
+        metavar="N",
+        help="default: one pass over the training images",
+    )
+    add("--limit", type=int, metavar="N", help="use so many images of each split only")
+    add("--seed", type=int, help="of every random choice (default: 0)")
+    add(
+        "--quick",
+        action="store_true",
+        help="a small network at 128 px for 8 epochs: a trial of a few minutes",
+    )
+    return parser
+
+
+def stored_options(given):
+    """Options and folder of the run that --weights=last goes on with; else {}, None.
+
+    Options given again on the command line overrule the stored ones.
+    """
+    if given["weights"] != "last":
+        return {}, None
+    from mrcnn_skin.model import find_last
+
+    logs = Path(given.get("logs", DEFAULTS["logs"]))
+    run_dir = logs / given["run"] if "run" in given else find_last(logs)
+    path = run_dir / "run.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{run_dir} holds no run to go on with, {path} is absent"
+        )
+    return json.loads(path.read_text(encoding="utf-8")), run_dir
+
+
+def start_folder(run_dir, args):
+    """Make the folder of a new run, with the options in run.json for --weights=last.
+
+    Raises FileExistsError if a run is there already.
+    """
+    if (run_dir / "run.json").exists():
+        raise FileExistsError(
+            f"{run_dir} already holds a run: go on with --weights=last "
+            f"--run={run_dir.name}, or choose another --run"
+        )
+    run_dir.mkdir(parents=True, exist_ok=True)
+    kept = {name: getattr(args, name) for name in (*DEFAULTS, "weights")}
+    partial = run_dir / "run.json.part"
+    partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    partial.replace(run_dir / "run.json")
+
+
+def make_config(args):
+    """The IsicConfig that the options ask for; --set has the last word."""
+    from mrcnn_skin import IsicConfig
+
+    overrides = dict(FROM_SCRATCH) if args.weights == "none" else {}
+    if args.quick:
+        overrides |= QUICK_CONFIG
+    if args.weights == "coco":
+        overrides["BACKBONE"] = "resnet101"  # the network in the file
+    for name, value in (
+        ("GPU_COUNT", args.devices),
+        ("IMAGES_PER_GPU", args.images_per_device),
+        ("STEPS_PER_EPOCH", args.steps_per_epoch),
+        ("SEED", args.seed),
+    ):
+        if value is not None:
+            overrides[name] = value
+    return IsicConfig(**overrides | common.config_overrides(args))
+
+
+def find_weights(weights):
+    """Path of the file to start from, downloaded if need be; None for "none"."""
+    from mrcnn_skin.downloads import fetch_coco_weights, fetch_imagenet_weights
+
+    if weights == "none":
+        return None
+    if weights == "coco":
+        return fetch_coco_weights(common.WEIGHTS_DIR)
+    if weights == "imagenet":
+        return fetch_imagenet_weights(common.WEIGHTS_DIR)
+    return common.trained_weights(weights, logs=None)
+
+
+def open_datasets(args, config):
+    """Data sets to train on, to validate on, and to report on at the end."""
+    if args.dataset == "synthetic":
+        side = config.IMAGE_MAX_DIM
+        train, val, test = (
+            common.open_synthetic(
+                min(count, args.limit or count), side, SYNTHETIC_SEEDS[split]
+            )
+            for split, count in SYNTHETIC_COUNTS.items()
+        )
+        return train, val, test
+    train = common.open_isic(args.dataset, "train", args.limit)
+    if args.val_dataset:
+        val = common.open_isic(args.val_dataset, None, args.limit)
+    else:
+        val = common.open_isic(args.dataset, "val", args.limit)
+    return train, val, val
+
+
+def loss_curves(run_dir):
+    """A callback that draws losses.png anew after every epoch."""
+    import keras
+
+    from mrcnn_skin.visualize import plot_losses, save_figure
+
+    def draw(epoch, logs):
+        save_figure(plot_losses(run_dir / "log.csv"), run_dir / "losses.png")
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=draw)
+
+
+def report(model, dataset, run_dir):
+    """Evaluate the best weights, draw predictions beside the truth, say where it is."""
+    from mrcnn_skin.evaluation.report import evaluate, format_metrics
+
+    best = common.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
+    model.load_weights(best)
+    out = run_dir / "evaluation"
+    metrics = evaluate(lambda image: model.detect([image])[0], dataset, out)
+    draw_overlays(model, dataset, out / "overlays")
+    print(f"\n{best.name} on {dataset.num_images} images that it was not trained on:")
+    print(format_metrics(metrics))
+    print(f"\nEverything is in {run_dir.resolve()}:")
+    for path in sorted(run_dir.iterdir()):
+        print(f"  {path.name}{'/' if path.is_dir() else ''}")
+
+
+def draw_overlays(model, dataset, folder):
+    """Write PNGs of the first predictions, contours of truth and prediction."""
+    from PIL import Image
+
+    from mrcnn_skin.visualize import overlay_truth
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for image_id in dataset.image_ids[:OVERLAYS]:
+        image = dataset.load_image(image_id)
+        truth = dataset.load_mask(image_id)[0].any(axis=-1)
+        picture = overlay_truth(image, truth, model.detect([image])[0])
+        name = dataset.image_info[image_id]["id"]
+        Image.fromarray(picture).save(folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,175 @@
+"""The commands of samples/isic, run as a user runs them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mrcnn_skin.data.synthetic import write_synthetic_isic
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ("train", "evaluate", "predict")
+SMALL = [
+    "--image-size=64",
+    "--set=TOP_DOWN_PYRAMID_SIZE=32",
+    "--set=FPN_CLASSIF_FC_LAYERS_SIZE=32",
+    "--set=POST_NMS_ROIS_TRAINING=50",
+    "--set=TRAIN_ROIS_PER_IMAGE=8",
+]
+
+
+def command(name, *options, cwd, **environment):
+    """Run a command to its end; returns the finished process with its text."""
+    return subprocess.run(
+        [sys.executable, ROOT / "samples" / "isic" / f"{name}.py", *options],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def assert_one_line_error(process, *words):
+    assert process.returncode == 2, process.stderr
+    assert "Traceback" not in process.stderr
+    assert len(process.stderr.strip().splitlines()) == 1
+    assert all(word in process.stderr for word in words), process.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option_without_tensorflow(name, tmp_path):
+    start = time.time()
+    process = command(name, "--help", cwd=tmp_path)
+    assert process.returncode == 0
+    assert time.time() - start < 10, "--help must not wait for TensorFlow"
+    options = set(re.findall(r"^ +(--[a-z-]+)", process.stdout, re.MULTILINE))
+    assert {"--weights", "--logs", "--set"} <= options
+
+
+@pytest.mark.parametrize(
+    "name, options, words",
+    [
+        ("train", ["--weights=none", "--dataset=nowhere"], ["nowhere"]),
+        ("train", ["--weights=none", "--set=FOCAL_ALFA=1"], ["FOCAL_ALPHA"]),
+        ("train", ["--weights=none", "--image-size=100"], ["64", "100"]),
+        ("train", ["--weights=none", "--stages=heads:x:1"], ["heads:x:1"]),
+        ("train", ["--weights=last"], ["logs"]),
+        ("train", ["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
+        ("evaluate", ["--weights=no.h5"], ["no.h5"]),
+        ("predict", ["nothing.jpg"], ["nothing.jpg"]),
+    ],
+)
+def test_a_mistake_ends_in_one_line(name, options, words, tmp_path):
+    assert_one_line_error(command(name, *options, cwd=tmp_path), *words)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working folder with a data set in the official layout."""
+    folder = tmp_path_factory.mktemp("work")
+    write_synthetic_isic(folder / "data", 6, (64, 64), seed=0, validation=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """The process that trained the run "first", and its folder."""
+    options = ["--weights=none", "--dataset=data", "--stages=all:2:1e-3", *SMALL]
+    process = command("train", *options, "--run=first", cwd=folder)
+    assert process.returncode == 0, process.stderr
+    return process, folder / "logs" / "first"
+
+
+def test_train_leaves_a_complete_run_folder(trained):
+    process, run_dir = trained
+    for name in (
+        "config.json",
+        "run.json",
+        "losses.png",
+        "mask_rcnn_isic_best.h5",
+        "mask_rcnn_isic_last.h5",
+        "checkpoints/checkpoint",
+        "evaluation/metrics.json",
+        "evaluation/per_image.csv",
+    ):
+        assert (run_dir / name).is_file(), name
+        assert name.split("/")[0] in process.stdout
+    assert list((run_dir / "tensorboard").glob("events*"))
+    assert len(list((run_dir / "evaluation" / "overlays").glob("*.png"))) == 3
+    log = pd.read_csv(run_dir / "log.csv")
+    assert log["epoch"].tolist() == [0, 1]
+    assert log[["loss", "rpn_class_loss", "val_mrcnn_mask_loss", "val_JA"]].notna().all(
+        axis=None
+    )
+    assert "mrcnn_mask_loss" in process.stdout  # the progress bar names every term
+    metrics = json.loads((run_dir / "evaluation" / "metrics.json").read_text())
+    assert metrics["images"] == 3
+    assert set(metrics["segmentation"]) >= {"JA", "JA65", "DI", "AC", "SE", "SP"}
+    assert set(metrics["classification"]) >= {"AC", "AP", "AUC", "SE", "SP"}
+
+
+def test_a_run_folder_is_not_overwritten(trained, folder):
+    options = ["--weights=none", "--dataset=data", *SMALL, "--run=first"]
+    assert_one_line_error(command("train", *options, cwd=folder), "first", "last")
+
+
+def test_evaluate_finds_the_last_run(trained, folder):
+    process = command("evaluate", "--dataset=data", "--out=results", cwd=folder)
+    assert process.returncode == 0, process.stderr
+    truth = json.loads((trained[1] / "evaluation" / "metrics.json").read_text())
+    metrics = json.loads((folder / "results" / "metrics.json").read_text())
+    assert metrics["segmentation"] == pytest.approx(truth["segmentation"], abs=1e-4)
+    scores = pd.read_csv(folder / "results" / "classification.csv")
+    assert len(scores) == 3 and scores.columns[0] == "image"
+
+
+def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):
+    photos = folder / "photos"
+    photos.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    Image.fromarray(pixels).save(photos / "a lesion.JPG", format="JPEG")
+    (photos / "broken.png").write_bytes(b"no image")
+    process = command("predict", "photos", "--out=answers", cwd=folder)
+    assert process.returncode == 1
+    assert "broken.png" in process.stdout and "Traceback" not in process.stderr
+    table = pd.read_csv(folder / "answers" / "predictions.csv")
+    assert table["image"].tolist() == ["a lesion.JPG"]
+    assert 0 <= table["p_malignant"][0] <= 1
+    mask = np.asarray(Image.open(folder / "answers" / "masks" / "a lesion.png"))
+    assert mask.shape == (90, 120) and set(np.unique(mask)) <= {0, 255}
+    assert (mask == 255).sum() == table["lesion_area"][0]
+    assert (folder / "answers" / "overlays" / "a lesion.png").is_file()
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(folder):
+    options = ["--weights=none", "--dataset=data", "--stages=all:3:1e-3", *SMALL]
+    options += ["--run=killed", "--steps-per-epoch=20", "--set=CHECKPOINT_STEPS=1"]
+    script = ROOT / "samples" / "isic" / "train.py"
+    process = subprocess.Popen(
+        [sys.executable, script, *options], cwd=folder, stdout=subprocess.DEVNULL
+    )
+    state = folder / "logs" / "killed" / "checkpoints" / "ckpt-3.index"
+    deadline = time.time() + 300
+    while not state.exists() and time.time() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "logs" / "killed" / "log.csv").exists(), "killed too late"
+
+    resumed = command("train", "--weights=last", "--run=killed", cwd=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    log = pd.read_csv(folder / "logs" / "killed" / "log.csv")
+    assert log["epoch"].tolist() == [0, 1, 2]
+    steps = re.search(r"going on at step (\d+)", resumed.stdout)
+    assert int(steps[1]) >= 3
