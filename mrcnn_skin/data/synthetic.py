@@ -62,6 +62,7 @@ PATCH_COLOURS = np.array(
     np.float32,
 )
 
+
 class Traits(NamedTuple):
     """How far each letter of the ABC rule is pronounced, 0 to 1."""
 

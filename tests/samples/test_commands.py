@@ -108,8 +108,10 @@ def test_train_leaves_a_complete_run_folder(trained):
     assert len(list((run_dir / "evaluation" / "overlays").glob("*.png"))) == 3
     log = pd.read_csv(run_dir / "log.csv")
     assert log["epoch"].tolist() == [0, 1]
-    assert log[["loss", "rpn_class_loss", "val_mrcnn_mask_loss", "val_JA"]].notna().all(
-        axis=None
+    assert (
+        log[["loss", "rpn_class_loss", "val_mrcnn_mask_loss", "val_JA"]]
+        .notna()
+        .all(axis=None)
     )
     assert "mrcnn_mask_loss" in process.stdout  # the progress bar names every term
     metrics = json.loads((run_dir / "evaluation" / "metrics.json").read_text())
