@@ -4,11 +4,10 @@ Heavy imports wait until the options are read, so that --help answers at once.
 """
 
 import argparse
+import faulthandler
 import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS_DIR = ROOT / "weights"
@@ -26,6 +25,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(main):
     """Run a command; a mistake of the user ends in one line and exit status 2."""
+    silence_native_logs()
     try:
         sys.exit(main())
     except (
@@ -39,6 +39,24 @@ def run(main):
         fail(error, status=1)
     except KeyboardInterrupt:
         fail("interrupted", status=130)
+
+
+def silence_native_logs():
+    """Keep the notices of TensorFlow's C++ code out of the terminal.
+
+    They go to file descriptor 2, and no setting of TensorFlow stops all of them; so
+    Python's stderr moves to a descriptor of its own. Crashes still print their stack.
+    Whoever sets TF_CPP_MIN_LOG_LEVEL sees everything at that level.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    sys.stderr = os.fdopen(terminal, "w", buffering=1)
+    faulthandler.enable(sys.stderr)
 
 
 def fail(message, status=2):
