@@ -47,8 +47,10 @@ SKIN_TONES = np.array(
     np.float32,
 )
 
-# Optical density per unit, for red, green and blue light.
-MELANIN = (0.42, 0.72, 1.0)
+# Optical density per unit, for red, green and blue light. A lesion's melanin lies
+# between reddish and black-brown, as phaeo- and eumelanin do.
+MELANIN = (0.5, 0.75, 1.0)
+REDDISH_MELANIN, BLACKISH_MELANIN = (0.42, 0.74, 1.0), (0.68, 0.87, 1.0)
 HAEMOGLOBIN = (0.08, 0.5, 0.42)
 
 # Colours of malignant lesions beside the browns that melanin gives.
@@ -183,8 +185,8 @@ def _outline(rng, grid, traits, visible):
     order = np.arange(1, 31)
     amplitude = np.where(
         order < 6,
-        (0.035 + 0.11 * traits.asymmetry) / order**0.7,
-        (0.006 + 0.05 * traits.border) * (6 / order) ** 0.9,
+        (0.035 + 0.12 * traits.asymmetry) / order**0.7,
+        (0.004 + 0.03 * traits.border) * (6 / order) ** 1.1,
     )
     amplitude[1] += rng.uniform(0, 0.14)  # order 2: every lesion is somewhat oval
     amplitude *= rng.normal(0, 1, 30)
@@ -208,9 +210,10 @@ def _skin(rng, grid):
     lower = int(tone)
     base = tones[lower] + (tone - lower) * (tones[lower + 1] - tones[lower])
     base = base * rng.normal(1, 0.03, 3)  # the camera's white balance
-    fine = 0.6 * _noise(rng, grid, 100, 0.4) + _lattice(rng, grid, 0.05, 4.0)
-    melanin = 0.02 * _noise(rng, grid, 6) + (0.02 + 0.01 * tone) * fine
-    blood = 0.06 * _noise(rng, grid, 8) + 0.03 * _noise(rng, grid, 40, 0.8)
+    spacing = rng.uniform(0.03, 0.06)
+    fine = _noise(rng, grid, 100, 0.4) + 0.7 * _lattice(rng, grid, spacing, 4.0)
+    melanin = 0.03 * _noise(rng, grid, 6) + (0.016 + 0.008 * tone) * fine
+    blood = 0.09 * _noise(rng, grid, 40, 1.1)
     return _stack(base) + _stack(MELANIN) * melanin + _stack(HAEMOGLOBIN) * blood
 
 
@@ -229,7 +232,7 @@ def _lattice(rng, grid, spacing, disorder):
     total = 0
     for angle in start + np.array([0, np.pi / 3, 2 * np.pi / 3]):
         wave = np.float32(np.sin(angle)) * grid.y + np.float32(np.cos(angle)) * grid.x
-        phase = disorder * _noise(rng, grid, 12, 0.7)
+        phase = disorder * _noise(rng, grid, 24, 0.9)
         total = total + np.cos(np.float32(2 * np.pi / spacing) * wave + phase)
     return -total / 1.22
 
@@ -237,46 +240,45 @@ def _lattice(rng, grid, spacing, disorder):
 def _add_lesion(rng, grid, density, distance, angle, traits):
     """Lay the lesion's pigment, its structures and its coloured patches on skin."""
     distance = np.minimum(distance, 5)
-    softness = rng.uniform(0.03, 0.12)
-    inside = _step(1 - distance, softness)
+    # Pigment frays at its border; the mask, like an annotator, passes over that.
+    fray = 0.03 + 0.05 * traits.border
+    texture = _noise(rng, grid, 70, 0.8)
+    inside = _step(1 - distance + fray * texture, rng.uniform(0.025, 0.09))
     lean = np.cos(angle - rng.uniform(0, 2 * np.pi)) * np.minimum(distance, 1)
     cloud = _noise(rng, grid, 14, 1.2)
     body = 1 + rng.uniform(-0.3, 0.4) * (1 - distance)  # paler or darker centre
     body = body + (0.08 + 0.32 * traits.asymmetry) * lean
     body = body + (0.10 + 0.28 * traits.colours) * cloud
-    structure = _structures(rng, grid, distance)
-    level = rng.uniform(0.55, 1.5)
-    melanin = level * inside * np.maximum(body + structure, 0.1)
-    blood = rng.uniform(0.0, 0.35) * inside
-    density = density + _stack(MELANIN) * melanin + _stack(HAEMOGLOBIN) * blood
+    level = rng.uniform(0.5, 1.4)
+    red, black = np.array(REDDISH_MELANIN), np.array(BLACKISH_MELANIN)
+    pigment = _stack(red + rng.random() * (black - red))
+    blood = rng.uniform(0.0, 0.3) * inside
+    density = density + pigment * (level * inside * np.maximum(body, 0.1))
+    density = density + _stack(HAEMOGLOBIN) * blood
 
     shown = rng.permutation(len(PATCH_COLOURS))[: _patch_count(rng, traits)]
     for colour in PATCH_COLOURS[shown]:
-        density = _add_patch(rng, grid, density, inside, lean, colour)
-    return density
+        where = _noise(rng, grid, 10, 1.3) + 0.3 * texture
+        where = where + 1.5 * lean * rng.choice([-1, 1]) - rng.uniform(0.4, 1.2)
+        alpha = rng.uniform(0.5, 0.8) * _step(where, 0.3) * inside
+        density = density + alpha * (_stack(-np.log(colour / 255)) - density)
+    structure = 0.09 * texture + _structures(rng, grid)
+    return density + pigment * (np.sqrt(level) * inside * structure)
 
 
 def _patch_count(rng, traits):
-    return min(rng.poisson(0.1 + 2.4 * traits.colours**1.5), len(PATCH_COLOURS))
+    return min(rng.poisson(0.05 + 2.6 * traits.colours**2), len(PATCH_COLOURS))
 
 
-def _structures(rng, grid, distance):
+def _structures(rng, grid):
     """Pigment network or globules, fading in and out over the lesion."""
-    spacing = rng.uniform(0.016, 0.034)
-    lattice = _lattice(rng, grid, spacing, rng.uniform(1.0, 3.0))
-    strength = rng.uniform(0.0, 0.28)
+    spacing = rng.uniform(0.018, 0.036)
+    lattice = _lattice(rng, grid, spacing, rng.uniform(2.5, 4.5))
+    strength = rng.uniform(0.0, 0.25)
     where = _step(_noise(rng, grid, 8) + rng.uniform(-0.5, 1.0), 0.3)
     if rng.random() < 0.35:  # globules: only the peaks between the lines
         lattice = 2.5 * _step(-lattice - 1.2, 0.15)
     return strength * where * lattice
-
-
-def _add_patch(rng, grid, density, inside, lean, colour):
-    """Blend a colour into one part of the lesion, away from its middle."""
-    side = lean if rng.random() < 0.5 else -lean
-    where = _noise(rng, grid, 10, 1.3) + 1.5 * side - rng.uniform(0.4, 1.2)
-    alpha = rng.uniform(0.55, 0.85) * _step(where, 0.2) * inside
-    return density + alpha * (_stack(-np.log(colour / 255)) - density)
 
 
 def _hairs(rng, grid):
@@ -288,6 +290,7 @@ def _hairs(rng, grid):
         return hairs
     main = rng.uniform(0, np.pi)  # most hairs of a patch of skin lie one way
     steps = np.linspace(0, 1, 3 * side)[:, None]
+    taper = np.minimum(5 * (1 - steps[:, 0]), 1)  # thins towards the tip
     for _ in range(rng.integers(1, 16)):
         direction = main + rng.normal(0, 0.5)
         middle = rng.uniform(0, 1, 2) * (h, w) / side
@@ -296,9 +299,10 @@ def _hairs(rng, grid):
         start, end = middle - half, middle + half
         curve = (1 - steps) ** 2 * start + 2 * steps * (1 - steps) * bend
         curve = ((curve + steps**2 * end) * side).astype(int)
-        curve = curve[((curve >= 0) & (curve < (h, w))).all(axis=1)]
-        hairs[curve[:, 0], curve[:, 1]] = rng.uniform(0.5, 1.0)
-    width = max(rng.uniform(0.0015, 0.003) * side, 0.45)
+        seen = ((curve >= 0) & (curve < (h, w))).all(axis=1)
+        curve = curve[seen]
+        hairs[curve[:, 0], curve[:, 1]] = rng.uniform(0.4, 1.0) * taper[seen]
+    width = max(rng.uniform(0.001, 0.0025) * side, 0.45)
     blurred = ndimage.gaussian_filter(hairs, width, truncate=3)
     return np.minimum(blurred * (width * 3.0), 1)
 
