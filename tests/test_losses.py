@@ -1,0 +1,145 @@
+"""Every loss against numbers worked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrcnn_skin import losses
+
+LN2 = math.log(2)
+
+
+@pytest.mark.parametrize(
+    "p, positive, expected",
+    [
+        # .25 (1 - .5)^2 ln 2 = .0625 ln 2
+        (0.5, 1, 0.0625 * LN2),
+        # .75 .5^2 ln 2 = .1875 ln 2
+        (0.5, 0, 0.1875 * LN2),
+        # .25 (1 - .9)^2 -ln .9
+        (0.9, 1, 0.25 * 0.01 * -math.log(0.9)),
+        # .75 .9^2 -ln .1: a confident mistake
+        (0.9, 0, 0.75 * 0.81 * -math.log(0.1)),
+    ],
+)
+def test_focal_loss_with_the_papers_constants(p, positive, expected):
+    loss = losses.focal_loss(tf.constant([p]), tf.constant([positive]))
+    np.testing.assert_allclose(loss, [expected], rtol=1e-5)
+
+
+def test_focal_loss_without_focus_is_weighted_cross_entropy():
+    loss = losses.focal_loss(tf.constant([0.2, 0.2]), tf.constant([1, 0]), 0.5, 0.0)
+    expected = [-0.5 * math.log(0.2), -0.5 * math.log(0.8)]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_focal_loss_is_finite_with_finite_gradient_at_the_ends(p):
+    p = tf.constant([p, p])
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        loss = losses.focal_loss(p, tf.constant([1, 0]))
+    assert np.all(np.isfinite(loss))
+    assert np.all(np.isfinite(tape.gradient(loss, p)))
+
+
+def test_rpn_class_loss_divides_by_the_sampled_anchors():
+    p = tf.constant([[0.5, 0.5, 0.9, 0.1]])
+    match = tf.constant([[1, -1, 0, 0]])  # the last two are not sampled
+    loss = losses.rpn_class_loss(p, match)
+    np.testing.assert_allclose(loss, (0.0625 + 0.1875) * LN2 / 2, rtol=1e-5)
+    plain = losses.rpn_class_loss(p, match, focal=False)
+    np.testing.assert_allclose(plain, LN2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "x, expected", [(0.0, 0.0), (0.5, 0.125), (-0.5, 0.125), (1.0, 0.5), (-3.0, 2.5)]
+)
+def test_smooth_l1(x, expected):
+    np.testing.assert_allclose(losses.smooth_l1(tf.constant([x])), [expected])
+
+
+def test_box_loss_sums_the_deltas_and_divides_by_the_positives():
+    deltas = tf.constant([[[0.5, 2.0, 0, 0], [1.0, 0, 0, 0], [9.0, 9, 9, 9]]])
+    target = tf.zeros([1, 3, 4])
+    positive = tf.constant([[True, True, False]])
+    # (.125 + 1.5) + .5 over two positives
+    loss = losses.box_loss(deltas, target, positive)
+    np.testing.assert_allclose(loss, 2.125 / 2, rtol=1e-6)
+
+
+def test_binary_cross_entropy_is_the_mean_over_the_pixels():
+    target = tf.constant([[[1.0, 0.0]]])
+    mask = tf.constant([[[0.5, 0.25]]])
+    expected = (LN2 - math.log(0.75)) / 2
+    np.testing.assert_allclose(
+        losses.binary_cross_entropy(target, mask), [expected], rtol=1e-5
+    )
+
+
+def test_jaccard_distance_smoothed_by_100():
+    target = tf.constant([[[1.0, 1.0], [0.0, 0.0]]])
+    mask = tf.constant([[[1.0, 0.0], [1.0, 0.0]]])
+    # I = 1, U = 2 + 2 - 1 = 3: 1 - 101 / 103
+    np.testing.assert_allclose(
+        losses.jaccard_distance(target, mask), [2 / 103], rtol=1e-4
+    )
+    # delta = 1, times 10: 10 (1 - 2 / 4)
+    np.testing.assert_allclose(
+        losses.jaccard_distance(target, mask, delta=1.0, scale=10.0), [5.0], rtol=1e-6
+    )
+    # Soft masks: I = .5, U = 1 + .5 - .5 = 1, delta = 1: 1 - 1.5 / 2
+    soft = losses.jaccard_distance(
+        tf.constant([[[1.0]]]), tf.constant([[[0.5]]]), delta=1.0
+    )
+    np.testing.assert_allclose(soft, [0.25], rtol=1e-6)
+
+
+def test_jaccard_distance_of_equal_masks_and_of_empty_ones_is_zero():
+    mask = tf.constant([[[1.0, 0.0]], [[0.0, 0.0]]])
+    np.testing.assert_allclose(losses.jaccard_distance(mask, mask), [0, 0], atol=1e-7)
+
+
+def test_mask_loss_adds_both_terms_over_the_positives_alone():
+    target = tf.constant([[[1.0]], [[0.0]]])
+    mask = tf.constant([[[0.5]], [[0.9]]])
+    positive = tf.constant([True, False])
+    plain = losses.mask_loss(target, mask, positive, jaccard=False)
+    np.testing.assert_allclose(plain, LN2, rtol=1e-5)
+    both = losses.mask_loss(target, mask, positive, delta=1.0, weight=2.0)
+    np.testing.assert_allclose(both, LN2 + 2 * 0.25, rtol=1e-5)
+
+
+def test_categorical_losses():
+    probs = tf.constant([[0.5, 0.25, 0.25], [0.2, 0.8, 0.0]])
+    class_ids = tf.constant([0, 1])
+    np.testing.assert_allclose(
+        losses.categorical_cross_entropy(probs, class_ids),
+        [LN2, -math.log(0.8)],
+        rtol=1e-5,
+    )
+    # Background: .75 .5^2 ln 2; class 1: .25 .2^2 -ln .8
+    np.testing.assert_allclose(
+        losses.categorical_focal_loss(probs, class_ids),
+        [0.1875 * LN2, 0.25 * 0.04 * -math.log(0.8)],
+        rtol=1e-4,
+    )
+
+
+def test_active_softmax_leaves_out_classes_the_source_does_not_label():
+    logits = tf.constant([[0.0, 0.0, 50.0]])
+    probs = losses.active_softmax(logits, tf.constant([[1, 1, 0]]))
+    np.testing.assert_allclose(probs, [[0.5, 0.5, 0.0]], atol=1e-6)
+
+
+def test_a_term_over_nothing_is_zero_and_has_no_gradient():
+    p = tf.constant([[0.3, 0.6]])
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        loss = losses.rpn_class_loss(p, tf.zeros([1, 2], tf.int32))
+    assert float(loss) == 0
+    np.testing.assert_array_equal(tape.gradient(loss, p), [[0, 0]])
+    nothing = tf.zeros([1, 2], tf.bool)
+    assert float(losses.box_loss(tf.ones([1, 2, 4]), tf.zeros([1, 2, 4]), nothing)) == 0
