@@ -307,9 +307,10 @@ def _hairs(rng, grid):
         seen = ((curve >= 0) & (curve < (h, w))).all(axis=1)
         curve = curve[seen]
         hairs[curve[:, 0], curve[:, 1]] = rng.uniform(0.4, 1.0) * taper[seen]
-    width = max(rng.uniform(0.001, 0.0025) * side, 0.45)
-    blurred = ndimage.gaussian_filter(hairs, width, truncate=3)
-    return np.minimum(blurred * (width * 3.0), 1)
+    width = rng.uniform(0.001, 0.0025) * side
+    drawn = max(width, 0.45)  # hairs thinner than a pixel are drawn fainter instead
+    blurred = ndimage.gaussian_filter(hairs, drawn, truncate=3)
+    return np.minimum(blurred * (drawn * 3.0), 1) * np.float32(width / drawn)
 
 
 def _ruler(rng, grid):

@@ -1,0 +1,111 @@
+"""The loss layers pick the right rows; the layers' settings survive a round trip."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrcnn_skin.layers.anchors import Anchors
+from mrcnn_skin.layers.detection import DetectionLayer
+from mrcnn_skin.layers.detection_targets import DetectionTargetLayer
+from mrcnn_skin.layers.losses import (
+    BoxLoss,
+    ClassLoss,
+    FocalLoss,
+    MaskLoss,
+    RPNBoxLoss,
+)
+from mrcnn_skin.layers.normalization import BatchNorm
+from mrcnn_skin.layers.proposal import ProposalLayer
+from mrcnn_skin.layers.roi_align import PyramidROIAlign
+from mrcnn_skin.layers.rpn_targets import RPNTargets
+
+LN2 = math.log(2)
+STD = (0.1, 0.1, 0.2, 0.2)
+
+
+def test_focal_loss_layer_reads_the_sampled_anchors():
+    probs = tf.constant([[[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]])
+    index, match = tf.constant([[1, 1, 0]]), tf.constant([[1, -1, 0]])
+    loss = FocalLoss()(probs, index, match)
+    np.testing.assert_allclose(loss, 0.25 * LN2 / 2, rtol=1e-5)
+    np.testing.assert_allclose(FocalLoss(focal=False)(probs, index, match), LN2)
+
+
+def test_rpn_box_loss_layer_has_the_factor_rho():
+    deltas = tf.constant([[[9.0] * 4, [0.5, 0, 0, 0]]])
+    index, match = tf.constant([[1, 0]]), tf.constant([[1, -1]])
+    loss = RPNBoxLoss(10.0)(deltas, index, match, tf.zeros([1, 2, 4]))
+    np.testing.assert_allclose(loss, 10 * 0.125)
+
+
+def test_class_loss_masks_classes_image_by_image():
+    logits = tf.zeros([2, 2, 3])
+    class_ids, match = tf.constant([[2, 0], [1, 0]]), tf.constant([[1, 0], [1, -1]])
+    active = tf.constant([[1, 1, 1], [1, 1, 0]])
+    loss = ClassLoss()(logits, class_ids, match, active)
+    # ln 3 in the first image; ln 2 twice in the second, which has two classes
+    np.testing.assert_allclose(loss, (math.log(3) + 2 * LN2) / 3, rtol=1e-5)
+
+
+def test_box_loss_uses_the_deltas_of_the_true_class():
+    deltas = np.full((1, 2, 3, 4), 7.0, np.float32)
+    deltas[0, 0, 2] = [1.0, 2.0, 0, 0]
+    loss = BoxLoss()(
+        tf.constant(deltas),
+        tf.constant([[2, 0]]),
+        tf.zeros([1, 2, 4]),
+        tf.constant([[1, -1]]),
+    )
+    np.testing.assert_allclose(loss, 0.5 + 1.5)
+
+
+def test_mask_loss_finds_the_kept_rows_and_their_class():
+    masks = np.full((2, 1, 1, 3), 0.9, np.float32)  # of RoIs 0 and 2
+    masks[0, 0, 0, 1], masks[1, 0, 0, 2] = 0.5, 0.25
+    targets = tf.constant([[[[1.0]], [[0.0]], [[0.0]]]])
+    layer = MaskLoss(jaccard=False)
+    keep = tf.constant([[True, False, True]])
+    arguments = tf.constant(masks), tf.constant([[1, 0, 2]]), targets
+    loss = layer(*arguments, tf.constant([[1, -1, 1]]), keep)
+    np.testing.assert_allclose(loss, (LN2 - math.log(0.75)) / 2, rtol=1e-5)
+    only_second = layer(*arguments, tf.constant([[-1, -1, 1]]), keep)
+    np.testing.assert_allclose(only_second, -math.log(0.75), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Anchors((8, 16), (0.5, 1), (4, 8), 2),
+        RPNTargets(64, STD),
+        ProposalLayer(10, 0.6, 50, STD),
+        PyramidROIAlign((3, 5), 8),
+        DetectionTargetLayer(10, 0.25, STD, (14, 14), False),
+        DetectionLayer(5, 0.6, 0.2, STD, "lesion", True),
+        FocalLoss(0.3, 1.5, False),
+        RPNBoxLoss(3.0),
+        ClassLoss(True, 0.3, 1.5),
+        MaskLoss(False, 1.0, 2.0, 3.0),
+        BatchNorm(train_bn=True),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_settings_survive_serialisation(layer):
+    copy = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert type(copy) is type(layer)
+    assert copy.get_config() == layer.get_config()
+
+
+def test_batch_norm_keeps_its_statistics_in_training_unless_told():
+    x = tf.constant(np.random.default_rng(0).normal(5, 3, (8, 4)), tf.float32)
+    frozen, learning = BatchNorm(), BatchNorm(train_bn=True)
+    for layer in (frozen, learning):
+        inputs = keras.Input([4])
+        model = keras.Model(inputs, layer(inputs))
+        model(x, training=True)
+    np.testing.assert_array_equal(frozen.moving_mean, [0] * 4)
+    np.testing.assert_allclose(
+        learning.moving_mean, 0.01 * x.numpy().mean(axis=0), rtol=1e-4
+    )
