@@ -1,0 +1,106 @@
+"""Config takes what can work and says what cannot."""
+
+import numpy as np
+import pytest
+
+from mrcnn_skin import Config, IsicConfig
+
+
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        ({"IMAGE_MAX_DIM": 500, "IMAGE_MIN_DIM": 300}, ["multiple of 64", "500"]),
+        ({"IMAGE_MIN_DIM": 2048}, ["IMAGE_MIN_DIM", "2048"]),
+        ({"FOCAL_ALFA": 1}, ["FOCAL_ALFA", "FOCAL_ALPHA"]),
+        ({"FOCAL_ALPHA": 2}, ["FOCAL_ALPHA", "at most 1", "2"]),
+        ({"NORM": "layer"}, ["NORM", "'batch', 'group'"]),
+        ({"MASK_SHAPE": (30, 30)}, ["MASK_SHAPE", "(30, 30)"]),
+        ({"TASKS": ()}, ["TASKS"]),
+        ({"TASKS": ("paint",)}, ["TASKS", "paint"]),
+        ({"RPN_ANCHOR_SCALES": (32, 64)}, ["RPN_ANCHOR_SCALES", "5"]),
+        ({"MEAN_PIXEL": (1, 2)}, ["MEAN_PIXEL", "3"]),
+        ({"CLASS_NAMES": ("BG",)}, ["CLASS_NAMES", "3"]),
+        ({"MALIGNANT_CLASS_IDS": (3,)}, ["MALIGNANT_CLASS_IDS", "1..2"]),
+        ({"IMAGE_RESIZE_MODE": "none"}, ["IMAGES_PER_GPU", "1"]),
+        ({"NORM": "group", "TOP_DOWN_PYRAMID_SIZE": 100}, ["GROUP_NORM_GROUPS"]),
+        ({"LOSS_WEIGHTS": {"rpn_class_loss": 1}}, ["LOSS_WEIGHTS", "mrcnn_mask_loss"]),
+        ({"IMAGES_PER_GPU": 1.5}, ["IMAGES_PER_GPU", "whole number"]),
+        ({"TRAIN_BN": 1.5}, ["TRAIN_BN"]),
+        ({"NAME": "a/b"}, ["NAME", "slashes"]),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(overrides, words):
+    with pytest.raises(ValueError) as error:
+        IsicConfig(**overrides)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_subclass_overrides_as_in_matterport():
+    class NucleusConfig(Config):
+        NAME = "nucleus"
+        NUM_CLASSES = 2
+        GPU_COUNT = 2
+        IMAGES_PER_GPU = 3
+        MEAN_PIXEL = np.array([43.5, 39.5, 48.2])
+        RPN_ANCHOR_RATIOS = [1]
+
+    config = NucleusConfig()
+    assert config.BATCH_SIZE == 6
+    assert config.IMAGE_SHAPE == (1024, 1024, 3)
+    assert config.MEAN_PIXEL == (43.5, 39.5, 48.2)
+    assert config.RPN_ANCHOR_RATIOS == (1,)
+    assert Config.NUM_CLASSES == 1
+
+
+def test_a_typing_error_in_a_subclass_is_found_and_a_declared_field_is_not_one():
+    class Typo(Config):
+        LEARNING_RAT = 0.1
+
+    class Declared(Config):
+        MY_FIELD: int = 3
+
+    with pytest.raises(ValueError, match="LEARNING_RATE"):
+        Typo()
+    assert Declared(MY_FIELD=4).to_dict()["MY_FIELD"] == 4
+
+
+def test_overrides_from_text():
+    config = IsicConfig()
+    values = config.parse_overrides(
+        ["MASK_SHAPE=(56, 56)", "NORM=group", "TRAIN_BN=True", "FOCAL_BETA=1.5"]
+    )
+    assert values == {
+        "MASK_SHAPE": (56, 56),
+        "NORM": "group",
+        "TRAIN_BN": True,
+        "FOCAL_BETA": 1.5,
+    }
+    assert config.replace(**values).MASK_SHAPE == (56, 56)
+    assert config.MASK_SHAPE == (28, 28)
+    with pytest.raises(ValueError, match="NAME=VALUE"):
+        config.parse_overrides(["NORM"])
+
+
+def test_json_round_trip(tmp_path):
+    path = tmp_path / "config.json"
+    config = IsicConfig(
+        TASKS=("segment",),
+        FOCAL_BETA=1,
+        LOSS_WEIGHTS=dict.fromkeys(Config.LOSS_WEIGHTS, 2.0),
+    )
+    config.to_json(path)
+    assert IsicConfig.from_json(path).to_dict() == config.to_dict()
+    assert config.LOSS_NAMES == ["rpn_class_loss", "rpn_bbox_loss", "mrcnn_mask_loss"]
+    assert config.HEAD_CLASSES == 2
+    assert not list(tmp_path.glob("*.part"))
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json"):
+        IsicConfig.from_json(path)
+
+
+def test_display_lists_every_field(capsys):
+    IsicConfig().display()
+    text = capsys.readouterr().out
+    assert all(name in text for name in IsicConfig().to_dict())
+    assert "BATCH_SIZE" in text

@@ -1,0 +1,54 @@
+"""A network of a few thousand weights a layer, for tests that train or detect.
+
+Same graphs, names and code paths as the real one at 64 px; only the backbone and the
+widths that the Config sets are small.
+"""
+
+from keras import layers
+
+from mrcnn_skin import IsicConfig
+from mrcnn_skin.graph.common import norm
+
+SIDE = 64
+
+
+def tiny_backbone(images, config):
+    """[C2, C3, C4, C5] of strides 4..32, one convolution a stage, ResNet's names."""
+    x = _block(images, 8, "conv1", "bn_conv1", config)
+    stages = []
+    for stage, width in ((2, 8), (3, 8), (4, 16), (5, 16)):
+        name = f"{stage}a_branch2a"
+        x = _block(x, width, f"res{name}", f"bn{name}", config)
+        stages.append(x)
+    return stages
+
+
+def _block(x, width, conv_name, norm_name, config):
+    x = layers.Conv2D(width, 3, 2, padding="same", name=conv_name)(x)
+    return layers.ReLU(name=f"{conv_name}_relu")(norm(x, norm_name, config))
+
+
+def tiny_config(**overrides):
+    """An IsicConfig for 64 px images and `tiny_backbone`."""
+    values = {
+        "BACKBONE": tiny_backbone,
+        "NORM": "group",
+        "GROUP_NORM_GROUPS": 8,
+        "TOP_DOWN_PYRAMID_SIZE": 16,
+        "FPN_CLASSIF_FC_LAYERS_SIZE": 32,
+        "IMAGE_MIN_DIM": SIDE,
+        "IMAGE_MAX_DIM": SIDE,
+        "RPN_ANCHOR_SCALES": (8, 16, 24, 32, 48),
+        "RPN_TRAIN_ANCHORS_PER_IMAGE": 32,
+        "PRE_NMS_LIMIT": 200,
+        "POST_NMS_ROIS_TRAINING": 30,
+        "POST_NMS_ROIS_INFERENCE": 20,
+        "TRAIN_ROIS_PER_IMAGE": 9,
+        "MAX_GT_INSTANCES": 2,
+        "DETECTION_MAX_INSTANCES": 3,
+        "MINI_MASK_SHAPE": (28, 28),
+        "AUGMENT": False,
+        "CHECKPOINT_STEPS": 0,
+        "MONITOR": "val_loss",
+    }
+    return IsicConfig(**{**values, **overrides})
