@@ -24,7 +24,7 @@ LEVELS = {
     "config": 0,
     "downloads": 0,
     "data": 0,
-    "evaluation.metrics": 0,
+    "evaluation": 0,
     "losses": 1,
     "layers": 2,
     "graph": 3,
@@ -35,7 +35,6 @@ LEVELS = {
     "model": 5,
     "export": 6,
     "visualize": 6,
-    "evaluation": 6,
     "": 7,
 }
 # Level 0 is plain Python and NumPy.
@@ -186,13 +185,14 @@ def test_circles_unknown_modules_and_tensorflow_are_found():
     assert find_tensorflow(imports) == ["mrcnn_skin.data.b imports tensorflow.io"]
 
 
-def test_importing_the_package_loads_neither_matplotlib_nor_imgaug():
-    code = (
-        "import sys, mrcnn_skin; "
-        "print(*[name for name in ('matplotlib', 'imgaug') if name in sys.modules])"
-    )
+def test_importing_the_package_needs_neither_matplotlib_nor_imgaug():
+    # They are made unimportable, not looked for afterwards: Keras itself loads
+    # matplotlib where it can, and does without where it cannot.
+    code = "import sys; sys.modules.update(matplotlib=None, imgaug=None)"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", f"{code}; import mrcnn_skin"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == []

@@ -52,11 +52,17 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
     Returns image uint8 [h, w, channels]; class_ids int32 [n]; boxes int32 [n, 4],
     pixels of the resized image; masks bool [n, mask_h, mask_w], over the boxes with
     USE_MINI_MASK, else over the image. Instances that vanish are left out.
+    Raises ValueError if the masks are not as large as the image.
     """
     image = dataset.load_image(image_id)
     masks, class_ids = dataset.load_mask(image_id)
-    if masks.shape[:2] != image.shape[:2]:  # an empty mask has no size of its own
+    if masks.shape[2] == 0:  # an empty mask has no size of its own
         masks = np.zeros([*image.shape[:2], 0], bool)
+    if masks.shape[:2] != image.shape[:2]:
+        raise ValueError(
+            f"masks must have the size of their image {image.shape[:2]}, got "
+            f"{masks.shape[:2]} for {dataset.image_reference(image_id)}"
+        )
     image, _, scale, padding, crop = resize_image(
         image,
         config.IMAGE_MIN_DIM,
@@ -132,6 +138,11 @@ def validation_batches(dataset, config, count, workers=None):
 
 
 def _batches(dataset, config, order, start, count, augmenter, workers):
+    if dataset.num_classes != config.NUM_CLASSES:
+        raise ValueError(
+            f"NUM_CLASSES is {config.NUM_CLASSES}, but the data set has "
+            f"{dataset.num_classes} classes: {', '.join(dataset.class_names)}"
+        )
     masks = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
     instances = config.MAX_GT_INSTANCES
     specs = [

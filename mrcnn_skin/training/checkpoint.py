@@ -43,20 +43,21 @@ class CheckpointFolder:
         """Path of the newest state, None if there is none."""
         return tf.train.latest_checkpoint(self.folder)
 
-    def read_progress(self, progress):
-        """Restore how far the run was; False if there is no state to go on from."""
+    def read(self, progress, model):
+        """Restore how far the run was and its weights; False if there is no state.
+
+        The optimizer's part waits for `manager`, since it depends on the stage.
+        Raises the errors of tf.train.Checkpoint if the state is of another network.
+        """
         path = self.latest
         if path is None:
             return False
-        checkpoint = tf.train.Checkpoint(progress=progress)
+        checkpoint = tf.train.Checkpoint(progress=progress, model=model)
         checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
         return True
 
     def manager(self, progress, model, optimizer):
-        """Return a CheckpointManager of the whole state, restored if there is one.
-
-        Raises the errors of tf.train.Checkpoint if the state is of another network.
-        """
+        """Return a CheckpointManager of the whole state, which keeps the newest two."""
         checkpoint = tf.train.Checkpoint(
             progress=progress, model=model, optimizer=optimizer
         )

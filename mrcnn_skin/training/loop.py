@@ -77,7 +77,7 @@ class Trainer:
         Returns the log of the last epoch, {} if there was nothing left to do.
         Raises TrainingDiverged when the loss is NaN or infinite.
         """
-        resumed = self.checkpoints.read_progress(self.progress)
+        resumed = self.checkpoints.read(self.progress, self.model)
         if resumed:
             print(
                 f"going on at step {self.progress['total_steps']}, epoch "

@@ -1,0 +1,279 @@
+"""What the training graph is fed: order, seeds, and images that fit their truth."""
+
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+from mrcnn_skin.data.augment import load_imgaug
+from mrcnn_skin.data.dataset import Dataset
+from mrcnn_skin.data.pipeline import (
+    ExampleOrder,
+    example_arrays,
+    load_example,
+    training_batches,
+    training_order,
+    validation_batches,
+)
+
+
+class Blocks(Dataset):
+    """Black images with bright rectangles, one instance each."""
+
+    def __init__(self, images):
+        """images: list of (height, width, [(class_id, (y1, x1, y2, x2)), ...])."""
+        super().__init__()
+        self.add_class("isic", 1, "benign")
+        self.add_class("isic", 2, "malignant")
+        for number, (height, width, blocks) in enumerate(images):
+            self.add_image(
+                "isic", f"blocks{number}", None, shape=(height, width), blocks=blocks
+            )
+        self.prepare()
+
+    def image_reference(self, image_id):
+        return self.image_info[image_id]["id"]
+
+    def load_image(self, image_id):
+        info = self.image_info[image_id]
+        image = np.zeros([*info["shape"], 3], np.uint8)
+        for _, (y1, x1, y2, x2) in info["blocks"]:
+            image[y1:y2, x1:x2] = 200
+        return image
+
+    def load_mask(self, image_id):
+        info = self.image_info[image_id]
+        if not info["blocks"]:
+            return super().load_mask(image_id)
+        masks = np.zeros([*info["shape"], len(info["blocks"])], bool)
+        for i, (_, (y1, x1, y2, x2)) in enumerate(info["blocks"]):
+            masks[y1:y2, x1:x2, i] = True
+        return masks, np.array([class_id for class_id, _ in info["blocks"]], np.int32)
+
+
+def ids_of(batches, count):
+    """Image ids of the first batches, one after the other."""
+    return np.concatenate([ids for ids, _ in batches.take(count).as_numpy_iterator()])
+
+
+def test_a_pass_shows_every_image_once_and_the_next_in_another_order():
+    order = ExampleOrder([np.arange(20)], seed=3)
+    first = [order(position) for position in range(20)]
+    second = [order(position) for position in range(20, 40)]
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+    assert first != list(range(20))
+
+
+def test_order_depends_on_the_seed_and_on_nothing_else():
+    orders = [ExampleOrder([np.arange(20)], seed=seed) for seed in (3, 3, 4)]
+    # Asked backwards, so that no position can lean on the one before it
+    same, again, other = ([o(p) for p in reversed(range(50))] for o in orders)
+    assert same == again
+    assert same != other
+
+
+def test_without_shuffle_the_order_is_the_groups_own():
+    order = ExampleOrder([np.array([5, 2, 7])], seed=0, shuffle=False)
+    assert [order(position) for position in range(7)] == [5, 2, 7, 5, 2, 7, 5]
+
+
+def test_groups_take_turns_and_the_small_one_repeats():
+    order = ExampleOrder([np.arange(8), np.array([100, 200])], seed=1)
+    drawn = [order(position) for position in range(16)]
+    assert sorted(drawn[::2]) == list(range(8))
+    for start in range(1, 16, 4):
+        assert sorted(drawn[start : start + 4 : 2]) == [100, 200]
+
+
+def test_no_images_is_an_error():
+    with pytest.raises(ValueError, match="at least one image"):
+        ExampleOrder([np.array([], int)], seed=0)
+
+
+def test_balanced_classes_come_equally_often():
+    block = (4, 4, 20, 20)
+    dataset = Blocks([(64, 64, [(1, block)])] * 9 + [(64, 64, [(2, block)])])
+    labels = dataset.labels()
+    for balance, malignant in ((False, 2), (True, 10)):
+        order = training_order(dataset, tiny_config(BALANCE_CLASSES=balance))
+        drawn = [labels[order(position)] for position in range(20)]
+        assert drawn.count(2) == malignant
+
+
+def test_square_image_with_boxes_and_masks_by_hand():
+    """32 x 16 pixels are doubled to 64 x 32 and get 16 columns on either side."""
+    dataset = Blocks([(32, 16, [(2, (4, 2, 20, 10)), (1, (24, 8, 30, 14))])])
+    config = tiny_config(USE_MINI_MASK=False)
+    image, class_ids, boxes, masks = load_example(dataset, config, 0)
+    assert image.shape == (64, 64, 3) and image.dtype == np.uint8
+    np.testing.assert_array_equal(class_ids, [2, 1])
+    np.testing.assert_array_equal(boxes, [[8, 20, 40, 36], [48, 32, 60, 44]])
+    wanted = np.zeros([2, 64, 64], bool)
+    wanted[0, 8:40, 20:36] = True
+    wanted[1, 48:60, 32:44] = True
+    np.testing.assert_array_equal(masks, wanted)
+    np.testing.assert_array_equal(image[:, [0, 15, 48, 63]], 0)
+    inside = image[10:38, 22:34]
+    np.testing.assert_array_equal(inside, np.full_like(inside, 200))
+
+
+def test_mini_masks_cover_their_box():
+    dataset = Blocks([(64, 64, [(1, (8, 8, 40, 24))])])
+    dataset.load_mask = lambda _: (half_empty_box(), np.array([1], np.int32))
+    _, _, boxes, masks = load_example(dataset, tiny_config(), 0)
+    np.testing.assert_array_equal(boxes, [[8, 8, 40, 24]])
+    assert masks.shape == (1, 28, 28)
+    assert masks[0, :, :13].all() and not masks[0, 1:-1, 15:].any()
+
+
+def half_empty_box():
+    """Left half of a box full, of the right half only two opposite corners."""
+    mask = np.zeros([64, 64, 1], bool)
+    mask[8:40, 8:16] = True
+    mask[8, 23] = mask[39, 23] = True
+    return mask
+
+
+def test_image_without_a_lesion():
+    dataset = Blocks([(64, 64, [])])
+    for mini in (True, False):
+        config = tiny_config(USE_MINI_MASK=mini)
+        image, class_ids, boxes, masks, active, _ = example_arrays(dataset, config, 0)
+        side = 28 if mini else 64
+        assert masks.shape == (2, side, side) and not masks.any()
+        assert not class_ids.any() and not boxes.any()
+        np.testing.assert_array_equal(active, [1, 1, 1])
+
+
+def test_masks_of_another_size_are_refused_not_dropped():
+    dataset = Blocks([(64, 64, [(1, (8, 8, 40, 24))])])
+    dataset.load_mask = lambda _: (np.ones([32, 32, 1], bool), np.array([1], np.int32))
+    with pytest.raises(ValueError, match=r"\(64, 64\), got \(32, 32\) for blocks0"):
+        load_example(dataset, tiny_config(), 0)
+
+
+def test_instances_beyond_the_maximum_and_vanished_ones_are_left_out():
+    blocks = [(1, (0, 0, 10, 10)), (2, (5, 5, 5, 9)), (2, (20, 20, 30, 30))]
+    dataset = Blocks([(64, 64, [*blocks, (1, (40, 40, 60, 60))])])
+    _, class_ids, boxes, masks = load_example(dataset, tiny_config(), 0)
+    np.testing.assert_array_equal(class_ids, [1, 2])  # the second has no pixel
+    np.testing.assert_array_equal(boxes, [[0, 0, 10, 10], [20, 20, 30, 30]])
+    assert len(masks) == 2
+
+
+def test_padding_of_the_arrays_and_their_types():
+    dataset = Blocks([(64, 64, [(2, (8, 16, 40, 24))])])
+    config = tiny_config(SEED=5)
+    arrays = example_arrays(dataset, config, 0, seed=77)
+    image, class_ids, boxes, masks, active, seed = arrays
+    np.testing.assert_array_equal(class_ids, [2, 0])
+    np.testing.assert_array_equal(boxes, [[8, 16, 40, 24], [0, 0, 0, 0]])
+    assert masks[0].all() and not masks[1].any()
+    np.testing.assert_array_equal(seed, [5, 77])
+    kinds = [array.dtype.name for array in arrays]
+    assert kinds == ["uint8", "int32", "float32", "uint8", "int32", "int32"]
+
+
+def test_crop_keeps_image_and_masks_together():
+    dataset = Blocks([(64, 256, [(1, (0, 0, 64, 200))])])
+    config = tiny_config(IMAGE_RESIZE_MODE="crop", USE_MINI_MASK=False)
+    edges = set()
+    for seed in range(8):
+        image, _, boxes, masks = load_example(dataset, config, 0, seed=seed)
+        assert image.shape == (64, 64, 3)
+        np.testing.assert_array_equal(masks[0] * np.uint8(200), image[..., 0])
+        edges.add(int(boxes[0, 3]))
+    assert len(edges) > 1, "the crop must move with the seed"
+
+
+def test_augmentation_moves_image_and_masks_together():
+    dataset = Blocks([(64, 64, [(1, (8, 16, 40, 24))])])
+    flip = load_imgaug().augmenters.Fliplr(1.0)
+    config = tiny_config(USE_MINI_MASK=False)
+    image, _, boxes, masks = load_example(dataset, config, 0, flip)
+    np.testing.assert_array_equal(boxes, [[8, 40, 40, 48]])
+    np.testing.assert_array_equal(masks[0] * np.uint8(200), image[..., 0])
+
+
+@pytest.fixture(scope="module")
+def ten_blocks():
+    return Blocks([(64, 64, [(1 + i % 2, (i, i, 40 + i, 30))]) for i in range(10)])
+
+
+def test_batches_go_on_at_any_position_as_if_they_had_run_through(ten_blocks):
+    config = tiny_config(AUGMENT=True)
+    through = list(training_batches(ten_blocks, config).take(8).as_numpy_iterator())
+    for steps in (1, 5):
+        resumed = training_batches(ten_blocks, config, steps * config.BATCH_SIZE)
+        for wanted, got in zip(
+            through[steps:], resumed.as_numpy_iterator(), strict=False
+        ):
+            assert_equal_batches(wanted, got)
+
+
+def test_the_number_of_threads_changes_nothing(ten_blocks):
+    config = tiny_config(AUGMENT=True)
+    one, four = (
+        training_batches(ten_blocks, config, workers=workers).take(6)
+        for workers in (1, 4)
+    )
+    for wanted, got in zip(
+        one.as_numpy_iterator(), four.as_numpy_iterator(), strict=True
+    ):
+        assert_equal_batches(wanted, got)
+
+
+def assert_equal_batches(wanted, got):
+    np.testing.assert_array_equal(wanted[0], got[0])
+    for a, b in zip(wanted[1], got[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_example_has_a_seed_of_its_own(ten_blocks):
+    batches = training_batches(ten_blocks, tiny_config()).take(15).as_numpy_iterator()
+    seeds = np.concatenate([inputs[-1] for _, inputs in batches])
+    assert len(np.unique(seeds[:, 1])) == 30
+    assert (seeds >= 0).all()
+
+
+def test_augment_off_gives_the_plain_image(ten_blocks):
+    ids, inputs = next(training_batches(ten_blocks, tiny_config()).as_numpy_iterator())
+    for image_id, image in zip(ids, inputs[0], strict=True):
+        np.testing.assert_array_equal(image, ten_blocks.load_image(image_id))
+
+
+def test_validation_batches_are_in_order_and_filled_up(ten_blocks):
+    config = tiny_config(IMAGES_PER_GPU=4, AUGMENT=True)
+    batches = list(validation_batches(ten_blocks, config, 10).as_numpy_iterator())
+    ids = np.concatenate([ids for ids, _ in batches])
+    np.testing.assert_array_equal(ids, [*range(10), 0, 1])
+    np.testing.assert_array_equal(batches[0][1][0][3], ten_blocks.load_image(3))
+
+
+def test_static_shapes_are_known(ten_blocks):
+    _, inputs = training_batches(ten_blocks, tiny_config()).element_spec
+    shapes = [tuple(spec.shape) for spec in inputs]
+    assert shapes == [
+        (2, 64, 64, 3),
+        (2, 2),
+        (2, 2, 4),
+        (2, 2, 28, 28),
+        (2, 3),
+        (2, 2),
+    ]
+
+
+def test_a_data_set_of_other_classes_is_refused(ten_blocks):
+    config = tiny_config(NUM_CLASSES=4, CLASS_NAMES=())
+    with pytest.raises(ValueError, match="NUM_CLASSES is 4, but the data set has 3"):
+        training_batches(ten_blocks, config)
+
+
+def test_pad64_gives_each_image_a_canvas_of_its_own():
+    dataset = Blocks([(64, 100, [(1, (0, 0, 64, 100))]), (70, 64, [])])
+    config = tiny_config(IMAGE_RESIZE_MODE="pad64", IMAGES_PER_GPU=1)
+    shapes = {
+        int(ids[0]): inputs[0].shape
+        for ids, inputs in validation_batches(dataset, config, 2).as_numpy_iterator()
+    }
+    assert shapes == {0: (1, 64, 128, 3), 1: (1, 128, 64, 3)}
