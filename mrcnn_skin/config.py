@@ -10,6 +10,8 @@ import difflib
 import json
 import os
 
+from .atomic import written_whole
+
 FIXED_SHAPE_MODES = ("square", "crop")
 
 
@@ -204,10 +206,8 @@ class Config:
             values["BACKBONE"] = f"callable {self.BACKBONE.__qualname__}"
         text = json.dumps(values, indent=2) + "\n"
         if path is not None:
-            partial = f"{path}.part"
-            with open(partial, "w", encoding="utf-8") as handle:
-                handle.write(text)
-            os.replace(partial, path)
+            with written_whole(path) as partial:
+                partial.write_text(text, encoding="utf-8")
         return text
 
     @classmethod

@@ -5,17 +5,18 @@ and `overlay_truth` return pixels. Nothing is computed here that metrics.py has.
 """
 
 import colorsys
-import os
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
 from skimage.measure import find_contours
-from skimage.morphology import binary_dilation, disk
 
+from .atomic import written_whole
 from .evaluation.metrics import segmentation_scores
+from .evaluation.report import official_mask
 
 TRUTH_COLOR = (60, 220, 90)
 PREDICTION_COLOR = (255, 130, 20)
@@ -120,7 +121,7 @@ def overlay_truth(image, truth, result):
     captions = [("truth", TRUTH_COLOR)]
     text = "prediction" if found else "no lesion found"
     if found and "masks" in result:
-        mask = result["masks"][..., 0]
+        mask = official_mask(result["masks"][..., 0])
         image = draw_outline(image, mask, PREDICTION_COLOR, width)
         text += f"  Jaccard {segmentation_scores(truth, mask)['JA']:.2f}"
     if result["p_malignant"] is not None:
@@ -133,9 +134,15 @@ def draw_outline(image, mask, color, width):
 
     image: uint8 [h, w, 3]; mask: bool [h, w]. Returns a new image.
     """
-    rim = binary_dilation(mask, disk(width)) & ~mask
     image = image.copy()
-    image[rim] = color
+    if mask.any():
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        window = tuple(
+            slice(max(0, there[0] - width), there[-1] + width + 1)
+            for there in (rows, columns)
+        )  # the lesion and its rim: distances elsewhere are not needed
+        outside = ~mask[window]
+        image[window][outside & (distance_transform_edt(outside) <= width)] = color
     return image
 
 
@@ -191,9 +198,14 @@ def plot_losses(log):
 
 def save_figure(figure, path, dpi=110):
     """Write a Figure as PNG, whole or not at all."""
-    partial = f"{path}.part"
-    figure.savefig(partial, dpi=dpi, format="png")
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=dpi, format="png")
+
+
+def save_image(image, path):
+    """Write pixels, uint8 [h, w, 3] or [h, w], as PNG, whole or not at all."""
+    with written_whole(path) as partial:
+        Image.fromarray(image).save(partial, format="PNG")
 
 
 def _line_width(image):

@@ -13,6 +13,8 @@ import h5py
 import keras
 import numpy as np
 
+from .atomic import written_whole
+
 # Layers whose shapes depend on the classes: new for a new set of classes
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask")
 
@@ -80,9 +82,9 @@ def read_h5(path):
     tensors = {}
 
     def collect(name, item):
-        if isinstance(item, h5py.Dataset):
-            layer, tensor = name.split("/")[-2:]
-            tensors[f"{layer}/{tensor.split(':')[0]}"] = item[()]
+        if isinstance(item, h5py.Dataset) and np.issubdtype(item.dtype, np.number):
+            layer, _, tensor = name.rpartition("/")
+            tensors[f"{layer.rpartition('/')[2]}/{tensor.split(':')[0]}"] = item[()]
 
     try:
         with h5py.File(path, "r") as handle:
@@ -143,11 +145,13 @@ def save_h5(model, path):
     A group a layer, with the attributes layer_names and weight_names; the RPN's
     layers in the group rpn_model.
     """
-    partial = f"{path}.part"
-    with h5py.File(partial, "w") as handle:
-        handle.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
-        handle.attrs["backend"] = b"tensorflow"
-        handle.attrs["keras_version"] = b"2.0.8"  # the version whose layout this is
+    with written_whole(path) as partial, h5py.File(partial, "w") as handle:
+        handle.attrs["layer_names"] = _fixed_length(
+            layer.name for layer in model.layers
+        )
+        handle.attrs["backend"] = np.bytes_("tensorflow")
+        # The version whose layout this is
+        handle.attrs["keras_version"] = np.bytes_("2.0.8")
         for layer in model.layers:
             group = handle.create_group(layer.name)
             weights = (
@@ -155,7 +159,11 @@ def save_h5(model, path):
                 if isinstance(layer, keras.Model)
                 else {f"{layer.name}/{w.name}": w for w in layer.weights}
             )
-            group.attrs["weight_names"] = [f"{name}:0".encode() for name in weights]
+            group.attrs["weight_names"] = _fixed_length(f"{name}:0" for name in weights)
             for name, variable in weights.items():
                 group.create_dataset(f"{name}:0", data=np.asarray(variable))
-    os.replace(partial, path)
+
+
+def _fixed_length(names):
+    """Names as Keras 2 stores and decodes them; h5py makes other strings of a list."""
+    return np.array([name.encode() for name in names], dtype="S")

@@ -6,8 +6,6 @@ the model. The scores themselves are defined in metrics.py.
 
 import json
 import math
-import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from PIL import Image
 from skimage.measure import label, regionprops
 from tqdm import tqdm
 
+from mrcnn_skin.atomic import written_whole
 from mrcnn_skin.evaluation.metrics import (
     classification_scores,
     detection_scores,
@@ -148,7 +147,7 @@ def format_metrics(metrics):
 def write_mask(path, mask):
     """Write a mask, bool [height, width], as a PNG of one channel, 0 or 255."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _written_whole(path) as partial:
+    with written_whole(path) as partial:
         Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
 
 
@@ -159,9 +158,9 @@ def write_tables(out_dir, per_image, metrics):
     """
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    with _written_whole(out_dir / "per_image.csv") as partial:
+    with written_whole(out_dir / "per_image.csv") as partial:
         per_image.to_csv(partial, index=False)
-    with _written_whole(out_dir / "metrics.json") as partial:
+    with written_whole(out_dir / "metrics.json") as partial:
         text = json.dumps(_nan_to_none(metrics), indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
     diagnosed = per_image.dropna(subset=["p_malignant"])
@@ -170,7 +169,7 @@ def write_tables(out_dir, per_image, metrics):
             ["image", "malignant"], axis="columns"
         )
         # The scorer takes a column of bare integers for a mistake: always a point.
-        with _written_whole(out_dir / "classification.csv") as partial:
+        with written_whole(out_dir / "classification.csv") as partial:
             official.to_csv(partial, index=False, float_format="%.12f")
 
 
@@ -217,14 +216,3 @@ def _nan_to_none(value):
     if isinstance(value, dict):
         return {key: _nan_to_none(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-@contextmanager
-def _written_whole(path):
-    """Yield a temporary path beside the wanted one; it takes its place at the end."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import os
 import keras
 import tensorflow as tf
 
+from ..atomic import written_whole
+
 
 class CsvLog(keras.callbacks.Callback):
     """One line an epoch; a resumed run goes on below the lines that are there."""
@@ -18,12 +20,11 @@ class CsvLog(keras.callbacks.Callback):
         row = {"epoch": epoch, **(logs or {})}
         rows = [r for r in self._rows() if int(r["epoch"]) < epoch] + [row]
         names = list(dict.fromkeys(name for r in rows for name in r))
-        partial = f"{self.path}.part"
-        with open(partial, "w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, names)
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(partial, self.path)
+        with written_whole(self.path) as partial:
+            with open(partial, "w", newline="", encoding="utf-8") as handle:
+                writer = csv.DictWriter(handle, names)
+                writer.writeheader()
+                writer.writerows(rows)
 
     def _rows(self):
         if not os.path.exists(self.path):

@@ -77,11 +77,10 @@ def find_images(arguments):
 def predict(model, path, out):
     """Detect in one image file, write its pictures, return its row of the table."""
     import numpy as np
-    from PIL import Image
 
     from mrcnn_skin.data.files import read_image
     from mrcnn_skin.evaluation.report import official_mask, write_mask
-    from mrcnn_skin.visualize import overlay
+    from mrcnn_skin.visualize import overlay, save_image
 
     image = read_image(path)
     result = model.detect([image])[0]
@@ -102,7 +101,7 @@ def predict(model, path, out):
     picture = overlay(image, mask[..., None], box[None][:found], [caption(row)])
     folder = out / "overlays"
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(folder / f"{path.stem}.png")
+    save_image(picture, folder / f"{path.stem}.png")
     return row
 
 
@@ -118,9 +117,10 @@ def write_csv(rows, path):
     """Write the table, whole or not at all."""
     import pandas as pd
 
-    partial = path.with_suffix(".part")
-    pd.DataFrame(rows).to_csv(partial, index=False)
-    partial.replace(path)
+    from mrcnn_skin.atomic import written_whole
+
+    with written_whole(path) as partial:
+        pd.DataFrame(rows).to_csv(partial, index=False)
 
 
 if __name__ == "__main__":

@@ -167,6 +167,8 @@ def start_folder(run_dir, args):
 
     Raises FileExistsError if a run is there already.
     """
+    from mrcnn_skin.atomic import written_whole
+
     if (run_dir / "run.json").exists():
         raise FileExistsError(
             f"{run_dir} already holds a run: go on with --weights=last "
@@ -174,9 +176,8 @@ def start_folder(run_dir, args):
         )
     run_dir.mkdir(parents=True, exist_ok=True)
     kept = {name: getattr(args, name) for name in (*DEFAULTS, "weights")}
-    partial = run_dir / "run.json.part"
-    partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    partial.replace(run_dir / "run.json")
+    with written_whole(run_dir / "run.json") as partial:
+        partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def make_config(args):
@@ -261,9 +262,7 @@ def report(model, dataset, run_dir):
 
 def draw_overlays(model, dataset, folder):
     """Write PNGs of the first predictions, contours of truth and prediction."""
-    from PIL import Image
-
-    from mrcnn_skin.visualize import overlay_truth
+    from mrcnn_skin.visualize import overlay_truth, save_image
 
     folder.mkdir(parents=True, exist_ok=True)
     for image_id in dataset.image_ids[:OVERLAYS]:
@@ -271,7 +270,7 @@ def draw_overlays(model, dataset, folder):
         truth = dataset.load_mask(image_id)[0].any(axis=-1)
         picture = overlay_truth(image, truth, model.detect([image])[0])
         name = dataset.image_info[image_id]["id"]
-        Image.fromarray(picture).save(folder / f"{name}.png")
+        save_image(picture, folder / f"{name}.png")
 
 
 if __name__ == "__main__":
