@@ -78,8 +78,8 @@ LAYOUTS = (
     ),
 )
 
-# Superpixel maps lie beside the images of 2017, attribute maps beside masks of 2018.
-_SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/)|_superpixels\.|_attribute_", re.I)
+# Superpixel maps lie beside the images of 2017.
+_SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/)|_superpixels\.", re.I)
 _MASK_ENDING = re.compile(r"[_-](segmentation|mask|lesion)([_-]?\d+)?$", re.I)
 _SPLIT = re.compile(r"(?:^|[/_-])(train|val|test)", re.I)
 _ISIC_NUMBER = re.compile(r"(?:ISIC_)?(\d{1,7})", re.I)

@@ -85,15 +85,18 @@ def test_metadata_is_kept_where_present(plain):
     assert first["height"] == SHAPE[0] and first["source"] == "isic"
 
 
-def test_seeded_split_is_stratified_and_complete(plain):
-    subsets = {name: load(plain, subset=name, val_fraction=0.2) for name in isic.SPLITS}
+@pytest.mark.parametrize("fraction, held_out", [(0.2, 2), (0.4, 4)])
+def test_seeded_split_is_stratified_and_complete(plain, fraction, held_out):
+    subsets = {
+        name: load(plain, subset=name, val_fraction=fraction) for name in isic.SPLITS
+    }
     counts = {
         name: Counter(info["label"] for info in dataset.image_info)
         for name, dataset in subsets.items()
     }
-    # A fifth of 10 images of each class.
-    assert counts["val"] == counts["test"] == {"benign": 2, "malignant": 2}
-    assert counts["train"] == {"benign": 6, "malignant": 6}
+    # Of 10 images of each class.
+    assert counts["val"] == counts["test"] == dict.fromkeys(isic.CLASS_IDS, held_out)
+    assert counts["train"] == dict.fromkeys(isic.CLASS_IDS, 10 - 2 * held_out)
     ids = [image_id for dataset in subsets.values() for image_id in ids_of(dataset)]
     assert len(ids) == len(set(ids)) == 20
 
