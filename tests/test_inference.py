@@ -230,7 +230,7 @@ def test_detector_answers_in_pixels_of_the_image():
         assert result["masks"].shape == (height, width, 2)
         assert result["masks"].dtype == bool
         first, second = np.moveaxis(result["masks"], -1, 0)
-        assert first[: height // 2 - 2, : width // 2 - 2].all()
+        assert first[1 : height // 2 - 2, 1 : width // 2 - 2].all()
         assert not first[height // 2 + 2 :].any()
         assert second[1:-1, 1:-1].all()
         # .6 of .3 + .6, without the background's part

@@ -12,8 +12,10 @@ def device_strategy(count):
     """
     if count == 1:
         return tf.distribute.get_strategy()
-    gpus = tf.config.list_logical_devices("GPU")
-    if gpus:
+    # Physical devices first: to list the logical ones starts TensorFlow, after which
+    # a CPU cannot be divided any more
+    if tf.config.list_physical_devices("GPU"):
+        gpus = tf.config.list_logical_devices("GPU")
         if len(gpus) < count:
             raise ValueError(f"GPU_COUNT is {count}, but there are {len(gpus)} GPUs")
         return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus[:count]])

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ..data.pipeline import training_batches, validation_batches
@@ -127,7 +128,8 @@ class Trainer:
             logs = self._run_epoch(batches)
             logs |= self._validate()
             logs["stage"] = self.progress["stage"]
-            logs["learning_rate"] = float(self.optimizer.learning_rate)
+            rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+            logs["learning_rate"] = float(rate)
             self._finish_epoch(logs)
             self.callbacks.on_epoch_end(epoch, logs)
         return logs
@@ -162,7 +164,7 @@ class Trainer:
         value = logs.get(self.config.MONITOR, logs.get("val_loss"))
         if value is not None:
             lower = self.config.MONITOR == "val_loss" or self.config.MONITOR not in logs
-            value = -value if lower else value
+            value = np.float32(-value if lower else value)  # as `best` is kept
             if value > self.progress["best"]:
                 self.progress.best.assign(value)
                 self.progress.waited.assign(0)

@@ -20,8 +20,10 @@ STAGES = {
     "pretrained": "heads:20:1e-3,all:20:1e-4",
     "none": "all:40:3e-4",  # random layers cannot stay frozen
 }
-# From random weights: group norm needs no statistics, AdamW no tuned rate
+# From random weights: group norm needs no statistics, AdamW no tuned rate, and the
+# paper's rho = 10 would let the RPN's boxes drown the heads for the first epochs
 FROM_SCRATCH = {
+    "RPN_REG_WEIGHT": 1.0,
     "NORM": "group",
     "OPTIMIZER": "adamw",
     "LEARNING_RATE_SCHEDULE": "cosine",

@@ -1,0 +1,54 @@
+"""The logs that a run leaves."""
+
+import csv
+import struct
+
+from mrcnn_skin.training.callbacks import CsvLog, TensorBoardLog
+
+
+def read(path):
+    with open(path, newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_csv_has_a_line_an_epoch(tmp_path):
+    log = CsvLog(tmp_path / "log.csv")
+    log.on_epoch_end(0, {"loss": 2.5})
+    log.on_epoch_end(1, {"loss": 1.25, "val_JA": 0.5})
+    assert read(tmp_path / "log.csv") == [
+        {"epoch": "0", "loss": "2.5", "val_JA": ""},
+        {"epoch": "1", "loss": "1.25", "val_JA": "0.5"},
+    ]
+
+
+def test_csv_of_a_resumed_run_goes_on_and_replaces_what_is_done_again(tmp_path):
+    path = tmp_path / "log.csv"
+    for epoch in range(3):
+        CsvLog(path).on_epoch_end(epoch, {"loss": 10.0 + epoch})
+    CsvLog(path).on_epoch_end(1, {"loss": 5.0})
+    assert read(path) == [
+        {"epoch": "0", "loss": "10.0"},
+        {"epoch": "1", "loss": "5.0"},
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
+def events(folder):
+    """Bytes of the records in the one event file of a folder (TFRecord format)."""
+    (path,) = folder.iterdir()
+    data = path.read_bytes()
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        yield data[12 : 12 + length]
+        data = data[16 + length :]
+
+
+def test_tensorboard_gets_every_number(tmp_path):
+    log = TensorBoardLog(tmp_path / "events")
+    log.on_train_begin()
+    log.on_epoch_end(0, {"loss": 2.5, "val_JA": 0.5})
+    log.on_train_end()
+    text = b"".join(events(tmp_path / "events"))
+    for name, value in (("loss", 2.5), ("val_JA", 0.5)):
+        assert name.encode() in text
+        assert struct.pack("<f", value) in text

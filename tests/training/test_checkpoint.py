@@ -1,0 +1,87 @@
+"""Saving and restoring the state of a run."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
+
+
+def dense_model(units=3, seed=0):
+    keras.utils.set_random_seed(seed)
+    image = keras.Input([4])
+    return keras.Model(image, keras.layers.Dense(units, name="dense")(image))
+
+
+def optimizer_of(model):
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def step(model, optimizer):
+    """One step on a fixed gradient."""
+    gradients = [tf.ones(v.shape) for v in model.trainable_variables]
+    optimizer.apply(gradients, model.trainable_variables)
+
+
+def test_progress_counts_from_zero():
+    progress = Progress()
+    progress.advance("step", "total_steps")
+    progress.advance("total_steps")
+    counts = {n: progress[n] for n in ("stage", "epoch", "step", "total_steps")}
+    assert counts == {"stage": 0, "epoch": 0, "step": 1, "total_steps": 2}
+    assert all(isinstance(count, int) for count in counts.values())
+    assert progress["best"] == float("-inf")
+
+
+def test_an_empty_folder_has_no_state(tmp_path):
+    folder, progress = CheckpointFolder(tmp_path / "run"), Progress()
+    assert folder.latest is None
+    assert folder.read(progress, dense_model()) is False
+
+
+def test_a_state_comes_back_whole(tmp_path):
+    """A restored optimizer goes on with its momentum, as one that never stopped."""
+    folder = CheckpointFolder(tmp_path)
+    model, progress = dense_model(), Progress()
+    optimizer = optimizer_of(model)
+    step(model, optimizer)
+    progress.advance("step", "total_epochs")
+    progress.best.assign(0.75)
+    folder.manager(progress, model, optimizer).save()
+
+    other, read = dense_model(seed=1), Progress()
+    assert folder.read(read, other)
+    assert (read["step"], read["total_epochs"], read["best"]) == (1, 1, 0.75)
+    np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])
+    other_optimizer = optimizer_of(other)
+    manager = folder.manager(read, other, other_optimizer)
+    manager.checkpoint.restore(folder.latest).assert_existing_objects_matched()
+    assert int(other_optimizer.iterations) == 1
+    before = other.get_weights()[0]
+    step(model, optimizer)
+    step(other, other_optimizer)
+    np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])
+    np.testing.assert_allclose(before - other.get_weights()[0], 0.19, rtol=1e-5)
+
+
+def test_the_newest_two_are_kept(tmp_path):
+    folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
+    manager = folder.manager(progress, model, optimizer_of(model))
+    for _ in range(4):
+        progress.advance("total_steps")
+        manager.save()
+    kept = {path.stem for path in (tmp_path / "checkpoints").glob("*.index")}
+    assert kept == {"ckpt-3", "ckpt-4"}
+    read = Progress()
+    folder.read(read, model)
+    assert read["total_steps"] == 4
+
+
+def test_a_state_of_another_network_is_an_error(tmp_path):
+    folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
+    folder.manager(progress, model, optimizer_of(model)).save()
+    with pytest.raises(ValueError, match="[Ss]hape"):
+        folder.read(Progress(), dense_model(units=5))

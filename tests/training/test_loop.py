@@ -1,0 +1,283 @@
+"""Runs of the whole loop on the tiny network: what learns, stops and goes on."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import tiny_config
+
+from mrcnn_skin import MaskRCNN
+from mrcnn_skin.data.synthetic import SyntheticDataset
+from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
+from mrcnn_skin.training.loop import TrainingDiverged
+from mrcnn_skin.training.stages import Stage
+from mrcnn_skin.weights import named_weights, read_h5
+
+STEPS = 3  # an epoch: 6 images, 2 a step
+STAGES = [Stage("heads", 1, 1e-2), Stage("all", 2, 1e-2)]
+SETTINGS = {
+    "LEARNING_RATE_SCHEDULE": "cosine",
+    "WARMUP_STEPS": 1,
+    "CHECKPOINT_STEPS": 1,
+    "AUGMENT": True,
+}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return SyntheticDataset(6, (64, 64), seed=0)
+
+
+def make_model(folder, **overrides):
+    """A fresh model, as a new process would make it, for the run in `folder`."""
+    model = MaskRCNN("training", tiny_config(**overrides), folder)
+    model.set_log_dir("run")
+    return model
+
+
+def values_of(model):
+    return {name: np.array(v) for name, v in named_weights(model).items()}
+
+
+def assert_same(first, second):
+    """Two dicts of tensors agree bit for bit."""
+    assert set(first) == set(second)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def progress_of(folder):
+    progress = Progress()
+    model = keras.Model(inputs := keras.Input([1]), inputs)
+    assert CheckpointFolder(folder / "run").read(progress, model)
+    return progress
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps the weights and the log of every epoch, and the number of every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights, self.logs, self.steps = [], [], []
+
+    def on_train_begin(self, logs=None):
+        self.weights.append(values_of(self.model))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(values_of(self.model))
+        self.logs.append(dict(logs))
+
+
+class Interrupted(Exception):
+    """What a test raises in the place of a power cut."""
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raises at the begin of the step, or at the end of the epoch, of that number."""
+
+    def __init__(self, step=None, epoch=None):
+        super().__init__()
+        self.step, self.epoch, self.seen = step, epoch, 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.seen == self.step:
+            raise Interrupted
+        self.seen += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Interrupted
+
+
+@pytest.fixture(scope="module")
+def whole_run(images, tmp_path_factory):
+    """Folder, model and Recorder of a run through both stages, with validation."""
+    folder, recorder = tmp_path_factory.mktemp("whole"), Recorder()
+    model = make_model(folder, **SETTINGS)
+    val = SyntheticDataset(3, (64, 64), seed=1)
+    model.train(images, val, stages=STAGES, custom_callbacks=[recorder], verbose=0)
+    return folder, model, recorder
+
+
+def test_the_loss_falls(whole_run):
+    _, _, recorder = whole_run
+    losses = [logs["loss"] for logs in recorder.logs]
+    print(losses, [l["val_loss"] for l in recorder.logs])
+    assert losses[0] > losses[1] > losses[2]
+    assert recorder.steps == [0, 1, 2] * 3
+
+
+def test_the_log_holds_every_term_and_adds_up(whole_run):
+    folder, model, recorder = whole_run
+    for logs in recorder.logs:
+        terms = [logs[name] for name in (*model.config.LOSS_NAMES, "l2_loss")]
+        assert logs["loss"] == pytest.approx(sum(terms), rel=1e-5)
+        assert {"val_loss", "val_JA", "val_AUC", "val_box_iou"} <= set(logs)
+    table = pd.read_csv(folder / "run" / "log.csv")
+    assert table["stage"].tolist() == [0, 1, 1]
+    np.testing.assert_allclose(table["loss"], [logs["loss"] for logs in recorder.logs])
+    # Cosine over the 3 steps of the first stage, one of them warm-up
+    assert table["learning_rate"][0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_heads_leave_the_backbone_and_all_moves_it(whole_run):
+    _, _, recorder = whole_run
+    start, heads, *_, end = recorder.weights
+    for name in start:
+        backbone = name.startswith(("res", "gn2", "gn3", "gn4", "gn5", "conv1", "gn_c"))
+        if backbone:
+            np.testing.assert_array_equal(start[name], heads[name], err_msg=name)
+        elif name.endswith("kernel"):
+            assert (start[name] != heads[name]).any(), name
+        if name.endswith("kernel"):
+            assert (end[name] != heads[name]).any(), name
+    assert any(name.startswith("res2a") for name in start)
+
+
+def test_files_of_a_run(whole_run):
+    folder, model, recorder = whole_run
+    run = folder / "run"
+    assert_same(read_h5(run / "mask_rcnn_isic_last.h5"), values_of(model.keras_model))
+    best = int(np.argmin([logs["val_loss"] for logs in recorder.logs]))
+    assert_same(read_h5(run / "mask_rcnn_isic_best.h5"), recorder.weights[best + 1])
+    assert {p.name for p in run.iterdir()} == {
+        "config.json",
+        "log.csv",
+        "tensorboard",
+        "checkpoints",
+        "mask_rcnn_isic_last.h5",
+        "mask_rcnn_isic_best.h5",
+    }
+    progress = progress_of(folder)
+    assert progress["total_steps"] == 9 and progress["total_epochs"] == 3
+    assert progress["best"] == pytest.approx(-recorder.logs[best]["val_loss"])
+
+
+def test_interrupted_anywhere_and_resumed_a_run_ends_with_the_same_weights(
+    whole_run, images, tmp_path
+):
+    """Four processes, as it were: cut off in either stage and between the two."""
+    _, whole, _ = whole_run
+    cuts = (
+        (StopAt(step=2), 2),  # in the only epoch of the heads
+        (StopAt(epoch=0), 3),  # when the heads are done
+        (StopAt(step=4), 7),  # in the second epoch of all layers
+    )
+    for cut, steps in cuts:
+        model = make_model(tmp_path, **SETTINGS)
+        with pytest.raises(Interrupted):
+            model.train(images, None, stages=STAGES, custom_callbacks=[cut], verbose=0)
+        assert progress_of(tmp_path)["total_steps"] == steps
+    model, recorder = make_model(tmp_path, **SETTINGS), Recorder()
+    model.train(images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0)
+    assert recorder.steps == [1, 2]
+    assert_same(values_of(whole.keras_model), values_of(model.keras_model))
+
+
+def test_a_finished_run_gives_its_weights_and_trains_no_more(whole_run, images):
+    folder, whole, _ = whole_run
+    for stages in (STAGES, STAGES[:1]):
+        model = make_model(folder, **SETTINGS)
+        recorder = Recorder()
+        logs = model.train(
+            images, None, stages=stages, custom_callbacks=[recorder], verbose=0
+        )
+        assert logs == {} and recorder.steps == []
+        assert_same(values_of(whole.keras_model), values_of(model.keras_model))
+
+
+def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tmp_path):
+    model = make_model(tmp_path, CHECKPOINT_STEPS=1)
+    named_weights(model.keras_model)["mrcnn_mask/bias"].assign([math.nan] * 3)
+    with pytest.raises(TrainingDiverged) as error:
+        model.train(images, None, stages=STAGES[:1], verbose=0)
+    assert "mrcnn_mask_loss" in str(error.value) and "at step 0" in str(error.value)
+    assert str(error.value).count("generated, seed 0, image") == 2
+    assert CheckpointFolder(tmp_path / "run").latest is None
+
+
+def test_early_stopping_after_epochs_that_are_no_better(images, tmp_path):
+    """With a rate of nothing every epoch is as good as the first."""
+    model, recorder = make_model(tmp_path, EARLY_STOPPING_PATIENCE=2), Recorder()
+    val = SyntheticDataset(2, (64, 64), seed=1)
+    model.train(
+        images,
+        val,
+        stages=[Stage("all", 9, 1e-30)],
+        custom_callbacks=[recorder],
+        verbose=0,
+    )
+    assert len({logs["val_loss"] for logs in recorder.logs}) == 1
+    assert len(recorder.logs) == 3
+    assert progress_of(tmp_path)["waited"] == 2
+
+
+def test_frozen_batch_norm_keeps_its_statistics(images, tmp_path):
+    model = make_model(tmp_path, NORM="batch")
+    before = values_of(model.keras_model)
+    model.train(images, None, stages=[Stage("all", 1, 1e-3)], verbose=0)
+    after = values_of(model.keras_model)
+    for name, value in before.items():
+        if "moving_" in name:
+            np.testing.assert_array_equal(value, after[name], err_msg=name)
+    assert (before["bn2a_branch2a/gamma"] != after["bn2a_branch2a/gamma"]).any()
+
+
+TWO_DEVICES = """
+import sys
+import numpy as np
+from tiny import tiny_config
+from mrcnn_skin import MaskRCNN
+from mrcnn_skin.data.synthetic import SyntheticDataset
+from mrcnn_skin.training.stages import Stage
+from mrcnn_skin.weights import copy_weights, named_weights
+
+# One positive and one negative anchor, one positive and two negative RoIs an image:
+# only with equal counts is the mean over devices that over the images.
+counts = dict(RPN_TRAIN_ANCHORS_PER_IMAGE=2, TRAIN_ROIS_PER_IMAGE=3)
+images = SyntheticDataset(6, (64, 64))
+models = [
+    MaskRCNN(
+        "training",
+        tiny_config(GPU_COUNT=n, IMAGES_PER_GPU=4 // n, NORM="batch", **counts),
+        f"{sys.argv[1]}/{n}",
+    )
+    for n in (2, 1)
+]
+copy_weights(models[1].keras_model, models[0].keras_model)
+start = {k: np.array(v) for k, v in named_weights(models[1].keras_model).items()}
+for model in models:
+    model.train(images, None, stages=[Stage("all", 2, 1e-3)], verbose=0)
+assert models[0].strategy.num_replicas_in_sync == 2
+two, one = (named_weights(model.keras_model) for model in models)
+moved = max(np.abs(start[name] - one[name]).max() for name in one)
+apart = max(np.abs(np.array(two[name]) - one[name]).max() for name in one)
+print("moved", moved, "apart", apart)
+assert moved > 1e-3 and apart < 1e-5, (moved, apart)
+"""
+
+
+def test_two_devices_learn_what_one_does(tmp_path):
+    """With BatchNorm, whose frozen statistics must survive the devices' copies."""
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, tmp_path],
+        env={
+            **os.environ,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
