@@ -180,8 +180,9 @@ class Config:
     def parse_overrides(self, assignments):
         """Turn "NAME=VALUE" strings into a dict for `replace`.
 
-        Values are Python literals ("(56, 56)", "True", "0.25"); anything else is
-        taken as a string. Raises ValueError for an unknown name or a missing "=".
+        Values are Python literals ("56,56", "True", "0.25"), or else words; words of
+        a field that is a list part at commas ("classify,detect"). Raises ValueError
+        for an unknown name or a missing "=".
         """
         overrides = {}
         for assignment in assignments:
@@ -192,7 +193,9 @@ class Config:
             try:
                 overrides[name] = ast.literal_eval(text)
             except (ValueError, SyntaxError):
-                overrides[name] = text
+                words = tuple(text.split(","))
+                is_list = isinstance(getattr(self, name), tuple)
+                overrides[name] = words if is_list else text
         return overrides
 
     def to_dict(self):

@@ -68,13 +68,20 @@ def test_a_typing_error_in_a_subclass_is_found_and_a_declared_field_is_not_one()
 def test_overrides_from_text():
     config = IsicConfig()
     values = config.parse_overrides(
-        ["MASK_SHAPE=(56, 56)", "NORM=group", "TRAIN_BN=True", "FOCAL_BETA=1.5"]
+        [
+            "MASK_SHAPE=56,56",
+            "NORM=group",
+            "TRAIN_BN=True",
+            "FOCAL_BETA=1.5",
+            "TASKS=segment",
+        ]
     )
     assert values == {
         "MASK_SHAPE": (56, 56),
         "NORM": "group",
         "TRAIN_BN": True,
         "FOCAL_BETA": 1.5,
+        "TASKS": ("segment",),
     }
     assert config.replace(**values).MASK_SHAPE == (56, 56)
     assert config.MASK_SHAPE == (28, 28)

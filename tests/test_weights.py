@@ -1,148 +1,355 @@
-"""Weights by name, in and out, and what is refused."""
+"""Weight files by name: what fits is loaded, what does not changes nothing."""
+
+import importlib.util
+from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
+from tiny import tiny_config
 
-from mrcnn_skin import weights
 from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
+from mrcnn_skin.weights import (
+    CLASS_LAYERS,
+    copy_weights,
+    load_h5,
+    named_weights,
+    read_h5,
+    save_h5,
+)
 
 
-@pytest.fixture(scope="module")
-def model(tiny_config):
-    return build_inference_model(tiny_config())
+def small_model(classes=3, width=4):
+    """A model with a nested one, a BatchNorm and a class layer."""
+    features = keras.Input([None, None, 2])
+    nested = keras.layers.Conv2D(5, 1, name="rpn_conv_shared")(features)
+    nested = keras.Model(features, nested, name="rpn_model")
+    image = keras.Input([4, 4, 1], name="input_image")
+    x = keras.layers.Conv2D(2, 3, name="conv1")(image)
+    x = keras.layers.BatchNormalization(name="bn_conv1")(x)
+    x = keras.layers.Flatten(name="flatten")(nested(x))
+    x = keras.layers.Dense(width, name="res5a_branch2a")(x)
+    x = keras.layers.Dense(classes, name="mrcnn_class_logits")(x)
+    model = keras.Model(image, x)
+    fill(model, seed=classes)
+    return model
 
 
-@pytest.fixture
-def saved(model, tmp_path):
-    """A file of random weights, and the values in it by name."""
-    values = randomise(model, seed=1)
-    path = tmp_path / "weights.h5"
-    weights.save_h5(model, path)
-    randomise(model, seed=2)
-    return path, values
-
-
-def randomise(model, seed):
-    """Give every tensor random values; returns them by name."""
+def fill(model, seed):
+    """Give every tensor, biases and statistics too, values of its own."""
     rng = np.random.default_rng(seed)
-    named = weights.named_weights(model)
-    for variable in named.values():
-        variable.assign(rng.normal(size=variable.shape))
-    return values_of(model)
+    for variable in named_weights(model).values():
+        variable.assign(rng.uniform(0.5, 1.5, variable.shape))
 
 
 def values_of(model):
-    return {n: np.array(v) for n, v in weights.named_weights(model).items()}
+    return {name: np.array(v) for name, v in named_weights(model).items()}
 
 
-def assert_same(first, second):
+def assert_same(first, second, but=()):
+    """Two dicts of tensors agree bit for bit, except in the layers `but`."""
     assert set(first) == set(second)
-    for name in first:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    for name, value in first.items():
+        if name.split("/")[0] not in but:
+            np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
-def test_round_trip_into_another_graph(saved, tiny_config):
-    path, values = saved
-    training = build_training_model(tiny_config())
-    report = weights.load_h5(training, path)
-    assert set(report.loaded) == set(values)
-    assert not (report.missing or report.unused or report.mismatched)
-    assert_same(values_of(training), values)
+@pytest.fixture(scope="module")
+def networks():
+    """A training and an inference graph of the same Config."""
+    config = tiny_config(NORM="batch")
+    return build_training_model(config), build_inference_model(config)
 
 
-def test_copy_between_graphs(model, tiny_config):
-    training = build_training_model(tiny_config())
-    values = randomise(training, seed=3)
-    weights.copy_weights(training, model)
-    assert_same(values_of(model), values)
-    small = build_inference_model(tiny_config(TASKS=("classify", "detect")))
-    with pytest.raises(ValueError, match="mrcnn_mask"):
-        weights.copy_weights(small, training)
+@pytest.fixture
+def saved(tmp_path):
+    """A model and its weight file."""
+    model = small_model()
+    save_h5(model, tmp_path / "weights.h5")
+    return model, tmp_path / "weights.h5"
 
 
-def test_layout_is_matterports(saved):
-    with h5py.File(saved[0]) as handle:
-        names = [name.decode() for name in handle.attrs["layer_names"]]
-        assert "rpn_model" in names and set(names) == set(handle)
-        conv = handle["fpn_p2"]
-        assert [n.decode() for n in conv.attrs["weight_names"]] == [
-            "fpn_p2/kernel:0",
-            "fpn_p2/bias:0",
+def test_names_of_a_model_and_its_nested_one():
+    assert set(named_weights(small_model())) == {
+        "conv1/kernel",
+        "conv1/bias",
+        "bn_conv1/gamma",
+        "bn_conv1/beta",
+        "bn_conv1/moving_mean",
+        "bn_conv1/moving_variance",
+        "rpn_conv_shared/kernel",
+        "rpn_conv_shared/bias",
+        "res5a_branch2a/kernel",
+        "res5a_branch2a/bias",
+        "mrcnn_class_logits/kernel",
+        "mrcnn_class_logits/bias",
+    }
+
+
+def test_round_trip_is_exact(saved):
+    model, path = saved
+    other = small_model()
+    fill(other, seed=99)
+    report = load_h5(other, path)
+    assert_same(values_of(model), values_of(other))
+    assert len(report.loaded) == 12
+    assert not (report.excluded or report.mismatched or report.missing or report.unused)
+    assert str(report) == f"{path}: 12 tensors loaded"
+
+
+def test_training_graph_to_inference_graph_by_file_and_by_copy(networks, tmp_path):
+    training, inference = networks
+    for seed, transfer in enumerate((through_file, copy_weights)):
+        fill(training, seed)
+        fill(inference, seed=99)
+        transfer(training, inference, *([tmp_path] if transfer is through_file else []))
+        assert_same(values_of(training), values_of(inference))
+
+
+def through_file(source, target, folder):
+    save_h5(source, folder / "weights.h5")
+    report = load_h5(target, folder / "weights.h5")
+    assert not report.missing and not report.unused
+
+
+def test_copy_names_what_the_source_lacks():
+    image = keras.Input([4, 4, 1])
+    source = keras.Model(image, keras.layers.Conv2D(2, 3, name="conv1")(image))
+    with pytest.raises(ValueError, match="lacks bn_conv1/beta, bn_conv1/gamma"):
+        copy_weights(source, small_model())
+
+
+def test_matterports_layout(saved):
+    """Groups, tensor names and attributes, as its Keras 2 wrote and reads them."""
+    model, path = saved
+    with h5py.File(path) as file:
+        layers = [name.decode() for name in file.attrs["layer_names"]]
+        assert layers == [layer.name for layer in model.layers]
+        assert file.attrs["keras_version"].decode() == "2.0.8"
+        assert set(file) == set(layers)
+        for layer in layers:
+            for name in file[layer].attrs["weight_names"]:
+                assert file[layer][name.decode()].dtype == np.float32
+        names = [name.decode() for name in file["bn_conv1"].attrs["weight_names"]]
+        assert names == [
+            "bn_conv1/gamma:0",
+            "bn_conv1/beta:0",
+            "bn_conv1/moving_mean:0",
+            "bn_conv1/moving_variance:0",
         ]
-        assert conv["fpn_p2/kernel:0"].shape == (3, 3, 16, 16)
-        assert "rpn_conv_shared/kernel:0" in handle["rpn_model"]
+        assert list(file["flatten"].attrs["weight_names"]) == []
+        kernel = file["rpn_model/rpn_conv_shared/kernel:0"]
+        np.testing.assert_array_equal(
+            kernel, named_weights(model)["rpn_conv_shared/kernel"]
+        )
 
 
-def test_a_file_with_a_model_weights_group(saved, model, tmp_path):
-    path, values = saved
-    whole = tmp_path / "whole.h5"
+def test_keras_reads_the_file_by_name(saved):
+    """Keras's own reader of the old layout is an independent judge of the writer."""
+    model, path = saved
+    other = small_model()
+    fill(other, seed=99)
+    other.load_weights(path, by_name=True)
+    assert_same(values_of(model), values_of(other))
+
+
+def test_exclude_takes_names_and_patterns(saved):
+    model, path = saved
+    other = small_model()
+    fill(other, seed=99)
+    before = values_of(other)
+    report = load_h5(other, path, exclude=["mrcnn_*", "bn_conv1"])
+    after = values_of(other)
+    assert_same(values_of(model), after, but=("mrcnn_class_logits", "bn_conv1"))
+    for name in report.excluded:
+        np.testing.assert_array_equal(after[name], before[name])
+    assert {n.split("/")[0] for n in report.excluded} == {
+        "mrcnn_class_logits",
+        "bn_conv1",
+    }
+    assert "6 left out as asked: bn_conv1, mrcnn_class_logits" in str(report)
+
+
+def test_class_layers_of_another_shape_are_left_and_reported(saved):
+    model, path = saved
+    other = small_model(classes=7)
+    before = values_of(other)
+    report = load_h5(other, path)
+    after = values_of(other)
+    for name in ("mrcnn_class_logits/kernel", "mrcnn_class_logits/bias"):
+        np.testing.assert_array_equal(after[name], before[name])
+    np.testing.assert_array_equal(
+        after["conv1/kernel"], values_of(model)["conv1/kernel"]
+    )
+    assert report.mismatched == [
+        ("mrcnn_class_logits/kernel", (4, 3), (4, 7)),
+        ("mrcnn_class_logits/bias", (3,), (7,)),
+    ]
+    assert "mrcnn_class_logits/bias (3,), the model wants (7,)" in str(report)
+
+
+def test_every_layer_that_depends_on_the_classes_is_known(tmp_path):
+    """A network for 3 classes takes the rest of one for 6."""
+    config = tiny_config()
+    source = build_inference_model(config.replace(NUM_CLASSES=6, CLASS_NAMES=()))
+    save_h5(source, tmp_path / "six.h5")
+    report = load_h5(build_inference_model(config), tmp_path / "six.h5")
+    assert {name.split("/")[0] for name, *_ in report.mismatched} == set(CLASS_LAYERS)
+    assert not report.missing
+
+
+def test_any_other_shape_is_an_error_that_changes_nothing(saved):
+    _, path = saved
+    other = small_model(width=6)
+    before = values_of(other)
+    with pytest.raises(
+        ValueError, match=r"res5a_branch2a/kernel .*\(20, 4\).*\(20, 6\)"
+    ):
+        load_h5(other, path)
+    assert_same(before, values_of(other))
+    report = load_h5(other, path, exclude=["res5a_branch2a"])
+    assert "conv1/kernel" in report.loaded
+
+
+def test_missing_and_unused_tensors_are_listed(saved):
+    _, path = saved
+    with h5py.File(path, "a") as file:
+        del file["bn_conv1"]
+        file["conv9/conv9/kernel:0"] = np.ones(3, np.float32)
+    report = load_h5(small_model(), path)
+    assert len(report.missing) == 4
+    assert report.unused == ["conv9/kernel"]
+    assert "4 missing in the file: bn_conv1" in str(report)
+    assert "1 unused in the file: conv9" in str(report)
+
+
+def test_what_is_not_a_number_is_passed_over(saved):
+    model, path = saved
+    with h5py.File(path, "a") as file:
+        file["conv1/conv1/note"] = "made by hand"
+    assert len(load_h5(model, path).loaded) == 12
+
+
+def test_a_saved_model_file_keeps_its_weights_in_a_group(saved, tmp_path):
+    model, path = saved
+    whole = tmp_path / "model.h5"
     with h5py.File(path) as source, h5py.File(whole, "w") as target:
         group = target.create_group("model_weights")
         for name in source:
             source.copy(name, group)
-    weights.load_h5(model, whole)
-    assert_same(values_of(model), values)
+        target["optimizer_weights/conv1/kernel:0"] = np.full([3, 3, 1, 2], 7.0)
+    other = small_model()
+    fill(other, seed=99)
+    load_h5(other, whole)
+    assert_same(values_of(model), values_of(other))
 
 
-def test_excluded_layers_keep_their_values(saved, model):
-    path, values = saved
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def not_hdf5(path):
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def without_match(path):
+    with h5py.File(path, "w") as file:
+        file["dense_1/dense_1/kernel:0"] = np.ones([2, 2])
+
+
+def without_weights(path):
+    with h5py.File(path, "w") as file:
+        file.create_group("conv1")
+
+
+def tensor_without_layer(path):
+    with h5py.File(path, "w") as file:
+        file["kernel:0"] = np.ones([2, 2])
+
+
+def with_nan(path):
+    with h5py.File(path, "a") as file:
+        file["bn_conv1/bn_conv1/gamma:0"][1] = np.nan
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (truncated, "not a whole HDF5 weight file"),
+        (not_hdf5, "not a whole HDF5 weight file"),
+        (empty, "not a whole HDF5 weight file"),
+        (without_match, "no tensor whose name the model knows"),
+        (without_weights, "holds no weights"),
+        (tensor_without_layer, "no tensor whose name the model knows"),
+        (with_nan, "bn_conv1/gamma holds NaN or infinite values"),
+    ],
+)
+def test_damaged_files_are_named_and_change_nothing(saved, damage, words):
+    model, path = saved
     before = values_of(model)
-    report = weights.load_h5(model, path, exclude=["mrcnn_*", "fpn_p2"])
-    assert all(n.startswith(("mrcnn_", "fpn_p2/")) for n in report.excluded)
-    for name, value in values_of(model).items():
-        expected = before if name in report.excluded else values
-        np.testing.assert_array_equal(value, expected[name])
-    assert "left out as asked" in str(report)
+    damage(path)
+    with pytest.raises(ValueError) as error:
+        load_h5(model, path)
+    assert str(path) in str(error.value) and words in str(error.value)
+    assert_same(before, values_of(model))
 
 
-def test_class_layers_of_another_number_of_classes_are_left_and_reported(
-    saved, tiny_config
-):
-    path, _ = saved
-    other = build_inference_model(
-        tiny_config(NUM_CLASSES=5, CLASS_NAMES=("BG", "a", "b", "c", "d"))
-    )
-    report = weights.load_h5(other, path)
-    layers = {name.split("/")[0] for name, *_ in report.mismatched}
-    assert layers == set(weights.CLASS_LAYERS)
-    assert "mrcnn_class_logits/kernel (32, 3), the model wants (32, 5)" in str(report)
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.h5"):
+        read_h5(tmp_path / "nowhere.h5")
 
 
-def refuse(model, path, error, *words):
-    """Assert that a file is refused with these words and changes nothing."""
-    before = values_of(model)
-    with pytest.raises(error) as refused:
-        weights.load_h5(model, path)
-    for word in (str(path), *words):
-        assert word in str(refused.value)
-    assert_same(values_of(model), before)
-
-
-def test_another_shape_elsewhere_is_refused_before_anything_is_written(
-    saved, tiny_config
-):
-    other = build_inference_model(tiny_config(TOP_DOWN_PYRAMID_SIZE=24))
-    refuse(other, saved[0], ValueError, "fpn_", "16", "24", "exclude=")
-
-
-def test_bad_files_are_refused_with_the_reason(saved, model, tmp_path):
-    path, _ = saved
+def test_saving_leaves_the_old_file_whole_if_it_fails(saved, monkeypatch):
+    model, path = saved
     whole = path.read_bytes()
-    refuse(model, tmp_path / "none.h5", FileNotFoundError)
-    bad = tmp_path / "bad.h5"
-    bad.write_bytes(whole[: len(whole) // 2])
-    refuse(model, bad, ValueError, "whole HDF5")
-    bad.write_text("not a weight file")
-    refuse(model, bad, ValueError, "whole HDF5")
-    bad.unlink()
-    with h5py.File(bad, "w") as handle:
-        handle.create_group("nothing")
-    refuse(model, bad, ValueError, "no weights")
-    with h5py.File(bad, "w") as handle:
-        handle["other/other/kernel:0"] = np.zeros(3)
-    refuse(model, bad, ValueError, "no tensor")
-    bad.write_bytes(whole)
-    with h5py.File(bad, "r+") as handle:
-        handle["fpn_p2/fpn_p2/bias:0"][0] = np.nan
-    refuse(model, bad, ValueError, "fpn_p2/bias", "NaN")
+
+    def disk_full(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", disk_full)
+    with pytest.raises(OSError, match="no space"):
+        save_h5(model, path)
+    monkeypatch.undo()
+    assert path.read_bytes() == whole
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_coco_file_tensor_by_tensor(coco_layout, tmp_path):
+    """The whole layout of Matterport's COCO file into a ResNet-101 of 81 classes."""
+    path = tmp_path / "coco.h5"
+    expected = {}
+    with h5py.File(path, "w") as file:
+        for group, tensor, shape in coco_layout.layout():
+            if tensor is not None:
+                layer, name = tensor.removesuffix(":0").split("/")[-2:]
+                expected[f"{layer}/{name}"] = coco_layout.value(tensor, shape)
+                file[f"{group}/{tensor}"] = expected[f"{layer}/{name}"]
+    config = tiny_config(
+        BACKBONE="resnet101",
+        NORM="batch",
+        TOP_DOWN_PYRAMID_SIZE=256,
+        FPN_CLASSIF_FC_LAYERS_SIZE=1024,
+        NUM_CLASSES=81,
+        CLASS_NAMES=(),
+    )
+    model = build_inference_model(config)
+    report = load_h5(model, path)
+    assert not (report.missing or report.unused or report.mismatched)
+    assert_same(expected, values_of(model))
+
+
+@pytest.fixture
+def coco_layout():
+    """The module that writes a file of the COCO layout, beside the real data."""
+    tool = Path(__file__).resolve().parents[2] / "shared/tools/make_coco_layout.py"
+    if not tool.is_file():
+        pytest.skip(f"no {tool}")
+    spec = importlib.util.spec_from_file_location("make_coco_layout", tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

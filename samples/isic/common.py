@@ -83,7 +83,7 @@ def add_config_options(parser):
         "--set",
         action="append",
         metavar="NAME=VALUE",
-        help="set any Config value, for example MASK_SHAPE=(56,56); may be repeated",
+        help="set any Config value, for example MASK_SHAPE=56,56; may be repeated",
     )
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import tiny_config
 
 from mrcnn_skin import Config, IsicConfig
 from mrcnn_skin.graph.fpn import fpn
@@ -92,9 +93,7 @@ def random_inputs(config, seed=0):
         (("segment",), {"masks"}, {"mrcnn_mask"}, {"mrcnn_class_conv1"}),
     ],
 )
-def test_tasks_choose_heads_losses_and_outputs(
-    tiny_config, tasks, outputs, present, absent
-):
+def test_tasks_choose_heads_losses_and_outputs(tasks, outputs, present, absent):
     config = tiny_config(TASKS=tasks)
     training, inference = build_training_model(config), build_inference_model(config)
     assert list(training.output) == config.LOSS_NAMES
@@ -122,7 +121,7 @@ def test_tasks_choose_heads_losses_and_outputs(
         assert result["masks"].shape == (2, 3, 28, 28)
 
 
-def test_a_batch_without_lesions_gives_finite_terms(tiny_config):
+def test_a_batch_without_lesions_gives_finite_terms():
     config = tiny_config()
     model = build_training_model(config)
     inputs = random_inputs(config)
@@ -135,7 +134,7 @@ def test_a_batch_without_lesions_gives_finite_terms(tiny_config):
     assert all(np.all(np.isfinite(g)) for g in gradients)
 
 
-def test_switches_change_the_terms_they_name(tiny_config):
+def test_switches_change_the_terms_they_name():
     inputs = random_inputs(tiny_config())
     terms = {}
     for name, value in (
@@ -166,7 +165,7 @@ def test_switches_change_the_terms_they_name(tiny_config):
     )
 
 
-def test_masks_of_56_pixels_and_group_norm_names(tiny_config):
+def test_masks_of_56_pixels_and_group_norm_names():
     model = build_inference_model(tiny_config(MASK_SHAPE=(56, 56)))
     assert model.output["masks"].shape[2:] == (56, 56)
     names = {layer.name for layer in model.layers}

@@ -111,7 +111,6 @@ def whole_run(images, tmp_path_factory):
 def test_the_loss_falls(whole_run):
     _, _, recorder = whole_run
     losses = [logs["loss"] for logs in recorder.logs]
-    print(losses, [l["val_loss"] for l in recorder.logs])
     assert losses[0] > losses[1] > losses[2]
     assert recorder.steps == [0, 1, 2] * 3
 
