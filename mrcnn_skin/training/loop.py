@@ -20,7 +20,7 @@ from .stages import set_trainable
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss is no longer a finite number; the message names the images."""
+    """The loss or its gradient is not finite; the message names the images."""
 
 
 class Trainer:
@@ -76,7 +76,7 @@ class Trainer:
         """Train to the end of the last stage, or until early stopping.
 
         Returns the log of the last epoch, {} if there was nothing left to do.
-        Raises TrainingDiverged when the loss is NaN or infinite.
+        Raises TrainingDiverged when the loss or its gradient is NaN or infinite.
         """
         resumed = self.checkpoints.read(self.progress, self.model)
         if resumed:
@@ -130,7 +130,7 @@ class Trainer:
             logs["stage"] = self.progress["stage"]
             rate = tf.convert_to_tensor(self.optimizer.learning_rate)
             logs["learning_rate"] = float(rate)
-            self._finish_epoch(logs)
+            self._finish_epoch(stage, logs)
             self.callbacks.on_epoch_end(epoch, logs)
         return logs
 
@@ -155,16 +155,14 @@ class Trainer:
                 self.manager.save()
         return means if steps else {}
 
-    def _finish_epoch(self, logs):
-        """Count the epoch, keep the best weights, stop early, save the state."""
+    def _finish_epoch(self, stage, logs):
+        """Count the epoch, keep the best weights, end a stage early, save all."""
         self.progress.step.assign(0)
         self.progress.advance("epoch", "total_epochs")
         name = f"mask_rcnn_{self.config.NAME.lower()}"
         save_h5(self.model, self.run_dir / f"{name}_last.h5")
-        value = logs.get(self.config.MONITOR, logs.get("val_loss"))
+        value = self._monitored(logs)
         if value is not None:
-            lower = self.config.MONITOR == "val_loss" or self.config.MONITOR not in logs
-            value = np.float32(-value if lower else value)  # as `best` is kept
             if value > self.progress["best"]:
                 self.progress.best.assign(value)
                 self.progress.waited.assign(0)
@@ -173,8 +171,20 @@ class Trainer:
                 self.progress.advance("waited")
             patience = self.config.EARLY_STOPPING_PATIENCE
             if patience and self.progress["waited"] >= patience:
-                self.model.stop_training = True
+                self.progress.waited.assign(0)
+                self.progress.epoch.assign(stage.epochs)  # the next stage has its turn
         self.manager.save()
+
+    def _monitored(self, logs):
+        """The value to maximise, as float32 like `best`; None without validation.
+
+        That is Config.MONITOR, or minus the validation loss where the images cannot
+        tell (AUC of one class is NaN) or the network does not (JA without masks).
+        """
+        value = logs.get(self.config.MONITOR, math.nan)
+        if self.config.MONITOR == "val_loss" or math.isnan(value):
+            value = -logs["val_loss"] if "val_loss" in logs else None
+        return None if value is None else np.float32(value)
 
     def _make_step(self):
         """Build the function of one step: inputs -> {loss name: scalar}."""
@@ -195,11 +205,11 @@ class Trainer:
             # optimizer sums over the devices too, hence the division.
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            gradients, _ = tf.clip_by_global_norm(
+            gradients, norm = tf.clip_by_global_norm(
                 gradients, self.config.GRADIENT_CLIP_NORM
             )
             self.optimizer.apply([g / replicas for g in gradients], variables)
-            return {"loss": total, **terms}
+            return {"loss": total, **terms, "gradient_norm": norm}
 
         def step(inputs):
             terms = self.strategy.run(replica_step, args=(inputs,))

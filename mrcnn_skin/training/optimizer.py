@@ -39,11 +39,11 @@ def schedule(config, learning_rate, steps):
 
 
 def l2_loss(variables, weight_decay):
-    """Matterport's regularizer: the mean square of every kernel, added up.
+    """Matterport's regularizer: the mean square of every kernel and bias, added up.
 
-    The division by the kernel's size keeps large layers from ruling it; gamma, beta
-    and biases are left alone.
+    The division by the tensor's size keeps large layers from ruling it; gamma and
+    beta are left alone.
     """
-    kernels = [v for v in variables if v.name not in NO_DECAY]
-    terms = [tf.reduce_mean(tf.square(tf.cast(v, tf.float32))) for v in kernels]
+    decayed = [v for v in variables if v.name not in ("gamma", "beta")]
+    terms = [tf.reduce_mean(tf.square(tf.cast(v, tf.float32))) for v in decayed]
     return weight_decay * tf.add_n(terms) if terms else tf.constant(0.0)

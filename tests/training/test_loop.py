@@ -204,20 +204,30 @@ def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tm
     assert CheckpointFolder(tmp_path / "run").latest is None
 
 
-def test_early_stopping_after_epochs_that_are_no_better(images, tmp_path):
+def test_early_stopping_ends_a_stage_after_epochs_no_better(images, tmp_path):
     """With a rate of nothing every epoch is as good as the first."""
     model, recorder = make_model(tmp_path, EARLY_STOPPING_PATIENCE=2), Recorder()
     val = SyntheticDataset(2, (64, 64), seed=1)
     model.train(
         images,
         val,
-        stages=[Stage("all", 9, 1e-30)],
+        stages=[Stage("all", 9, 1e-30), Stage("heads", 1, 1e-30)],
         custom_callbacks=[recorder],
         verbose=0,
     )
     assert len({logs["val_loss"] for logs in recorder.logs}) == 1
-    assert len(recorder.logs) == 3
-    assert progress_of(tmp_path)["waited"] == 2
+    assert [logs["stage"] for logs in recorder.logs] == [0, 0, 0, 1]
+    assert progress_of(tmp_path)["total_epochs"] == 4
+
+
+def test_a_score_that_is_no_number_leaves_the_loss_to_tell_the_best(images, tmp_path):
+    """The AUC of one class is NaN."""
+    model = make_model(tmp_path, MONITOR="val_AUC")
+    val = SyntheticDataset(2, (64, 64), seed=1, malignant_fraction=0.0)
+    logs = model.train(images, val, stages=[Stage("all", 1, 1e-4)], verbose=0)
+    assert math.isnan(logs["val_AUC"])
+    assert progress_of(tmp_path)["best"] == pytest.approx(-logs["val_loss"])
+    assert list((tmp_path / "run").glob("*_best.h5"))
 
 
 def test_frozen_batch_norm_keeps_its_statistics(images, tmp_path):

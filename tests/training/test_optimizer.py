@@ -55,16 +55,16 @@ def variable(name, values):
 
 
 def test_l2_loss_by_hand():
-    """Mean squares 2.5 and 9; gamma, beta and bias do not count."""
+    """Mean squares 2.5, 9 and 4; gamma and beta do not count."""
     variables = [
         variable("kernel", [[1.0, 2.0]]),
         variable("kernel", [3.0]),
+        variable("bias", [2.0]),
         variable("gamma", [100.0]),
         variable("beta", [100.0]),
-        variable("bias", [100.0]),
     ]
-    assert float(l2_loss(variables, 0.1)) == pytest.approx(1.15)
-    assert float(l2_loss(variables[2:], 0.1)) == 0.0
+    assert float(l2_loss(variables, 0.1)) == pytest.approx(1.55)
+    assert float(l2_loss(variables[3:], 0.1)) == 0.0
 
 
 def test_sgd_with_momentum_by_hand():
