@@ -8,9 +8,9 @@ reads files of data or builds a network.
 import ast
 import difflib
 import json
-import os
 
 from .atomic import written_whole
+from .config_rules import LOSS_TERMS, RULES
 
 FIXED_SHAPE_MODES = ("square", "crop")
 
@@ -99,13 +99,7 @@ class Config:
     JACCARD_DELTA = 100.0
     JACCARD_SCALE = 1.0  # a factor on the Jaccard distance, delta in keras-contrib
     JACCARD_WEIGHT = 1.0  # of the Jaccard term beside the cross-entropy
-    LOSS_WEIGHTS = {
-        "rpn_class_loss": 1.0,
-        "rpn_bbox_loss": 1.0,
-        "mrcnn_class_loss": 1.0,
-        "mrcnn_bbox_loss": 1.0,
-        "mrcnn_mask_loss": 1.0,
-    }
+    LOSS_WEIGHTS = dict.fromkeys(LOSS_TERMS, 1.0)
 
     # Optimisation
     OPTIMIZER = "sgd"  # or "adamw"
@@ -236,7 +230,7 @@ class Config:
         for name in (n for c in type(self).__mro__ for n in vars(c) if n.isupper()):
             if name not in known:
                 self._require_known(name)
-        for name, (accepts, wanted) in _RULES.items():
+        for name, (accepts, wanted) in RULES.items():
             value = getattr(self, name)
             if not accepts(value):
                 raise ValueError(f"{name} must be {wanted}, got {value!r}")
@@ -364,127 +358,3 @@ def _plain(value):
     if isinstance(value, list | tuple):
         return tuple(_plain(item) for item in value)
     return dict(value) if isinstance(value, dict) else value
-
-
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(low):
-    return (
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low,
-        f"a whole number of at least {low}",
-    )
-
-
-def _number(low, high=float("inf"), above=False):
-    wanted = f"above {low}" if above else f"at least {low}"
-    if high != float("inf"):
-        wanted += f" and at most {high}"
-    return (
-        lambda v: _is_number(v) and (v > low if above else v >= low) and v <= high,
-        f"a number {wanted}",
-    )
-
-
-def _one_of(*values):
-    return (lambda v: v in values, f"one of {', '.join(map(repr, values))}")
-
-
-def _numbers(count=None, low=0.0):
-    def accepts(value):
-        return (
-            isinstance(value, tuple)
-            and (len(value) == count if count else len(value) > 0)
-            and all(_is_number(item) and item > low for item in value)
-        )
-
-    many = f"{count} numbers" if count else "numbers"
-    return accepts, f"a list of {many} above {low:g}"
-
-
-_FLAG = _one_of(True, False)
-_TASKS = ("classify", "detect", "segment")
-_RULES = {
-    "NAME": (
-        lambda v: isinstance(v, str) and v and os.path.basename(v) == v,
-        "a name without slashes",
-    ),
-    "GPU_COUNT": _whole(1),
-    "IMAGES_PER_GPU": _whole(1),
-    "STEPS_PER_EPOCH": _whole(0),
-    "VALIDATION_STEPS": _whole(0),
-    "NUM_CLASSES": _whole(1),
-    "TASKS": (
-        lambda v: isinstance(v, tuple) and v and set(v) <= set(_TASKS),
-        f"a list of at least one of {_TASKS}",
-    ),
-    "BACKBONE": (
-        lambda v: callable(v) or (isinstance(v, str) and not v.startswith("callable")),
-        "the name of a backbone or a callable",
-    ),
-    "BACKBONE_STRIDES": _numbers(5),
-    "TOP_DOWN_PYRAMID_SIZE": _whole(8),
-    "NORM": _one_of("batch", "group"),
-    "TRAIN_BN": _FLAG,
-    "GROUP_NORM_GROUPS": _whole(1),
-    "IMAGE_RESIZE_MODE": _one_of("none", "square", "pad64", "crop"),
-    "IMAGE_MIN_DIM": _whole(0),
-    "IMAGE_MAX_DIM": _whole(0),
-    "IMAGE_MIN_SCALE": _number(0),
-    "IMAGE_CHANNEL_COUNT": _whole(1),
-    "RPN_ANCHOR_SCALES": _numbers(),
-    "RPN_ANCHOR_RATIOS": _numbers(),
-    "RPN_ANCHOR_STRIDE": _whole(1),
-    "RPN_NMS_THRESHOLD": _number(0, 1),
-    "RPN_TRAIN_ANCHORS_PER_IMAGE": _whole(2),
-    "RPN_BBOX_STD_DEV": _numbers(4),
-    "PRE_NMS_LIMIT": _whole(1),
-    "POST_NMS_ROIS_TRAINING": _whole(1),
-    "POST_NMS_ROIS_INFERENCE": _whole(1),
-    "FPN_CLASSIF_FC_LAYERS_SIZE": _whole(1),
-    "POOL_SIZE": _whole(1),
-    "MASK_POOL_SIZE": _whole(1),
-    "MASK_SHAPE": _numbers(2),
-    "USE_MINI_MASK": _FLAG,
-    "MINI_MASK_SHAPE": _numbers(2),
-    "TRAIN_ROIS_PER_IMAGE": _whole(1),
-    "ROI_POSITIVE_RATIO": _number(0, 1, above=True),
-    "BBOX_STD_DEV": _numbers(4),
-    "MAX_GT_INSTANCES": _whole(1),
-    "DETECTION_MAX_INSTANCES": _whole(1),
-    "DETECTION_MIN_CONFIDENCE": _number(0, 1),
-    "DETECTION_NMS_THRESHOLD": _number(0, 1),
-    "DETECTION_SCORE": _one_of("class", "lesion"),
-    "DETECTION_KEEP_BEST": _FLAG,
-    "RPN_CLASS_LOSS": _one_of("focal", "cross_entropy"),
-    "CLASS_LOSS": _one_of("cross_entropy", "focal"),
-    "MASK_LOSS": _one_of("bce+jaccard", "bce"),
-    "FOCAL_ALPHA": _number(0, 1),
-    "FOCAL_BETA": _number(0),
-    "RPN_REG_WEIGHT": _number(0),
-    "JACCARD_DELTA": _number(0, above=True),
-    "JACCARD_SCALE": _number(0),
-    "JACCARD_WEIGHT": _number(0),
-    "LOSS_WEIGHTS": (
-        lambda v: (
-            isinstance(v, dict)
-            and set(v) == set(Config.LOSS_WEIGHTS)
-            and all(_is_number(weight) and weight >= 0 for weight in v.values())
-        ),
-        f"a number of at least 0 for each of {', '.join(Config.LOSS_WEIGHTS)}",
-    ),
-    "OPTIMIZER": _one_of("sgd", "adamw"),
-    "LEARNING_RATE": _number(0, above=True),
-    "LEARNING_MOMENTUM": _number(0, 1),
-    "WEIGHT_DECAY": _number(0),
-    "GRADIENT_CLIP_NORM": _number(0, above=True),
-    "LEARNING_RATE_SCHEDULE": _one_of("constant", "cosine"),
-    "WARMUP_STEPS": _whole(0),
-    "AUGMENT": _FLAG,
-    "BALANCE_CLASSES": _FLAG,
-    "MONITOR": _one_of("val_loss", "val_JA", "val_AUC"),
-    "EARLY_STOPPING_PATIENCE": _whole(0),
-    "CHECKPOINT_STEPS": _whole(0),
-    "SEED": _whole(0),
-}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mrcnn_skin import Config, IsicConfig
+from mrcnn_skin.config_rules import RULES
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,10 @@ def test_json_round_trip(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match=r"config\.json"):
         IsicConfig.from_json(path)
+
+
+def test_every_field_has_a_rule():
+    assert set(RULES) == set(Config().to_dict())
 
 
 def test_display_lists_every_field(capsys):

@@ -22,6 +22,7 @@ PACKAGE = "mrcnn_skin"
 LEVELS = {
     "geometry": 0,
     "config": 0,
+    "config_rules": 0,
     "atomic": 0,
     "downloads": 0,
     "data": 0,
