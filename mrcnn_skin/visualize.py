@@ -213,18 +213,35 @@ def _line_width(image):
 
 
 def _with_captions(image, captions):
-    """Put lines of text (text, colour) on a dark strip above an image."""
+    """Put lines of text (text, colour) on a dark strip above an image.
+
+    Where a line is wider than the image it breaks at its double spaces; a part that
+    is still too wide gets smaller letters.
+    """
     if not captions:
         return image
+    width = image.shape[1] - 8
     size = max(11, round(image.shape[1] / 28))
     font = ImageFont.load_default(size)
-    widest = max(font.getlength(text) for text, _ in captions)
-    size = max(8, min(size, int(size * (image.shape[1] - 8) / max(widest, 1))))
-    font = ImageFont.load_default(size)
-    strip = Image.new(
-        "RGB", (image.shape[1], round(1.4 * size) * len(captions)), "#222"
-    )
+    lines = [
+        (line, color) for text, color in captions for line in _wrap(text, font, width)
+    ]
+    widest = max(font.getlength(line) for line, _ in lines)
+    size = max(8, min(size, int(size * width / max(widest, 1))))
+    font, height = ImageFont.load_default(size), round(1.4 * size)
+    strip = Image.new("RGB", (image.shape[1], height * len(lines)), "#222")
     draw = ImageDraw.Draw(strip)
-    for row, (text, color) in enumerate(captions):
-        draw.text((4, round(1.4 * size) * row), text, fill=color, font=font)
+    for row, (line, color) in enumerate(lines):
+        draw.text((4, height * row), line, fill=color, font=font)
     return np.concatenate([np.asarray(strip), image])
+
+
+def _wrap(text, font, width):
+    """Break a text at double spaces into lines that fit a width in pixels."""
+    lines = []
+    for part in text.split("  "):
+        if lines and font.getlength(f"{lines[-1]}  {part}") <= width:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(part)
+    return lines

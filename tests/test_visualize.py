@@ -262,3 +262,12 @@ def test_save_figure_keeps_the_old_file_when_drawing_fails(tmp_path, monkeypatch
     with pytest.raises(OSError, match="disk full"):
         save_figure(fig, path)
     assert path.read_bytes() == b"old"
+
+
+def test_a_caption_wider_than_a_small_image_breaks_at_its_double_spaces():
+    """128 px have no room for the parts side by side; each line adds to the strip."""
+    masks = np.zeros((128, 128, 0), bool)
+    parts = ["prediction", "Jaccard 0.94", "P(malignant) 0.87"]
+    one = overlay(blank(128, 128), masks, [], parts[:1]).shape[0] - 128
+    all_parts = overlay(blank(128, 128), masks, [], ["  ".join(parts)]).shape[0] - 128
+    assert all_parts == 3 * one
