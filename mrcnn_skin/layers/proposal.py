@@ -37,6 +37,12 @@ class ProposalLayer(GeometryLayer):
         deltas = tf.gather(rpn_deltas, index, batch_dims=1) * self.std_dev
         boxes = apply_box_deltas(tf.gather(anchors, index), deltas)
         boxes = clip_boxes(boxes, tf.constant([0.0, 0.0, 1.0, 1.0]))
+        # Weights that diverged must end in a loss that is NaN, not in a crash of the
+        # ops that cut regions out: such boxes become padding
+        finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
+        finite &= tf.math.is_finite(scores)
+        boxes = tf.where(finite[..., None], boxes, 0.0)
+        scores = tf.where(finite, scores, 0.0)
         proposals, scores = tf.map_fn(
             self._suppress, (boxes, scores), fn_output_signature=(tf.float32,) * 2
         )

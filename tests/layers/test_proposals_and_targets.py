@@ -120,6 +120,14 @@ def test_proposals_of_three_known_boxes():
     np.testing.assert_allclose(scores[0], [0.9, 0.7, 0, 0], atol=1e-6)
 
 
+def test_boxes_that_are_no_numbers_become_padding():
+    anchors = tf.constant([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]], tf.float32)
+    deltas = tf.constant([[[np.nan, 0, 0, 0], [0, 0, np.inf, 0]]])
+    probs = tf.constant([[[0.1, 0.9], [np.nan, np.nan]]])
+    proposals, scores = ProposalLayer(2, 0.7, 100, STD)(probs, deltas, anchors)
+    assert not np.any(proposals) and not np.any(scores)
+
+
 def roi_targets(proposals, class_ids, gt_boxes, gt_masks, rois=6, mini=True):
     layer = DetectionTargetLayer(rois, 0.5, STD, (4, 4), mini)
     arrays = (np.asarray(a)[None] for a in (proposals, class_ids, gt_boxes, gt_masks))
