@@ -240,7 +240,12 @@ class Config:
 
     def _combinations(self):
         """Yield (condition, message if it does not hold) over several fields."""
-        levels = len(self.BACKBONE_STRIDES)
+        levels, first = len(self.BACKBONE_STRIDES), self.BACKBONE_STRIDES[0]
+        yield (
+            self.BACKBONE_STRIDES == tuple(first * 2**level for level in range(levels)),
+            "BACKBONE_STRIDES must double from level to level, got "
+            f"{self.BACKBONE_STRIDES!r}",
+        )
         yield (
             len(self.RPN_ANCHOR_SCALES) == levels,
             f"RPN_ANCHOR_SCALES must have {levels} values, one for each of "

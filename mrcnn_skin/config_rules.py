@@ -28,15 +28,18 @@ def _one_of(*values):
     return (lambda v: v in values, f"one of {', '.join(map(repr, values))}")
 
 
-def _numbers(count=None, low=0.0):
+def _numbers(count=None, low=0.0, kind="numbers"):
+    types = int if kind == "whole numbers" else (int, float)
+
     def accepts(value):
         return (
             isinstance(value, tuple)
             and (len(value) == count if count else len(value) > 0)
             and all(_is_number(item) and item > low for item in value)
+            and all(isinstance(item, types) for item in value)
         )
 
-    many = f"{count} numbers" if count else "numbers"
+    many = f"{count} {kind}" if count else kind
     return accepts, f"a list of {many} above {low:g}"
 
 
@@ -53,7 +56,7 @@ LOSS_TERMS = (
 # {field: (function that accepts a value, what is wanted in words)}
 RULES = {
     "NAME": (
-        lambda v: isinstance(v, str) and v and os.path.basename(v) == v,
+        lambda v: isinstance(v, str) and v.strip(".") and os.path.basename(v) == v,
         "a name without slashes",
     ),
     "GPU_COUNT": _whole(1),
@@ -78,7 +81,7 @@ RULES = {
         lambda v: callable(v) or (isinstance(v, str) and not v.startswith("callable")),
         "the name of a backbone or a callable",
     ),
-    "BACKBONE_STRIDES": _numbers(5),
+    "BACKBONE_STRIDES": _numbers(5, kind="whole numbers"),
     "TOP_DOWN_PYRAMID_SIZE": _whole(8),
     "NORM": _one_of("batch", "group"),
     "TRAIN_BN": _FLAG,
@@ -100,9 +103,9 @@ RULES = {
     "FPN_CLASSIF_FC_LAYERS_SIZE": _whole(1),
     "POOL_SIZE": _whole(1),
     "MASK_POOL_SIZE": _whole(1),
-    "MASK_SHAPE": _numbers(2),
+    "MASK_SHAPE": _numbers(2, kind="whole numbers"),
     "USE_MINI_MASK": _FLAG,
-    "MINI_MASK_SHAPE": _numbers(2),
+    "MINI_MASK_SHAPE": _numbers(2, kind="whole numbers"),
     "TRAIN_ROIS_PER_IMAGE": _whole(1),
     "ROI_POSITIVE_RATIO": _number(0, 1, above=True),
     "BBOX_STD_DEV": _numbers(4),

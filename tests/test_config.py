@@ -28,6 +28,20 @@ from mrcnn_skin.config_rules import RULES
         ({"IMAGES_PER_GPU": 1.5}, ["IMAGES_PER_GPU", "whole number"]),
         ({"TRAIN_BN": 1.5}, ["TRAIN_BN"]),
         ({"NAME": "a/b"}, ["NAME", "slashes"]),
+        ({"NAME": ".."}, ["NAME", "'..'"]),
+        ({"BATCH_SIZE": 4}, ["BATCH_SIZE"]),
+        ({"CLASS_NAMES": "abc"}, ["CLASS_NAMES", "a list of names"]),
+        ({"MALIGNANT_CLASS_IDS": 2}, ["MALIGNANT_CLASS_IDS", "list", "2"]),
+        ({"MEAN_PIXEL": ("a", "b", "c")}, ["MEAN_PIXEL", "numbers"]),
+        ({"MASK_SHAPE": (28.0, 28.0)}, ["MASK_SHAPE", "whole numbers"]),
+        ({"MASK_SHAPE": (28, 56)}, ["MASK_SHAPE", "both sides"]),
+        ({"MINI_MASK_SHAPE": (56.5, 56)}, ["MINI_MASK_SHAPE", "56.5"]),
+        ({"BACKBONE_STRIDES": (4, 8, 16, 32)}, ["BACKBONE_STRIDES", "5"]),
+        ({"BACKBONE_STRIDES": (4, 8, 16, 32, 128)}, ["BACKBONE_STRIDES", "double"]),
+        ({"BACKBONE": "callable resnet"}, ["BACKBONE"]),
+        ({"ROI_POSITIVE_RATIO": 0}, ["ROI_POSITIVE_RATIO", "above 0"]),
+        ({"FOCAL_ALPHA": float("nan")}, ["FOCAL_ALPHA", "nan"]),
+        ({"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 100}, ["IMAGE_MIN_DIM", "64"]),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(overrides, words):
@@ -66,6 +80,38 @@ def test_a_typing_error_in_a_subclass_is_found_and_a_declared_field_is_not_one()
     assert Declared(MY_FIELD=4).to_dict()["MY_FIELD"] == 4
 
 
+@pytest.mark.parametrize("name", Config().to_dict())
+def test_no_field_may_be_none(name):
+    with pytest.raises(ValueError, match=f"^{name} must be .*None"):
+        Config(**{name: None})
+
+
+def test_lists_become_tuples_and_nothing_is_shared():
+    scales = [16, 32, 64, 128, 256]
+    config = IsicConfig(RPN_ANCHOR_SCALES=scales, IMAGE_MIN_DIM=64)
+    scales.append(512)
+    assert config.RPN_ANCHOR_SCALES == (16, 32, 64, 128, 256)
+    config.LOSS_WEIGHTS["rpn_class_loss"] = 5.0
+    assert IsicConfig().LOSS_WEIGHTS["rpn_class_loss"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "mode, shape, canvas",
+    [
+        ("square", (512, 512, 3), (512, 512, 3)),
+        ("crop", (256, 256, 3), (None, None, 3)),
+        ("pad64", (None, None, 3), (None, None, 3)),
+        ("none", (None, None, 3), (None, None, 3)),
+    ],
+)
+def test_image_shape_of_each_resize_mode(mode, shape, canvas):
+    config = IsicConfig(
+        IMAGE_RESIZE_MODE=mode, IMAGE_MIN_DIM=256, IMAGE_MAX_DIM=512, IMAGES_PER_GPU=1
+    )
+    assert config.IMAGE_SHAPE == shape
+    assert config.CANVAS_SHAPE == canvas
+
+
 def test_overrides_from_text():
     config = IsicConfig()
     values = config.parse_overrides(
@@ -88,6 +134,8 @@ def test_overrides_from_text():
     assert config.MASK_SHAPE == (28, 28)
     with pytest.raises(ValueError, match="NAME=VALUE"):
         config.parse_overrides(["NORM"])
+    with pytest.raises(ValueError, match="did you mean NORM"):
+        config.parse_overrides(["NORMM=group"])
 
 
 def test_json_round_trip(tmp_path):
@@ -102,8 +150,13 @@ def test_json_round_trip(tmp_path):
     assert config.LOSS_NAMES == ["rpn_class_loss", "rpn_bbox_loss", "mrcnn_mask_loss"]
     assert config.HEAD_CLASSES == 2
     assert not list(tmp_path.glob("*.part"))
-    path.write_text("{")
-    with pytest.raises(ValueError, match=r"config\.json"):
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3", '{"LR": 1}', '{"SEED": "x"}'])
+def test_a_file_that_is_no_configuration_is_named(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json is not a configuration"):
         IsicConfig.from_json(path)
 
 

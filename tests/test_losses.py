@@ -143,3 +143,71 @@ def test_a_term_over_nothing_is_zero_and_has_no_gradient():
     np.testing.assert_array_equal(tape.gradient(loss, p), [[0, 0]])
     nothing = tf.zeros([1, 2], tf.bool)
     assert float(losses.box_loss(tf.ones([1, 2, 4]), tf.zeros([1, 2, 4]), nothing)) == 0
+
+
+def test_a_box_or_mask_term_over_nothing_has_no_gradient():
+    nothing = tf.zeros([2], tf.bool)
+    deltas, masks = tf.ones([2, 4]), tf.fill([2, 2, 2], 0.3)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([deltas, masks])
+        box = losses.box_loss(deltas, tf.zeros([2, 4]), nothing)
+        mask = losses.mask_loss(tf.ones([2, 2, 2]), masks, nothing)
+    assert float(box) == 0 and float(mask) == 0
+    np.testing.assert_array_equal(tape.gradient(box, deltas), np.zeros((2, 4)))
+    np.testing.assert_array_equal(tape.gradient(mask, masks), np.zeros((2, 2, 2)))
+
+
+def test_mask_loss_of_no_mask_at_all_is_zero():
+    none = tf.zeros([0, 2, 2])
+    assert float(losses.mask_loss(none, none, tf.zeros([0], tf.bool))) == 0
+
+
+def test_numbers_that_do_not_count_may_be_nan():
+    values = tf.constant([1.0, np.nan, 3.0])
+    assert float(losses.mean_where(values, tf.constant([1, 0, 1]))) == 2
+
+
+def test_mask_loss_with_the_papers_delta_and_with_its_factor():
+    target = tf.constant([[[1.0, 1.0], [0.0, 0.0]]])
+    mask = tf.constant([[[0.5, 0.5], [0.5, 0.5]]])
+    positive = tf.constant([True])
+    # BCE ln 2; I = 1, U = 2 + 2 - 1 = 3, delta = 100: 1 - 101 / 103
+    np.testing.assert_allclose(
+        losses.mask_loss(target, mask, positive), LN2 + 2 / 103, rtol=1e-5
+    )
+    # As in keras-contrib, times delta; and the term's weight .5
+    scaled = losses.mask_loss(target, mask, positive, scale=100.0, weight=0.5)
+    np.testing.assert_allclose(scaled, LN2 + 0.5 * 200 / 103, rtol=1e-4)
+
+
+def test_jaccard_gradient_pulls_each_pixel_to_its_target():
+    target = tf.constant([[[1.0, 0.0]]])
+    mask = tf.constant([[[0.5, 0.5]]])
+    with tf.GradientTape() as tape:
+        tape.watch(mask)
+        loss = losses.jaccard_distance(target, mask, delta=1.0)
+    # I = .5, U = 1.5. Inside, dI = 1 and dU = 0: -1 / 2.5; outside, dI = 0 and dU = 1:
+    # 1.5 / 2.5^2
+    np.testing.assert_allclose(tape.gradient(loss, mask), [[[-0.4, 0.24]]], rtol=1e-5)
+
+
+def test_inactive_classes_have_no_gradient():
+    logits = tf.constant([[0.3, 0.1, 2.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        probs = losses.active_softmax(logits, tf.constant([[1, 1, 0]]))
+        loss = losses.categorical_cross_entropy(probs, tf.constant([1]))
+    gradient = tape.gradient(loss, logits).numpy()[0]
+    # Softmax minus one-hot, over the two active classes
+    p = 1 / (1 + math.exp(0.1 - 0.3))
+    np.testing.assert_allclose(gradient, [p, -p, 0], atol=1e-6)
+
+
+def test_categorical_focal_loss_of_two_classes_is_the_focal_loss():
+    p = tf.constant([0.2, 0.7])
+    probs, class_ids = tf.stack([1 - p, p], axis=-1), tf.constant([1, 0])
+    np.testing.assert_allclose(
+        losses.categorical_focal_loss(probs, class_ids, 0.3, 1.5),
+        losses.focal_loss(p, class_ids, 0.3, 1.5),
+        rtol=1e-5,
+    )

@@ -61,9 +61,8 @@ def build_inference_model(config):
     if logits is not None:
         outputs["probs"] = probs
     if "segment" in config.TASKS:
-        pooled = PyramidROIAlign((config.MASK_POOL_SIZE,) * 2, name="roi_align_mask")(
-            detections[..., :4], pyramid
-        )
+        align = _roi_align(config.MASK_POOL_SIZE, "roi_align_mask", config)
+        pooled = align(detections[..., :4], pyramid)
         masks = unfold(
             build_fpn_mask_graph(pooled, config), config.DETECTION_MAX_INSTANCES
         )  # [batch, D, h, w, classes]
@@ -165,14 +164,16 @@ def _propose(probs, deltas, anchors, count, config):
     )(probs, deltas, anchors)
 
 
+def _roi_align(size, name, config):
+    return PyramidROIAlign((size, size), config.BACKBONE_STRIDES[0], name=name)
+
+
 def _classify(rois, pyramid, config):
     """Class logits [batch, rois, classes] and deltas of the RoIs, None if not asked."""
     if not {"classify", "detect"} & set(config.TASKS):
         return None, None
-    pooled = PyramidROIAlign((config.POOL_SIZE,) * 2, name="roi_align_classifier")(
-        rois, pyramid
-    )
-    outputs = fpn_classifier_graph(pooled, config)
+    align = _roi_align(config.POOL_SIZE, "roi_align_classifier", config)
+    outputs = fpn_classifier_graph(align(rois, pyramid), config)
     return [None if x is None else unfold(x, rois.shape[1]) for x in outputs]
 
 
@@ -195,9 +196,8 @@ def _head_losses(targets, pyramid, active, config):
     if "segment" in config.TASKS:
         # Only positive RoIs have a mask to learn from; the others are not computed
         keep = MaskRois(name="mask_rois")(match)
-        pooled = PyramidROIAlign((config.MASK_POOL_SIZE,) * 2, name="roi_align_mask")(
-            rois, pyramid, keep=keep
-        )
+        align = _roi_align(config.MASK_POOL_SIZE, "roi_align_mask", config)
+        pooled = align(rois, pyramid, keep=keep)
         terms["mrcnn_mask_loss"] = MaskLoss(
             config.MASK_LOSS == "bce+jaccard",
             config.JACCARD_DELTA,

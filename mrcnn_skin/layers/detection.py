@@ -13,12 +13,12 @@ class DetectionLayer(GeometryLayer):
     """Refine the RoIs by their class's deltas, score them, drop what overlaps.
 
     max_instances: detections that come out, padded with zeros.
-    min_confidence: score below which a RoI is dropped.
+    min_confidence: score that a RoI must exceed.
     nms_threshold: IoU above which the lower score goes.
     std_dev: of the four deltas, [4].
     score: "class", the probability of the RoI's class, each class on its own;
         "lesion", 1 - P(background), all classes together.
-    keep_best: return the best RoI of an image where none reaches min_confidence.
+    keep_best: return the best RoI of an image where none exceeds min_confidence.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class DetectionLayer(GeometryLayer):
         Returns, with D = max_instances and best first: detections [batch, D,
         (y1, x1, y2, x2, class_id, score)]; their class probabilities [batch, D,
         classes]; num_detections int32 [batch]; low_confidence bool [batch], true
-        where no score reaches min_confidence.
+        where no score exceeds min_confidence.
         """
         classes = probs.shape[-1]
         class_ids = tf.argmax(probs[..., 1:], axis=-1, output_type=tf.int32) + 1
@@ -84,7 +84,7 @@ class DetectionLayer(GeometryLayer):
             score_threshold=self.min_confidence,
         )
         best = tf.argmax(scores, output_type=tf.int32)[None]
-        low = tf.reduce_max(scores) < self.min_confidence
+        low = tf.reduce_max(scores) <= self.min_confidence
         if self.keep_best:
             found_any = tf.reduce_max(scores) > 0.0
             keep = tf.cond(low & found_any, lambda: best, lambda: keep)

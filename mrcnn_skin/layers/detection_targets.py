@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from .boxes import GeometryLayer, box_refinement, overlaps, sample
+from .boxes import GeometryLayer, box_refinement, crop_and_resize, overlaps, sample
 
 POSITIVE_IOU = 0.5
 
@@ -119,7 +119,7 @@ class DetectionTargetLayer(GeometryLayer):
             size = tf.tile(boxes[:, 2:] - boxes[:, :2], [1, 2])
             rois = tf.math.divide_no_nan(rois - origin, size)
         gt_masks = tf.cast(gt_masks, tf.float32)[..., None]
-        masks = tf.image.crop_and_resize(gt_masks, rois, gt_index, self.mask_shape)
+        masks = crop_and_resize(gt_masks, rois, gt_index, self.mask_shape)
         return tf.round(masks[..., 0])
 
     def get_config(self):

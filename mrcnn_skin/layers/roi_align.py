@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from .boxes import GeometryLayer
+from .boxes import GeometryLayer, crop_and_resize
 
 FIRST_LEVEL = 2  # P2
 CANONICAL_LEVEL, CANONICAL_SIDE = 4, 224.0  # FPN paper: 224 px regions go to P4
@@ -43,7 +43,7 @@ class PyramidROIAlign(GeometryLayer):
         pooled, order = [], []
         for number, features in enumerate(feature_maps):
             index = tf.where(level == number)[:, 0]
-            crops = tf.image.crop_and_resize(
+            crops = crop_and_resize(
                 tf.cast(features, tf.float32),
                 tf.gather(rois, index),
                 tf.gather(image, index),
@@ -60,6 +60,7 @@ class PyramidROIAlign(GeometryLayer):
     def levels(self, rois, first_shape, count):
         """Index of each RoI's feature map: k = 4 + log2(sqrt(w h) / 224), in range.
 
+        k is rounded, as Matterport's weights expect; the paper takes its floor.
         rois: [rois, 4]; first_shape: int [2], rows and columns of P2.
         count: number of feature maps. Returns int32 [rois], 0 for P2.
         """

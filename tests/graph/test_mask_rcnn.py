@@ -1,12 +1,13 @@
 """Names, shapes and gradients of the two graphs."""
 
 import csv
+import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import tiny_config
+from tiny import tiny_backbone, tiny_config
 
 from mrcnn_skin import Config, IsicConfig
 from mrcnn_skin.graph.fpn import fpn
@@ -22,18 +23,41 @@ from mrcnn_skin.weights import named_weights
 SHARED = {"rpn_model", "fpn_p2"}
 
 
-def test_weights_are_exactly_those_of_matterports_coco_file(real_data):
-    class CocoConfig(Config):
-        NUM_CLASSES = 81
-
-    with open(real_data.parent / "coco_h5_layout.tsv", newline="") as handle:
+@pytest.fixture(scope="module")
+def coco_weights(real_data):
+    """{"layer/tensor": shape} of Matterport's COCO file, a ResNet-101's."""
+    path = real_data.parent / "coco_h5_layout.tsv"
+    if not path.is_file():
+        pytest.skip(f"no table of the COCO file's tensors in {path}")
+    with open(path, newline="") as handle:
         rows = [r for r in csv.DictReader(handle, delimiter="\t") if r["shape"] != "-"]
-    expected = {
+    return {
         r["weight_name"].split(":")[0]: tuple(map(int, r["shape"].split("x")))
         for r in rows
     }
-    weights = named_weights(build_inference_model(CocoConfig()))
-    assert {name: tuple(w.shape) for name, w in weights.items()} == expected
+
+
+def weight_shapes(model):
+    return {name: tuple(w.shape) for name, w in named_weights(model).items()}
+
+
+def test_weights_are_exactly_those_of_matterports_coco_file(coco_weights):
+    class CocoConfig(Config):
+        NUM_CLASSES = 81
+
+    assert weight_shapes(build_inference_model(CocoConfig())) == coco_weights
+
+
+def test_a_resnet50_has_the_weights_of_the_coco_file_less_17_blocks(coco_weights):
+    # Stage 4 has the blocks a..f, not a..w
+    expected = {
+        name: shape
+        for name, shape in coco_weights.items()
+        if not re.match("(res|bn)4[g-w]_", name)
+    }
+    assert len(expected) == len(coco_weights) - 17 * 3 * (2 + 4)
+    model = build_training_model(IsicConfig(NUM_CLASSES=81, CLASS_NAMES=()))
+    assert weight_shapes(model) == expected
 
 
 def test_strides_of_an_oblong_image():
@@ -89,6 +113,24 @@ def random_inputs(config, seed=0):
             {"masks"},
             {"mrcnn_bbox_fc", "mrcnn_mask"},
             {"mrcnn_class_logits"},
+        ),
+        (
+            ("classify", "segment"),
+            {"probs", "masks"},
+            {"mrcnn_class_logits", "mrcnn_mask"},
+            {"mrcnn_bbox_fc"},
+        ),
+        (
+            ("classify",),
+            {"probs"},
+            {"mrcnn_class_logits"},
+            {"mrcnn_bbox_fc", "mrcnn_mask_conv1"},
+        ),
+        (
+            ("detect",),
+            set(),
+            {"mrcnn_bbox_fc"},
+            {"mrcnn_class_logits", "mrcnn_mask_conv1"},
         ),
         (("segment",), {"masks"}, {"mrcnn_mask"}, {"mrcnn_class_conv1"}),
     ],
@@ -171,3 +213,104 @@ def test_masks_of_56_pixels_and_group_norm_names():
     names = {layer.name for layer in model.layers}
     assert "mrcnn_mask_deconv2" in names
     assert "mrcnn_class_gn1" in names and "mrcnn_class_bn1" not in names
+    assert "rpn_model" in names and not any("_bn" in name for name in names)
+
+
+def test_a_seed_repeats_a_step_and_another_samples_anew():
+    config = tiny_config()
+    model = build_training_model(config)
+    inputs = random_inputs(config)
+
+    def terms():
+        return {k: float(v) for k, v in model(inputs, training=True).items()}
+
+    first = terms()
+    assert terms() == pytest.approx(first, rel=1e-6)
+    inputs[-1] += 10
+    assert terms()["rpn_class_loss"] != pytest.approx(first["rpn_class_loss"], rel=1e-6)
+
+
+def test_full_masks_and_an_oblong_image_train():
+    config = tiny_config(
+        IMAGE_RESIZE_MODE="pad64", IMAGES_PER_GPU=1, USE_MINI_MASK=False
+    )
+    model = build_training_model(config)
+    mask = np.zeros((1, 2, 64, 128), np.uint8)
+    mask[0, 0, 10:50, 20:100] = 1
+    arrays = {
+        "input_image": np.random.default_rng(0).uniform(0, 255, (1, 64, 128, 3)),
+        "input_gt_class_ids": np.array([[2, 0]], np.int32),
+        "input_gt_boxes": np.array([[[10, 20, 50, 100], [0] * 4]], np.float32),
+        "input_gt_masks": mask,
+        "input_active_class_ids": np.ones((1, 3), np.int32),
+        "input_seed": np.array([[1, 2]], np.int32),
+    }
+    assert list(arrays) == list(training_inputs(config))
+    inputs = [
+        tf.constant(a, "float32" if a.dtype == float else a.dtype)
+        for a in arrays.values()
+    ]
+    terms = model(inputs, training=True)
+    assert all(np.isfinite(value) and value > 0 for value in terms.values())
+
+
+def test_weights_that_diverged_give_a_loss_that_is_no_number():
+    config = tiny_config()
+    training, inference = build_training_model(config), build_inference_model(config)
+    inputs = random_inputs(config)
+    for factor in (1e4, np.nan):
+        for model in (training, inference):
+            for variable in model.get_layer("rpn_model").variables:
+                variable.assign(variable * factor)
+        terms = training(inputs, training=True)
+        result = inference([inputs[0], tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)])
+        assert np.all(np.isfinite(result["detections"]))
+    assert not np.isfinite(terms["rpn_bbox_loss"])
+
+
+def test_roi_align_knows_the_stride_of_the_backbone():
+    def coarse_backbone(images, config):
+        return tiny_backbone(keras.layers.AveragePooling2D(2)(images), config)
+
+    config = tiny_config(
+        BACKBONE=coarse_backbone,
+        BACKBONE_STRIDES=(8, 16, 32, 64, 128),
+        IMAGE_MIN_DIM=128,
+        IMAGE_MAX_DIM=128,
+    )
+    for model in (build_training_model(config), build_inference_model(config)):
+        for name in ("roi_align_classifier", "roi_align_mask"):
+            assert model.get_layer(name).stride == 8
+    terms = build_training_model(config)(random_inputs(config), training=True)
+    assert all(np.isfinite(value) for value in terms.values())
+
+
+def test_what_an_image_says_does_not_depend_on_its_neighbour():
+    config = tiny_config(DETECTION_MIN_CONFIDENCE=0.0)
+    model = build_inference_model(config)
+    images = random_inputs(config)[0]
+    window = tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)
+    both, swapped = model([images, window]), model([images[::-1], window])
+    for name, value in both.items():
+        np.testing.assert_allclose(value[0], swapped[name][1], atol=1e-4)
+
+
+def test_the_mask_returned_is_that_of_the_detected_class():
+    config = tiny_config(DETECTION_MIN_CONFIDENCE=0.0)
+    model = build_inference_model(config)
+    # Masks that depend on the class only: sigmoid of -1, 0, 1
+    kernel, bias = model.get_layer("mrcnn_mask").get_weights()
+    model.get_layer("mrcnn_mask").set_weights([0 * kernel, np.array([-1.0, 0.0, 1.0])])
+    logits = model.get_layer("mrcnn_class_logits")
+    kernel, _ = logits.get_weights()
+    for class_id, value in ((1, 0.5), (2, 1 / (1 + np.exp(-1)))):
+        bias = np.zeros(3)
+        bias[class_id] = 5
+        logits.set_weights([0 * kernel, bias])
+        result = model(
+            [random_inputs(config)[0], tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)]
+        )
+        count = int(result["num_detections"][0])
+        assert count > 0
+        assert set(result["detections"].numpy()[0, :count, 4]) == {class_id}
+        np.testing.assert_allclose(result["masks"][0, :count], value, atol=1e-5)

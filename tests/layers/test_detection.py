@@ -77,3 +77,46 @@ def test_padding_and_boxes_outside_of_the_window_are_no_detections():
         keep_best=True,
     )
     assert count == 0 and low and not detections.any()
+
+
+def test_a_score_that_only_equals_the_confidence_is_low():
+    roi = [0.1, 0.1, 0.5, 0.5]
+    detections, _, count, low = detect([roi], [[0.5, 0.5, 0.0]], keep_best=True)
+    assert count == 1 and low
+    np.testing.assert_allclose(detections[0], [*roi, 1, 0.5])
+    _, _, count, low = detect([roi], [[0.5, 0.5, 0.0]])
+    assert count == 0 and low
+
+
+def test_boxes_that_overlap_too_little_both_stay_and_the_number_is_limited():
+    # IoU of neighbours: .1 x .4 of .7 x .4, a seventh
+    rois = [[0.1, 0.1 + 0.3 * i, 0.5, 0.5 + 0.3 * i] for i in range(2)]
+    probs = [[0.3, 0.7, 0.0], [0.1, 0.9, 0.0]]
+    detections, _, count, _ = detect(rois, probs)
+    assert count == 2
+    np.testing.assert_allclose(detections[:2, 5], [0.9, 0.7], atol=1e-6)
+    assert detect(rois, probs, nms_threshold=0.1)[2] == 1
+    detections, probs, count, _ = detect(rois, probs, max_instances=1)
+    assert count == 1 and detections.shape == (1, 6) and probs.shape == (1, 3)
+
+
+def test_the_images_of_a_batch_have_their_own_windows():
+    roi = [[0.2, 0.2, 0.8, 0.8]]
+    layer = DetectionLayer(2, 0.5, 0.3, STD)
+    detections, _, count, low = layer(
+        tf.constant([roi, roi]),
+        tf.constant([[[0.1, 0.9]], [[0.9, 0.1]]]),
+        tf.zeros([2, 1, 2, 4]),
+        tf.constant([[0.0, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0, 1.0]]),
+    )
+    np.testing.assert_allclose(detections[0, 0, :4], [0.2, 0.2, 0.5, 0.8])
+    assert count.numpy().tolist() == [1, 0] and low.numpy().tolist() == [False, True]
+
+
+def test_boxes_that_are_no_numbers_are_no_detections():
+    deltas = np.zeros((1, 2, 2, 4))
+    deltas[0, 0, 1] = [0, 0, np.inf, 0]
+    rois = [[0.1, 0.1, 0.5, 0.5], [0.2, 0.2, 0.6, 0.6]]
+    detections, _, count, _ = detect(rois, [[0.0, 1.0], [0.2, 0.8]], deltas)
+    assert count == 1
+    np.testing.assert_allclose(detections[0], [*rois[1], 1, 0.8], atol=1e-6)

@@ -60,3 +60,36 @@ def test_gradient_reaches_the_features_and_not_the_rois():
     expected = np.zeros((5, 5))
     expected[1:4, 1:4] = 1  # the samples lie on these nine cells
     np.testing.assert_allclose(to_features[0, :, :, 0], expected, atol=1e-5)
+
+
+def test_samples_between_the_cells_are_bilinear():
+    rois = tf.constant([[[0.125, 0.1, 0.625, 0.6]]])
+    pooled = PyramidROIAlign((2, 2))(rois, [ramp(5)])
+    # Rows .5 and 2.5, columns .4 and 2.4
+    expected = [[0.504, 0.524], [2.504, 2.524]]
+    np.testing.assert_allclose(pooled[0, :, :, 0], expected, atol=1e-5)
+
+
+def test_the_level_depends_on_the_image_in_pixels_and_the_stride():
+    rois = tf.constant([[0.0, 0.0, 1.0, 1.0]])
+    # A map of 28 x 56 cells: 112 x 224 pixels at stride 4, twice that at stride 8.
+    # sqrt(112 * 224) = 158.4: log2 = -.5, just above; at stride 8 just above .5
+    for stride, level in ((4, 2), (8, 3)):
+        layer = PyramidROIAlign((7, 7), stride)
+        shape = tf.constant([29, 56])
+        np.testing.assert_array_equal(layer.levels(rois, shape, 4), [level])
+
+
+def test_no_region_at_all_gives_no_rows():
+    keep = tf.zeros([1, 2], tf.bool)
+    pooled = PyramidROIAlign((2, 3))(tf.zeros([1, 2, 4]), [ramp(5)], keep=keep)
+    assert pooled.shape == (0, 2, 3, 1)
+
+
+def test_half_precision_features_are_cut_in_float32():
+    layer = PyramidROIAlign((2, 2))
+    features = tf.cast(ramp(5), tf.bfloat16)
+    rois = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
+    pooled = layer(rois, [features])
+    assert pooled.dtype == tf.float32
+    np.testing.assert_allclose(pooled[0, :, :, 0], [[0, 0.04], [4, 4.04]], atol=0.02)
