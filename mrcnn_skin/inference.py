@@ -84,18 +84,40 @@ def paste_masks(masks, boxes, canvas, shape):
 
     Cell i of a mask belongs to the point y1 + i (y2 - 1 - y1) / (mask_h - 1) of the
     canvas; the centre of the image's row r lies at (r + .5) scale + top - .5 there.
+    Rows that lie in the box but beyond its outermost cells, by half a pixel of the
+    canvas, take the value of those cells.
     """
     size = tf.cast(shape, tf.float32)
     first = 0.5 * canvas.scale + canvas.window[:2] - 0.5
     last = (size - 0.5) * canvas.scale + canvas.window[:2] - 0.5
     extent = tf.maximum(boxes[:, 2:] - 1.0 - boxes[:, :2], 1e-3)
-    frame = tf.concat(
-        [(first - boxes[:, :2]) / extent, (last - boxes[:, :2]) / extent], axis=1
-    )  # the whole image, in each mask's own normalised coordinates
+    cells = tf.cast(tf.shape(masks)[1:], tf.float32)
+    # The whole image in each mask's coordinates, normalised for one cell more all round
+    frame = tf.stack([first - boxes[:, :2], last - boxes[:, :2]], axis=1)
+    frame = (frame / extent[:, None] * (cells - 1.0) + 1.0) / (cells + 1.0)
+    masks = tf.pad(masks, [[0, 0], [1, 1], [1, 1]], "SYMMETRIC")  # repeats the rim
+    index = tf.range(tf.shape(masks)[0])
     pasted = tf.image.crop_and_resize(
-        masks[..., None], frame, tf.range(tf.shape(masks)[0]), shape
+        masks[..., None], tf.reshape(frame, [-1, 4]), index, shape
+    )[..., 0]  # [n, h, w]
+    rows, columns = (
+        _inside(
+            boxes[:, axis], boxes[:, axis + 2], first[axis], last[axis], shape[axis]
+        )
+        for axis in (0, 1)
     )
-    return tf.cast(pasted[..., 0] >= MASK_THRESHOLD, tf.uint8)
+    inside = rows[:, :, None] & columns[:, None, :]
+    return tf.cast((pasted >= MASK_THRESHOLD) & inside, tf.uint8)
+
+
+def _inside(low, high, first, last, count):
+    """Which of `count` points from `first` to `last` lie between box edges [n].
+
+    Edges are half a pixel before a box's first pixel and behind its last.
+    Returns bool [n, count].
+    """
+    points = tf.linspace(first, last, count)[None]
+    return (points >= low[:, None] - 0.5) & (points < high[:, None] - 0.5)
 
 
 class Detector:

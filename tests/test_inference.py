@@ -87,21 +87,27 @@ def test_boxes_on_image_by_hand():
 
 
 def paste_pixel_by_pixel(mask, box, window, scale, shape):
-    """Probability under the centre of every pixel of the image, and 0 off the mask.
+    """Probability under the centre of every pixel of the image, and 0 off the box.
 
-    NaN on the very rim of the mask, where rounding decides.
+    NaN on the very edge of the box, where rounding decides.
     """
     pasted = np.zeros(shape)
     last = np.array(mask.shape) - 1
     for row, column in np.ndindex(*shape):
         on_canvas = (np.array([row, column]) + 0.5) * scale + window[:2] - 0.5
-        extent = np.array([box[2] - 1 - box[0], box[3] - 1 - box[1]])
-        y, x = (on_canvas - box[:2]) / extent * last
-        if min(abs(y), abs(x), abs(last[0] - y), abs(last[1] - x)) < 1e-4:
+        to_edges = np.concatenate([on_canvas - box[:2], box[2:] - on_canvas]) + (
+            0.5,
+            0.5,
+            -0.5,
+            -0.5,
+        )
+        if np.abs(to_edges).min() < 1e-4:
             pasted[row, column] = np.nan
             continue
-        if not (0 < y < last[0] and 0 < x < last[1]):
+        if to_edges.min() < 0:
             continue
+        extent = np.array([box[2] - 1 - box[0], box[3] - 1 - box[1]])
+        y, x = np.clip((on_canvas - box[:2]) / extent * last, 0, last)
         top, left = min(int(y), last[0] - 1), min(int(x), last[1] - 1)
         dy, dx = y - top, x - left
         pasted[row, column] = (
@@ -279,3 +285,17 @@ def test_detector_is_traced_once_for_all_sizes():
     for height, width in ((64, 64), (30, 90), (100, 20)):
         detector(np.zeros([height, width, 3], np.uint8))
     assert detector._detect.experimental_get_tracing_count() == 1
+
+
+def test_a_full_mask_fills_its_box_to_the_edge():
+    """A lesion that touches the border of the image keeps its outermost pixels."""
+    pasted = paste_masks(
+        tf.ones([2, 28, 28]),
+        tf.constant([[0.0, 0, 64, 64], [10, 20, 30, 50]]),
+        canvas_of([0, 0, 64, 64], [0.5, 0.5]),
+        tf.constant([128, 128]),
+    ).numpy()
+    assert pasted[0].all()
+    expected = np.zeros((128, 128))
+    expected[20:60, 40:100] = 1
+    np.testing.assert_array_equal(pasted[1], expected)
