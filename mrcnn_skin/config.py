@@ -111,7 +111,7 @@ class Config:
     WARMUP_STEPS = 0  # linear warm-up at the start of each stage
     AUGMENT = True  # the paper's five augmentations
     BALANCE_CLASSES = False  # draw every class equally often
-    MONITOR = "val_loss"  # which value of the log is best: or "val_JA", "val_AUC"
+    MONITOR = "val_loss"  # what tells the best epoch; or val_JA, val_AUC, val_score
     EARLY_STOPPING_PATIENCE = 0  # epochs without a better MONITOR; 0: off
     CHECKPOINT_STEPS = 200  # also save in mid-epoch, every so many steps; 0: off
     SEED = 0
@@ -325,12 +325,12 @@ class IsicConfig(Config):
     # ... and far fewer regions to look at than a street scene has
     POST_NMS_ROIS_TRAINING = 1000
     POST_NMS_ROIS_INFERENCE = 300
-    TRAIN_ROIS_PER_IMAGE = 64
+    TRAIN_ROIS_PER_IMAGE = 32
     DETECTION_MAX_INSTANCES = 10
     DETECTION_MIN_CONFIDENCE = 0.5
     DETECTION_SCORE = "lesion"
     DETECTION_KEEP_BEST = True
-    MONITOR = "val_JA"
+    MONITOR = "val_score"
 
 
 def _fields(cls):

@@ -141,7 +141,7 @@ RULES = {
     "WARMUP_STEPS": _whole(0),
     "AUGMENT": _FLAG,
     "BALANCE_CLASSES": _FLAG,
-    "MONITOR": _one_of("val_loss", "val_JA", "val_AUC"),
+    "MONITOR": _one_of("val_loss", "val_JA", "val_AUC", "val_score"),
     "EARLY_STOPPING_PATIENCE": _whole(0),
     "CHECKPOINT_STEPS": _whole(0),
     "SEED": _whole(0),

@@ -221,7 +221,11 @@ class Trainer:
         return step
 
     def _validate(self):
-        """Losses, JA, AUC ... of the validation images, named val_*."""
+        """Losses, JA, AUC ... of the validation images, named val_*.
+
+        val_score is the mean of JA and AUC, of what the tasks give: one number for
+        outline and diagnosis together.
+        """
         if self.val_set is None or not self.val_set.num_images:
             return {}
         count = self.val_set.num_images
@@ -241,6 +245,9 @@ class Trainer:
             for name in names:
                 if name in metrics.get(task, {}):
                     logs[f"val_{name}"] = metrics[task][name]
+        scores = [logs[name] for name in ("val_JA", "val_AUC") if name in logs]
+        if scores:
+            logs["val_score"] = sum(scores) / len(scores)
         return logs
 
     def _validation_losses(self, count):

@@ -29,9 +29,14 @@ FROM_SCRATCH = {
     "LEARNING_RATE_SCHEDULE": "cosine",
     "WARMUP_STEPS": 100,
 }
-QUICK = {"image_size": 128, "images_per_device": 4, "stages": "all:8:3e-4"}
+QUICK = {
+    "image_size": 128,
+    "images_per_device": 4,
+    "steps_per_epoch": 60,
+    "stages": "all:8:3e-4",
+}
 QUICK_CONFIG = {"TOP_DOWN_PYRAMID_SIZE": 128, "FPN_CLASSIF_FC_LAYERS_SIZE": 256}
-SYNTHETIC_COUNTS = {"train": 240, "val": 40, "test": 60}
+SYNTHETIC_COUNTS = {"train": 2000, "val": 60, "test": 100}
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 OVERLAYS = 12
 
