@@ -58,6 +58,7 @@ class Config:
     MEAN_PIXEL = (123.7, 116.8, 103.9)  # R, G, B
 
     # Anchors and the region proposal network
+    RPN_WIDTH = 512  # channels of its shared convolution
     RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one a level
     RPN_ANCHOR_RATIOS = (0.5, 1, 2)  # width / height
     RPN_ANCHOR_STRIDE = 1
@@ -68,8 +69,9 @@ class Config:
     POST_NMS_ROIS_TRAINING = 2000
     POST_NMS_ROIS_INFERENCE = 1000
 
-    # Heads
+    # Heads. COCO weights have RPN and mask head of just these widths
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    MASK_HEAD_WIDTH = 256  # channels of the mask head's convolutions
     POOL_SIZE = 7
     MASK_POOL_SIZE = 14
     MASK_SHAPE = (28, 28)  # or (56, 56): one more up-sampling layer
@@ -289,7 +291,9 @@ class Config:
             f"MASK_SHAPE must be 2 or 4 times MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) "
             f"on both sides, got {self.MASK_SHAPE!r}",
         )
-        widths = {64, self.TOP_DOWN_PYRAMID_SIZE}
+        widths = {64}  # of the backbone's first layers
+        if "segment" in self.TASKS:
+            widths.add(self.MASK_HEAD_WIDTH)
         if "classify" in self.TASKS or "detect" in self.TASKS:
             widths.add(self.FPN_CLASSIF_FC_LAYERS_SIZE)
         yield (

@@ -23,7 +23,7 @@ from mrcnn_skin.config_rules import RULES
         ({"CLASS_NAMES": ("BG",)}, ["CLASS_NAMES", "3"]),
         ({"MALIGNANT_CLASS_IDS": (3,)}, ["MALIGNANT_CLASS_IDS", "1..2"]),
         ({"IMAGE_RESIZE_MODE": "none"}, ["IMAGES_PER_GPU", "1"]),
-        ({"NORM": "group", "TOP_DOWN_PYRAMID_SIZE": 100}, ["GROUP_NORM_GROUPS"]),
+        ({"NORM": "group", "MASK_HEAD_WIDTH": 100}, ["GROUP_NORM_GROUPS"]),
         ({"LOSS_WEIGHTS": {"rpn_class_loss": 1}}, ["LOSS_WEIGHTS", "mrcnn_mask_loss"]),
         ({"IMAGES_PER_GPU": 1.5}, ["IMAGES_PER_GPU", "whole number"]),
         ({"TRAIN_BN": 1.5}, ["TRAIN_BN"]),

@@ -36,6 +36,8 @@ def tiny_config(**overrides):
         "GROUP_NORM_GROUPS": 8,
         "TOP_DOWN_PYRAMID_SIZE": 16,
         "FPN_CLASSIF_FC_LAYERS_SIZE": 32,
+        "MASK_HEAD_WIDTH": 32,
+        "RPN_WIDTH": 32,
         "IMAGE_MIN_DIM": SIDE,
         "IMAGE_MAX_DIM": SIDE,
         "RPN_ANCHOR_SCALES": (8, 16, 24, 32, 48),

@@ -38,21 +38,21 @@ def build_fpn_mask_graph(pooled, config):
     Returns [rois, *MASK_SHAPE, classes]. A MASK_SHAPE of 56 has a second up-sampling
     layer, mrcnn_mask_deconv2, which Matterport's files do not hold.
     """
-    x = pooled
+    x, width = pooled, config.MASK_HEAD_WIDTH
     for index in range(1, 5):
-        x = layers.Conv2D(256, 3, padding="same", name=f"mrcnn_mask_conv{index}")(x)
+        x = layers.Conv2D(width, 3, padding="same", name=f"mrcnn_mask_conv{index}")(x)
         x = norm(x, f"mrcnn_mask_bn{index}", config)
         x = layers.ReLU(name=f"mrcnn_mask_relu{index}")(x)
-    x = _double(x, "mrcnn_mask_deconv")
+    x = _double(x, width, "mrcnn_mask_deconv")
     if config.MASK_SHAPE[0] == 4 * config.MASK_POOL_SIZE:
-        x = _double(x, "mrcnn_mask_deconv2")
+        x = _double(x, width, "mrcnn_mask_deconv2")
     return layers.Conv2D(
         config.HEAD_CLASSES, 1, activation="sigmoid", dtype="float32", name="mrcnn_mask"
     )(x)
 
 
-def _double(x, name):
-    return layers.Conv2DTranspose(256, 2, 2, activation="relu", name=name)(x)
+def _double(x, width, name):
+    return layers.Conv2DTranspose(width, 2, 2, activation="relu", name=name)(x)
 
 
 def unfold(x, rois):

@@ -60,6 +60,7 @@ def _bottleneck(x, name, width, stride, project, config):
 
 
 BACKBONES = {
+    "resnet26": partial(resnet, blocks=(2, 2, 2, 2)),
     "resnet50": partial(resnet, blocks=(3, 4, 6, 3)),
     "resnet101": partial(resnet, blocks=(3, 4, 23, 3)),
 }

@@ -4,17 +4,18 @@ import keras
 from keras import layers, ops
 
 
-def build_rpn_model(anchor_stride, anchors_per_location, depth):
+def build_rpn_model(anchor_stride, anchors_per_location, depth, width=512):
     """Build the RPN of one pyramid level (Matterport's function of this name).
 
-    depth: channels of the level's features [batch, h, w, depth].
+    depth: channels of the level's features [batch, h, w, depth]. width: channels of
+    the shared convolution.
     Returns a Model "rpn_model" that gives, for the level's anchors in row-major
     order: logits [batch, anchors, (background, foreground)], their softmax, and
     deltas [batch, anchors, 4].
     """
     features = keras.Input([None, None, depth], name="input_rpn_feature_map")
     shared = layers.Conv2D(
-        512,
+        width,
         3,
         anchor_stride,
         padding="same",
@@ -39,6 +40,7 @@ def rpn(pyramid, config):
         config.RPN_ANCHOR_STRIDE,
         len(config.RPN_ANCHOR_RATIOS),
         config.TOP_DOWN_PYRAMID_SIZE,
+        config.RPN_WIDTH,
     )
     outputs = [model(level) for level in pyramid]
     probs = ops.concatenate([probs for _, probs, _ in outputs], axis=1)

@@ -69,7 +69,7 @@ def add_config_options(parser):
     """Add the options that choose the network and its settings."""
     parser.add_argument(
         "--backbone",
-        choices=("resnet50", "resnet101"),
+        choices=("resnet26", "resnet50", "resnet101"),
         help="default: resnet101 for --weights=coco, whose file has it, else resnet50",
     )
     parser.add_argument(

@@ -32,10 +32,16 @@ FROM_SCRATCH = {
 QUICK = {
     "image_size": 128,
     "images_per_device": 4,
-    "steps_per_epoch": 60,
-    "stages": "all:8:3e-4",
+    "steps_per_epoch": 120,
+    "stages": "all:10:5e-4",
 }
-QUICK_CONFIG = {"TOP_DOWN_PYRAMID_SIZE": 128, "FPN_CLASSIF_FC_LAYERS_SIZE": 256}
+QUICK_CONFIG = {
+    "BACKBONE": "resnet26",
+    "TOP_DOWN_PYRAMID_SIZE": 64,
+    "RPN_WIDTH": 128,
+    "FPN_CLASSIF_FC_LAYERS_SIZE": 256,
+    "MASK_HEAD_WIDTH": 64,
+}
 SYNTHETIC_COUNTS = {"train": 2000, "val": 60, "test": 100}
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 OVERLAYS = 12

@@ -72,7 +72,7 @@ def test_strides_of_an_oblong_image():
 
 
 def test_an_unknown_backbone_is_named():
-    with pytest.raises(ValueError, match="resnet50, resnet101.*vgg"):
+    with pytest.raises(ValueError, match="resnet26, resnet50, resnet101.*vgg"):
         build_training_model(IsicConfig(BACKBONE="vgg"))
 
 
