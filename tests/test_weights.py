@@ -333,7 +333,9 @@ def test_coco_file_tensor_by_tensor(coco_layout, tmp_path):
         BACKBONE="resnet101",
         NORM="batch",
         TOP_DOWN_PYRAMID_SIZE=256,
+        RPN_WIDTH=512,
         FPN_CLASSIF_FC_LAYERS_SIZE=1024,
+        MASK_HEAD_WIDTH=256,
         NUM_CLASSES=81,
         CLASS_NAMES=(),
     )

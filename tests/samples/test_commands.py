@@ -29,10 +29,12 @@ SMALL = [
 
 def command(name, *options, cwd, **environment):
     """Run a command to its end; returns the finished process with its text."""
+    inherited = {**os.environ}
+    inherited.pop("TF_CPP_MIN_LOG_LEVEL", None)  # with it, native logs are shown
     return subprocess.run(
         [sys.executable, ROOT / "samples" / "isic" / f"{name}.py", *options],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
         capture_output=True,
         text=True,
         timeout=600,
