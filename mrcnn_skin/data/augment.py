@@ -39,12 +39,16 @@ def load_imgaug():
                 del np.sctypes
 
 
-def paper_augmentation():
+def paper_augmentation(side=1024):
     """The five augmentations of the paper, none to two of them for an image.
 
     Horizontal and vertical flip, rotation by 90, 180 or 270 degrees, brightness
     times 0.8 to 1.5, Gaussian blur: the list of Matterport's nucleus sample, which
-    the paper takes over. Returns an imgaug augmenter.
+    the paper takes over.
+    side: of the images, pixels. The blur's 0 to 5 pixels are those of the paper's
+        1024; at 128 they would wipe out what a diagnosis rests on, so they shrink
+        with the image.
+    Returns an imgaug augmenter.
     """
     iaa = load_imgaug().augmenters
     quarter_turns = [iaa.Affine(rotate=angle) for angle in (90, 180, 270)]
@@ -55,7 +59,7 @@ def paper_augmentation():
             iaa.Flipud(0.5),
             iaa.OneOf(quarter_turns),
             iaa.Multiply((0.8, 1.5)),
-            iaa.GaussianBlur(sigma=(0.0, 5.0)),
+            iaa.GaussianBlur(sigma=(0.0, 5.0 * side / 1024)),
         ],
     )
 

@@ -121,7 +121,8 @@ def training_batches(dataset, config, start=0, augmentation=None, workers=None):
     graph.mask_rcnn.training_inputs as a tuple.
     """
     if augmentation is None and config.AUGMENT:
-        augmentation = paper_augmentation()
+        # Images of no fixed size ("none", "pad64") are about as large as the paper's
+        augmentation = paper_augmentation(config.IMAGE_SHAPE[0] or 1024)
     order = training_order(dataset, config)
     return _batches(dataset, config, order, start, None, augmentation, workers)
 

@@ -90,6 +90,22 @@ def test_blur_smooths_the_image_and_leaves_masks_alone(iaa):
     assert new_image.std() < 0.3 * image.std()
 
 
+def test_the_blur_shrinks_with_the_image():
+    """The strongest of many draws leaves what sigma = 5 * side / 1024 leaves."""
+    image, masks = random_image((64, 64)), random_masks((64, 64), 1)
+
+    def least_contrast(side):
+        images = [
+            augment(paper_augmentation(side), image, masks, seed)[0]
+            for seed in range(150)
+        ]
+        return min(new_image.std() / image.std() for new_image in images)
+
+    blurred = ndimage.gaussian_filter(image.astype(float), (0.625, 0.625, 0))
+    assert least_contrast(128) >= 0.9 * blurred.std() / image.std()
+    assert least_contrast(1024) < 0.2
+
+
 def test_image_and_masks_stay_aligned():
     """Half of the greatest redness finds the blob's edge, blurred or not."""
     image, masks = blob_image()
