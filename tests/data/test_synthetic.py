@@ -128,10 +128,10 @@ def measured(lesions):
 
 
 @pytest.mark.parametrize("feature", ["asymmetry", "border", "red", "green", "blue"])
-def test_each_measured_sign_is_weak(measured, feature):
+def test_no_measured_sign_is_enough(measured, feature):
     features, malignant = measured
     column = ["asymmetry", "border", "red", "green", "blue"].index(feature)
-    assert 0.58 < roc_auc_score(malignant, features[:, column]) < 0.93
+    assert 0.75 < roc_auc_score(malignant, features[:, column]) < 0.99
 
 
 def test_the_classes_can_be_learnt_but_overlap(measured):
@@ -140,7 +140,7 @@ def test_the_classes_can_be_learnt_but_overlap(measured):
     scores = cross_val_predict(
         model, features, malignant, cv=5, method="predict_proba"
     )[:, 1]
-    assert 0.8 < roc_auc_score(malignant, scores) < 0.96
+    assert 0.9 < roc_auc_score(malignant, scores) < 0.995
 
 
 def test_a_too_small_size_is_refused():
