@@ -49,7 +49,7 @@ QUICK_CONFIG = {
     "RPN_WIDTH": 128,
     "FPN_CLASSIF_FC_LAYERS_SIZE": 256,
     "MASK_HEAD_WIDTH": 64,
-    "GROUP_NORM_GROUPS": 8,
+    "AUGMENT": False,  # an image is seen two or three times only
     # Many images a step rather than many regions of a few: the diagnosis needs them
     "RPN_TRAIN_ANCHORS_PER_IMAGE": 64,
     "POST_NMS_ROIS_TRAINING": 100,
