@@ -352,7 +352,7 @@ class IsicLiteConfig(IsicConfig):
     """The same task with a fraction of the arithmetic, for machines without a GPU.
 
     Not of the paper. Made for the ImageNet weights of EfficientNet-Lite0; RPN, pyramid
-    and heads are new and narrow.
+    and heads are new and narrow, and learn as from random weights.
     """
 
     NAME = "isic_lite"
@@ -371,6 +371,10 @@ class IsicLiteConfig(IsicConfig):
     PRE_NMS_LIMIT = 2000
     POST_NMS_ROIS_TRAINING = 300
     POST_NMS_ROIS_INFERENCE = 100
+    RPN_REG_WEIGHT = 1.0  # the paper's 10 would drown the heads at first
+    OPTIMIZER = "adamw"
+    LEARNING_RATE_SCHEDULE = "cosine"
+    WARMUP_STEPS = 100
 
 
 def _fields(cls):
