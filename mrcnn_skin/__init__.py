@@ -1,9 +1,16 @@
 """Joint diagnosis, detection and segmentation of skin lesions with Mask R-CNN."""
 
-from .config import Config, IsicConfig
+from .config import Config, IsicConfig, IsicLiteConfig
 from .data.dataset import Dataset
 from .data.isic import IsicDataset
 from .model import MaskRCNN
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Dataset", "IsicConfig", "IsicDataset", "MaskRCNN"]
+__all__ = [
+    "Config",
+    "Dataset",
+    "IsicConfig",
+    "IsicDataset",
+    "IsicLiteConfig",
+    "MaskRCNN",
+]

@@ -42,10 +42,13 @@ class Config:
     TASKS = ("classify", "detect", "segment")
 
     # Backbone and pyramid
-    BACKBONE = "resnet101"  # a name in graph.resnet.BACKBONES, or a callable
+    BACKBONE = "resnet101"  # a name in graph.backbones.BACKBONES, or a callable
     BACKBONE_STRIDES = (4, 8, 16, 32, 64)
     TOP_DOWN_PYRAMID_SIZE = 256
     NORM = "batch"  # "group" to train from random weights
+    # Of box and mask head; "same": as NORM. "group" suits new heads on a trained
+    # backbone: a frozen BatchNorm would keep statistics that nothing was learned for
+    HEAD_NORM = "same"
     TRAIN_BN = False  # True: BatchNorm uses and updates batch statistics
     GROUP_NORM_GROUPS = 32
 
@@ -291,17 +294,25 @@ class Config:
             f"MASK_SHAPE must be 2 or 4 times MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) "
             f"on both sides, got {self.MASK_SHAPE!r}",
         )
-        widths = {64}  # of the backbone's first layers
-        if "segment" in self.TASKS:
-            widths.add(self.MASK_HEAD_WIDTH)
-        if "classify" in self.TASKS or "detect" in self.TASKS:
-            widths.add(self.FPN_CLASSIF_FC_LAYERS_SIZE)
+        widths = self._group_norm_widths()
         yield (
-            self.NORM != "group"
-            or all(width % self.GROUP_NORM_GROUPS == 0 for width in widths),
+            all(width % self.GROUP_NORM_GROUPS == 0 for width in widths),
             f"GROUP_NORM_GROUPS must divide the layers' widths {sorted(widths)}, got "
             f"{self.GROUP_NORM_GROUPS}",
         )
+
+    def _group_norm_widths(self):
+        """Channels of the layers that GroupNorm follows, as far as Config sets them."""
+        widths = set()
+        if self.NORM == "group":
+            widths.add(64)  # of ResNet's first layers
+        head_norm = self.NORM if self.HEAD_NORM == "same" else self.HEAD_NORM
+        if head_norm == "group":
+            if "segment" in self.TASKS:
+                widths.add(self.MASK_HEAD_WIDTH)
+            if "classify" in self.TASKS or "detect" in self.TASKS:
+                widths.add(self.FPN_CLASSIF_FC_LAYERS_SIZE)
+        return widths
 
     def _require_known(self, name):
         fields = _fields(type(self))
@@ -335,6 +346,35 @@ class IsicConfig(Config):
     DETECTION_SCORE = "lesion"
     DETECTION_KEEP_BEST = True
     MONITOR = "val_score"
+
+
+class IsicLiteConfig(IsicConfig):
+    """The same task with a fraction of the arithmetic, for machines without a GPU.
+
+    Not of the paper. Made for the ImageNet weights of EfficientNet-Lite0; RPN, pyramid
+    and heads are new and narrow, and learn as from random weights.
+    """
+
+    NAME = "isic_lite"
+    BACKBONE = "efficientnet_lite0"
+    MEAN_PIXEL = (127, 127, 127)  # what its ImageNet weights were trained with
+    HEAD_NORM = "group"
+    GROUP_NORM_GROUPS = 8  # divides every width of the backbone, too
+    IMAGES_PER_GPU = 8
+    IMAGE_MIN_DIM = 256
+    IMAGE_MAX_DIM = 256
+    RPN_ANCHOR_SCALES = (16, 32, 64, 128, 256)
+    TOP_DOWN_PYRAMID_SIZE = 96
+    RPN_WIDTH = 96
+    FPN_CLASSIF_FC_LAYERS_SIZE = 256
+    MASK_HEAD_WIDTH = 96
+    PRE_NMS_LIMIT = 2000
+    POST_NMS_ROIS_TRAINING = 300
+    POST_NMS_ROIS_INFERENCE = 100
+    RPN_REG_WEIGHT = 1.0  # the paper's 10 would drown the heads at first
+    OPTIMIZER = "adamw"
+    LEARNING_RATE_SCHEDULE = "cosine"
+    WARMUP_STEPS = 100
 
 
 def _fields(cls):

@@ -84,6 +84,7 @@ RULES = {
     "BACKBONE_STRIDES": _numbers(5, kind="whole numbers"),
     "TOP_DOWN_PYRAMID_SIZE": _whole(8),
     "NORM": _one_of("batch", "group"),
+    "HEAD_NORM": _one_of("same", "batch", "group"),
     "TRAIN_BN": _FLAG,
     "GROUP_NORM_GROUPS": _whole(1),
     "IMAGE_RESIZE_MODE": _one_of("none", "square", "pad64", "crop"),

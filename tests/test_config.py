@@ -24,6 +24,8 @@ from mrcnn_skin.config_rules import RULES
         ({"MALIGNANT_CLASS_IDS": (3,)}, ["MALIGNANT_CLASS_IDS", "1..2"]),
         ({"IMAGE_RESIZE_MODE": "none"}, ["IMAGES_PER_GPU", "1"]),
         ({"NORM": "group", "MASK_HEAD_WIDTH": 100}, ["GROUP_NORM_GROUPS"]),
+        ({"HEAD_NORM": "group", "MASK_HEAD_WIDTH": 100}, ["GROUP_NORM_GROUPS"]),
+        ({"HEAD_NORM": "none"}, ["HEAD_NORM", "'same', 'batch', 'group'"]),
         ({"LOSS_WEIGHTS": {"rpn_class_loss": 1}}, ["LOSS_WEIGHTS", "mrcnn_mask_loss"]),
         ({"IMAGES_PER_GPU": 1.5}, ["IMAGES_PER_GPU", "whole number"]),
         ({"TRAIN_BN": 1.5}, ["TRAIN_BN"]),

@@ -5,14 +5,15 @@ import keras
 from ..layers.normalization import BatchNorm
 
 
-def norm(x, name, config):
-    """Normalise `x` as Config.NORM says.
+def norm(x, name, config, kind="same"):
+    """Normalise `x`.
 
+    kind: "batch", "group", or "same", which is as Config.NORM says.
     name: of the BatchNorm, as in Matterport's weight file. A GroupNorm is called
     "gn" where the BatchNorm is called "bn": statistics learned for the one never load
     into the other.
     """
-    if config.NORM == "group":
+    if (config.NORM if kind == "same" else kind) == "group":
         layer = keras.layers.GroupNormalization(
             config.GROUP_NORM_GROUPS, name=name.replace("bn", "gn")
         )

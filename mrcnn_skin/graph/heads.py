@@ -19,7 +19,7 @@ def fpn_classifier_graph(pooled, config):
     x = pooled
     for index, size in ((1, config.POOL_SIZE), (2, 1)):
         x = layers.Conv2D(width, size, name=f"mrcnn_class_conv{index}")(x)
-        x = norm(x, f"mrcnn_class_bn{index}", config)
+        x = norm(x, f"mrcnn_class_bn{index}", config, config.HEAD_NORM)
         x = layers.ReLU(name=f"mrcnn_class_relu{index}")(x)
     shared = layers.Reshape([width], name="pool_squeeze")(x)
     logits = deltas = None
@@ -41,7 +41,7 @@ def build_fpn_mask_graph(pooled, config):
     x, width = pooled, config.MASK_HEAD_WIDTH
     for index in range(1, 5):
         x = layers.Conv2D(width, 3, padding="same", name=f"mrcnn_mask_conv{index}")(x)
-        x = norm(x, f"mrcnn_mask_bn{index}", config)
+        x = norm(x, f"mrcnn_mask_bn{index}", config, config.HEAD_NORM)
         x = layers.ReLU(name=f"mrcnn_mask_relu{index}")(x)
     x = _double(x, width, "mrcnn_mask_deconv")
     if config.MASK_SHAPE[0] == 4 * config.MASK_POOL_SIZE:

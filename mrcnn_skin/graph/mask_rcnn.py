@@ -14,9 +14,9 @@ from ..layers.losses import BoxLoss, ClassLoss, FocalLoss, MaskLoss, RPNBoxLoss
 from ..layers.proposal import ProposalLayer
 from ..layers.roi_align import PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
+from .backbones import build_backbone
 from .fpn import fpn
 from .heads import build_fpn_mask_graph, fpn_classifier_graph, unfold
-from .resnet import build_backbone
 from .rpn import rpn
 
 

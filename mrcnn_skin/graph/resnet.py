@@ -1,10 +1,4 @@
-"""ResNet-50 and ResNet-101 (He et al., 2015), layer names as in Matterport's file.
-
-A backbone is a function (images, config) -> [C2, C3, C4, C5]; BACKBONES names those
-that a Config can ask for.
-"""
-
-from functools import partial
+"""ResNet-50 and ResNet-101 (He et al., 2015), layer names as in Matterport's file."""
 
 from keras import layers
 
@@ -57,25 +51,3 @@ def _bottleneck(x, name, width, stride, project, config):
         x = branch(x, "branch1", 4 * width, stride=stride)
     x = layers.Add(name=f"res{name}_add")([y, x])
     return layers.ReLU(name=f"res{name}_out")(x)
-
-
-BACKBONES = {
-    "resnet26": partial(resnet, blocks=(2, 2, 2, 2)),
-    "resnet50": partial(resnet, blocks=(3, 4, 6, 3)),
-    "resnet101": partial(resnet, blocks=(3, 4, 23, 3)),
-}
-
-
-def build_backbone(images, config):
-    """Build Config.BACKBONE, a name in BACKBONES or a callable of the same kind.
-
-    Raises ValueError for a name that is not there.
-    """
-    if callable(config.BACKBONE):
-        return config.BACKBONE(images, config)
-    if config.BACKBONE not in BACKBONES:
-        raise ValueError(
-            f"BACKBONE must be one of {', '.join(BACKBONES)} or a callable, got "
-            f"{config.BACKBONE!r}"
-        )
-    return BACKBONES[config.BACKBONE](images, config)

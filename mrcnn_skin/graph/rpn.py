@@ -22,12 +22,22 @@ def build_rpn_model(anchor_stride, anchors_per_location, depth, width=512):
         activation="relu",
         name="rpn_conv_shared",
     )(features)
-    x = layers.Conv2D(2 * anchors_per_location, 1, name="rpn_class_raw")(shared)
+    x = _unsure(2 * anchors_per_location, "rpn_class_raw")(shared)
     logits = layers.Reshape([-1, 2], name="rpn_class_logits")(x)
     probs = layers.Softmax(dtype="float32", name="rpn_class")(logits)
-    x = layers.Conv2D(4 * anchors_per_location, 1, name="rpn_bbox_pred")(shared)
+    x = _unsure(4 * anchors_per_location, "rpn_bbox_pred")(shared)
     deltas = layers.Reshape([-1, 4], dtype="float32", name="rpn_bbox")(x)
     return keras.Model(features, [logits, probs, deltas], name="rpn_model")
+
+
+def _unsure(width, name):
+    """A last layer that starts near 0, with Faster R-CNN's deviation of 0.01.
+
+    The features of a trained backbone are large: with larger weights, every anchor
+    would start certain of something, and far from where it lies.
+    """
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    return layers.Conv2D(width, 1, kernel_initializer=start, name=name)
 
 
 def rpn(pyramid, config):

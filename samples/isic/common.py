@@ -14,6 +14,7 @@ WEIGHTS_DIR = ROOT / "weights"
 DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
+LITE_BACKBONE = "efficientnet_lite0"
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,15 +70,16 @@ def add_config_options(parser):
     """Add the options that choose the network and its settings."""
     parser.add_argument(
         "--backbone",
-        choices=("resnet26", "resnet50", "resnet101"),
-        help="default: resnet101 for --weights=coco, whose file has it, else resnet50",
+        choices=("resnet26", "resnet50", "resnet101", LITE_BACKBONE),
+        help="default: resnet101 for --weights=coco, whose file has it, else resnet50; "
+        f"{LITE_BACKBONE}: the small network of IsicLiteConfig, at 256 px",
     )
     parser.add_argument(
         "--image-size",
         type=int,
         metavar="PIXELS",
         help="side of the square that images are resized into, a multiple of 64; the "
-        f"anchors scale with it (default: {SIDE})",
+        f"anchors scale with it (default: {SIDE}; 256 with {LITE_BACKBONE})",
     )
     parser.add_argument(
         "--set",
@@ -85,6 +87,13 @@ def add_config_options(parser):
         metavar="NAME=VALUE",
         help="set any Config value, for example MASK_SHAPE=56,56; may be repeated",
     )
+
+
+def default_config(args):
+    """The settings that the backbone asked for is used with."""
+    from mrcnn_skin import IsicConfig, IsicLiteConfig
+
+    return IsicLiteConfig() if args.backbone == LITE_BACKBONE else IsicConfig()
 
 
 def config_overrides(args):
@@ -166,7 +175,7 @@ def load_model(weights, args):
 
     path = trained_weights(weights, args.logs)
     beside = path.with_name("config.json")
-    config = IsicConfig.from_json(beside) if beside.exists() else IsicConfig()
+    config = IsicConfig.from_json(beside) if beside.exists() else default_config(args)
     model = MaskRCNN("inference", config.replace(**config_overrides(args)))
     report = model.load_weights(path)
     if report.missing or report.mismatched:

@@ -145,7 +145,7 @@ def make_parser():
         "--images-per-device",
         type=int,
         metavar="N",
-        help="images per device and step (default: 2)",
+        help=f"images per device and step (default: 2; 8 with {common.LITE_BACKBONE})",
     )
     add(
         "--devices",
@@ -207,9 +207,7 @@ def start_folder(run_dir, args):
 
 
 def make_config(args):
-    """The IsicConfig that the options ask for; --set has the last word."""
-    from mrcnn_skin import IsicConfig
-
+    """The settings that the options ask for; --set has the last word."""
     overrides = dict(FROM_SCRATCH) if args.weights == "none" else {}
     if args.quick:
         overrides |= QUICK_CONFIG
@@ -223,7 +221,8 @@ def make_config(args):
     ):
         if value is not None:
             overrides[name] = value
-    return IsicConfig(**overrides | common.config_overrides(args))
+    overrides |= common.config_overrides(args)
+    return common.default_config(args).replace(**overrides)
 
 
 def find_weights(weights):

@@ -10,13 +10,13 @@ import tensorflow as tf
 from tiny import tiny_backbone, tiny_config
 
 from mrcnn_skin import Config, IsicConfig
+from mrcnn_skin.graph.backbones import build_backbone
 from mrcnn_skin.graph.fpn import fpn
 from mrcnn_skin.graph.mask_rcnn import (
     build_inference_model,
     build_training_model,
     training_inputs,
 )
-from mrcnn_skin.graph.resnet import build_backbone
 from mrcnn_skin.weights import named_weights
 
 # In every graph whatever the tasks are

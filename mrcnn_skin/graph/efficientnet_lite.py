@@ -1,0 +1,91 @@
+"""EfficientNet-Lite0, a backbone for machines without a GPU.
+
+EfficientNet-B0 (Tan and Le, 2019) without squeeze-and-excitation and with ReLU6, as
+Google published it in 2020: 3 million weights without its classifier, an eighth of
+ResNet-50. Layers are named after ResNet's, so that "4+" means the same in either.
+"""
+
+import keras
+from keras import layers
+
+from .common import norm
+
+# {stage: groups of (blocks, channels, kernel, stride of the group's first block)}
+_STAGES = {
+    1: ((1, 16, 3, 1),),
+    2: ((2, 24, 3, 2),),
+    3: ((2, 40, 5, 2),),
+    4: ((3, 80, 3, 2), (3, 112, 5, 1)),
+    5: ((4, 192, 5, 2), (1, 320, 3, 1)),
+}
+_EXPANSION = 6  # of the channels within a block, but for stage 1
+_PIXEL_SCALE = 1 / 128  # the ImageNet weights are for pixels of (x - 127) / 128
+_CONVOLUTION = {"padding": "same", "use_bias": False}  # the norm has the bias
+
+
+def efficientnet_lite0(images, config):
+    """Build EfficientNet-Lite0 up to its last block.
+
+    images: [batch, h, w, channels], means subtracted (127, if they are to be those of
+    its ImageNet weights); h and w multiples of 32.
+    Returns [C2, C3, C4, C5], of strides 4, 8, 16, 32 and 24, 40, 112, 320 channels.
+    """
+    x = layers.Rescaling(_PIXEL_SCALE, name="pixel_scale")(images)
+    x = layers.Conv2D(32, 3, 2, kernel_initializer=_he(), name="conv1", **_CONVOLUTION)(
+        x
+    )
+    x = _relu6(norm(x, "bn_conv1", config), "conv1")
+    stages = []
+    for stage, groups in _STAGES.items():
+        expansion = 1 if stage == 1 else _EXPANSION
+        for name, width, kernel, stride in _blocks(stage, groups):
+            x = _inverted_residual(x, name, width, kernel, stride, expansion, config)
+        stages.append(x)
+    return stages[1:]
+
+
+def _blocks(stage, groups):
+    """Yield (name, channels, kernel, stride) of a stage's blocks: 4a, 4b, ... 4f."""
+    letters = iter("abcdef")
+    for count, width, kernel, stride in groups:
+        for index in range(count):
+            yield f"{stage}{next(letters)}", width, kernel, 1 if index else stride
+
+
+def _inverted_residual(x, name, width, kernel, stride, expansion, config):
+    """Widen, filter each channel, narrow; a shortcut joins the narrow ends.
+
+    The shortcut is there where both ends have one shape; nothing is projected for it.
+    """
+    y = x
+    if expansion > 1:
+        y = _pointwise(y, expansion * x.shape[-1], f"{name}_expand", config)
+        y = _relu6(y, f"res{name}_expand")
+    y = layers.DepthwiseConv2D(
+        kernel,
+        stride,
+        depthwise_initializer=_he(),
+        name=f"res{name}_depthwise",
+        **_CONVOLUTION,
+    )(y)
+    y = _relu6(norm(y, f"bn{name}_depthwise", config), f"res{name}_depthwise")
+    y = _pointwise(y, width, f"{name}_project", config)
+    if stride > 1 or x.shape[-1] != width:
+        return y
+    return layers.Add(name=f"res{name}_add")([x, y])
+
+
+def _pointwise(x, width, name, config):
+    x = layers.Conv2D(
+        width, 1, kernel_initializer=_he(), name=f"res{name}", **_CONVOLUTION
+    )(x)
+    return norm(x, f"bn{name}", config)
+
+
+def _relu6(x, name):
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)
+
+
+def _he():
+    """He's initial weights, by the outputs: right for depthwise kernels too."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out")
