@@ -6,7 +6,6 @@ here but in training/checkpoint.py.
 """
 
 import fnmatch
-import os
 from dataclasses import dataclass, field
 
 import h5py
@@ -14,8 +13,11 @@ import keras
 import numpy as np
 
 from .atomic import written_whole
+from .graph.common import other_norm
+from .imagenet import from_applications
+from .weight_files import read_h5, with_unique_names
 
-# Layers whose shapes depend on the classes: new for a new set of classes
+# Layers whose last axis depends on the classes: new for a new set of classes
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask")
 
 
@@ -29,32 +31,55 @@ class LoadReport:
     mismatched: list = field(default_factory=list)  # (name, file's shape, model's)
     missing: list = field(default_factory=list)  # in the file
     unused: list = field(default_factory=list)  # by the model
+    notes: list = field(default_factory=list)  # whatever else is worth knowing
 
     def __str__(self):
         lines = [f"{self.path}: {len(self.loaded)} tensors loaded"]
         for title, names in (
             ("left out as asked", self.excluded),
-            ("missing in the file", self.missing),
+            ("missing in the file, so left as they were", self.missing),
             ("unused in the file", self.unused),
         ):
             if names:
-                layers = list(dict.fromkeys(name.rpartition("/")[0] for name in names))
-                more = ", ..." if len(layers) > 6 else ""
-                lines.append(f"  {len(names)} {title}: {', '.join(layers[:6])}{more}")
+                lines.append(f"  {len(names)} {title}: {_in_words(names)}")
+        if self.mismatched:
+            count = len(self.mismatched)
+            lines.append(f"  {count} left as they were, for other classes:")
         for name, in_file, in_model in self.mismatched:
-            lines.append(f"  other shape: {name} {in_file}, the model wants {in_model}")
-        return "\n".join(lines)
+            lines.append(f"    {name} {in_file}, the model wants {in_model}")
+        return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+
+def _in_words(names, shown=6):
+    """The layers of the tensors `names`, the first of them by name."""
+    layers = list(dict.fromkeys(map(_layer, names)))
+    rest = f" and {len(layers) - shown} more layers" if layers[shown:] else ""
+    return ", ".join(layers[:shown]) + rest
+
+
+def _layer(name):
+    return name.rpartition("/")[0]
 
 
 def named_weights(model):
-    """Return {"layer/tensor": variable} of a model, nested models included."""
-    weights = {}
+    """Return {"layer/tensor": variable} of a model, nested models included.
+
+    Raises ValueError if two have the same name: one of them would be lost.
+    """
+    return with_unique_names(
+        (f"{layer.name}/{weight.name}", weight.path, weight)
+        for layer in _flat_layers(model)
+        for weight in layer.weights
+    )
+
+
+def _flat_layers(model):
+    """The layers of a model, those of a nested model in its place."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            weights.update(named_weights(layer))
+            yield from _flat_layers(layer)
         else:
-            weights.update({f"{layer.name}/{w.name}": w for w in layer.weights})
-    return weights
+            yield layer
 
 
 def copy_weights(source, target):
@@ -71,49 +96,61 @@ def copy_weights(source, target):
         variable.assign(values[name])
 
 
-def read_h5(path):
-    """Read {"layer/tensor": array} of a Keras-2 .h5 file, with nested groups.
+def load_h5(model, path, exclude=(), verbose=1):
+    """Load weights by name from Matterport's layout, or keras-applications' ResNets.
 
-    Raises ValueError, naming the file, where it is not HDF5, cut short, holds no
-    weights, or holds a value that is not finite; FileNotFoundError where it is absent.
+    exclude: names or patterns ("mrcnn_*") of layers to leave as they are; that of a
+    nested model ("rpn_model") stands for all of its layers. verbose: 1 prints the
+    report.
+    CLASS_LAYERS for another number of classes are left as they are. Any other
+    difference of shape, a network of the other NORM, or a file that shares no tensor
+    with the model, raises ValueError before anything is written.
+    Returns a LoadReport.
     """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no weight file {path}")
-    tensors = {}
-
-    def collect(name, item):
-        if isinstance(item, h5py.Dataset) and np.issubdtype(item.dtype, np.number):
-            layer, _, tensor = name.rpartition("/")
-            tensors[f"{layer.rpartition('/')[2]}/{tensor.split(':')[0]}"] = item[()]
-
-    try:
-        with h5py.File(path, "r") as handle:
-            handle.get("model_weights", handle).visititems(collect)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a whole HDF5 weight file: {error}") from error
-    if not tensors:
-        raise ValueError(f"{path} holds no weights")
-    for name, value in tensors.items():
-        if not np.all(np.isfinite(value)):
-            raise ValueError(f"{path}: {name} holds NaN or infinite values")
-    return tensors
-
-
-def load_h5(model, path, exclude=()):
-    """Load weights by name; returns a LoadReport.
-
-    exclude: layer names or patterns ("mrcnn_*") to leave out.
-    CLASS_LAYERS of another shape are left as they are, for a new set of classes. Any
-    other difference of shape, or a file that shares no tensor with the model, raises
-    ValueError before anything is written.
-    """
+    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     tensors = read_h5(path)
-    report = LoadReport(str(path))
-    values = {}
     variables = named_weights(model)
+    try:
+        tensors, changes = from_applications(tensors)
+        excluded = set(_matched_layers(model, exclude))
+        report = _compare(LoadReport(str(path)), variables, tensors, excluded)
+        _require_fit(report, tensors)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    report.notes = changes + _idle_patterns(exclude, model, tensors)
+    for name in report.loaded:
+        variables[name].assign(tensors.pop(name))
+    if verbose:
+        print(report)
+    return report
+
+
+def _matched_layers(model, patterns):
+    """Names of the layers, at any depth, that a pattern matches."""
+    for layer in model.layers:
+        is_matched = any(fnmatch.fnmatchcase(layer.name, p) for p in patterns)
+        if is_matched:
+            yield layer.name
+        if isinstance(layer, keras.Model):
+            yield from _matched_layers(layer, ["*"] if is_matched else patterns)
+
+
+def _idle_patterns(patterns, model, tensors):
+    """A note on each pattern that fits no layer, most likely a typing error."""
+    in_file = {_layer(name) for name in tensors}
+    return [
+        f"exclude={pattern!r} matches no layer"
+        for pattern in patterns
+        if not any(_matched_layers(model, [pattern]))
+        and not fnmatch.filter(in_file, pattern)
+    ]
+
+
+def _compare(report, variables, tensors, excluded):
+    """Fill and return a LoadReport of what is to be loaded; writes nothing."""
+    report.unused = [name for name in tensors if name not in variables]
     for name, variable in variables.items():
-        layer = name.split("/")[0]
-        if any(fnmatch.fnmatchcase(layer, pattern) for pattern in exclude):
+        if _layer(name) in excluded:
             report.excluded.append(name)
         elif name not in tensors:
             report.missing.append(name)
@@ -121,22 +158,34 @@ def load_h5(model, path, exclude=()):
             shapes = tensors[name].shape, tuple(variable.shape)
             report.mismatched.append((name, *shapes))
         else:
-            values[name] = tensors[name]
-    report.loaded = list(values)
-    report.unused = [name for name in tensors if name not in variables]
-    wrong = [m for m in report.mismatched if m[0].split("/")[0] not in CLASS_LAYERS]
+            report.loaded.append(name)
+    return report
+
+
+def _require_fit(report, tensors):
+    """Raise ValueError where the tensors are not those of such a network."""
+    in_file = {_layer(name) for name in tensors}
+    for layer in map(_layer, report.missing):
+        other = other_norm(layer)
+        if other != layer and other in in_file:
+            raise ValueError(
+                f"it has {other} where the model has {layer}: the networks differ in "
+                "NORM; leave such layers out with exclude="
+            )
+    wrong = [m for m in report.mismatched if not _differs_in_classes(*m)]
     if wrong:
         name, in_file, in_model = wrong[0]
         raise ValueError(
-            f"{path}: {name} has the shape {in_file}, the model wants {in_model}"
+            f"{name} has the shape {in_file}, the model wants {in_model}"
             f"{f', and {len(wrong) - 1} more tensors differ' if wrong[1:] else ''}; "
             "leave such layers out with exclude="
         )
-    if not values:
-        raise ValueError(f"{path} has no tensor whose name the model knows")
-    for name, value in values.items():
-        variables[name].assign(value)
-    return report
+    if not report.loaded:
+        raise ValueError("it has no tensor that the model knows and may take")
+
+
+def _differs_in_classes(name, in_file, in_model):
+    return _layer(name) in CLASS_LAYERS and in_file[:-1] == in_model[:-1]
 
 
 def save_h5(model, path):

@@ -25,6 +25,8 @@ LEVELS = {
     "config_rules": 0,
     "atomic": 0,
     "downloads": 0,
+    "weight_files": 0,
+    "imagenet": 0,
     "data": 0,
     "evaluation": 0,
     "losses": 1,

@@ -15,8 +15,15 @@ def norm(x, name, config, kind="same"):
     """
     if (config.NORM if kind == "same" else kind) == "group":
         layer = keras.layers.GroupNormalization(
-            config.GROUP_NORM_GROUPS, name=name.replace("bn", "gn")
+            config.GROUP_NORM_GROUPS, name=other_norm(name)
         )
     else:
         layer = BatchNorm(train_bn=config.TRAIN_BN, name=name)
     return layer(x)
+
+
+def other_norm(name):
+    """Name of the GroupNorm in place of a BatchNorm, and the other way round."""
+    if "gn" in name:
+        return name.replace("gn", "bn")
+    return name.replace("bn", "gn")

@@ -181,7 +181,6 @@ def load_model(weights, args):
     if report.missing or report.mismatched:
         raise ValueError(
             f"the weights do not fit the network, which needs {beside.name} beside "
-            f"them or the options of the training run\n{report}"
+            "them or the options of the training run"
         )
-    print(f"weights: {path}")
     return model

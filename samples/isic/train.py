@@ -85,7 +85,7 @@ def main():
     if not resuming:
         start_folder(run_dir, args)
     if weight_file:
-        print(model.load_weights(weight_file))
+        model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
     model.train(train, val, stages=stages, custom_callbacks=[loss_curves(run_dir)])
     report(model, test, run_dir)

@@ -1,0 +1,80 @@
+"""Read a Keras .h5 weight file into named tensors, and refuse a damaged one.
+
+This knows nothing of models: what becomes of the tensors is decided in weights.py,
+and those of other networks are translated in imagenet.py.
+"""
+
+import os
+import re
+from collections import Counter
+
+import h5py
+import numpy as np
+
+
+def read_h5(path):
+    """Read {"layer/tensor": array} of a Keras-2 .h5 file, with nested groups.
+
+    A group that holds one layer gives it its name; in a group of several (rpn_model)
+    they have their own. Raises ValueError, naming the file, where it is not HDF5, cut
+    short, holds no weights, two of one name, or a value that is not finite;
+    FileNotFoundError where it is absent.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no weight file {path}")
+    try:
+        with h5py.File(path, "r") as handle:
+            places = _read_datasets(handle.get("model_weights", handle))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a whole HDF5 weight file: {error}") from error
+    if not places:
+        raise ValueError(f"{path} holds no weights")
+    for place, value in places.items():
+        if not np.all(np.isfinite(value)):
+            raise ValueError(f"{path}: {place} holds NaN or infinite values")
+    scopes = {place.rpartition("/")[0] for place in places}
+    layers_in = Counter(scope.split("/")[0] for scope in scopes)
+    try:
+        return with_unique_names(
+            (_tensor_name(place, layers_in), place, value)
+            for place, value in places.items()
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_datasets(group):
+    places = {}
+
+    def read(place, item):
+        if isinstance(item, h5py.Dataset) and np.issubdtype(item.dtype, np.number):
+            places[place] = item[()]
+
+    group.visititems(read)
+    return places
+
+
+def _tensor_name(place, layers_in):
+    """Name, as "layer/tensor", the tensor at "rpn_model/rpn_conv_shared_1/kernel:0".
+
+    layers_in: {group: number of layers in it}.
+    """
+    scope, _, tensor = place.rpartition("/")
+    layer = scope.split("/")[0]
+    if layers_in[layer] > 1:
+        # TensorFlow adds the _1 to the names of a process's second graph
+        layer = re.sub(r"_\d+$", "", scope.rpartition("/")[2])
+    return f"{layer}/{tensor.split(':')[0]}"
+
+
+def with_unique_names(tensors):
+    """Collect (name, place in the file, value) into {name: value}.
+
+    Raises ValueError naming both places if two have the same name.
+    """
+    values, places = {}, {}
+    for name, place, value in tensors:
+        if name in values:
+            raise ValueError(f"{places[name]} and {place} are both {name}")
+        values[name], places[name] = value, place
+    return values
