@@ -29,5 +29,13 @@ setup(
         "pillow>=12,<14",
         "scipy>=1.15,<2",
     ],
-    extras_require={"test": ["pytest>=9,<10", "ruff>=0.17,<0.18"]},
+    extras_require={
+        "dicom": ["pydicom>=3,<4"],
+        "test": [
+            "pytest>=9,<10",
+            "ruff>=0.17,<0.18",
+            "hypothesis>=6.100,<7",
+            "pydicom>=3,<4",
+        ],
+    },
 )
