@@ -15,6 +15,9 @@ import numpy as np
 
 from .atomic import written_whole
 
+# ResNet-101's weights take 256 million; a file that claims more is no weight file
+MAX_WEIGHT_BYTES = 2_000_000_000
+
 # Layers whose shapes depend on the classes: new for a new set of classes
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask")
 
@@ -74,22 +77,35 @@ def copy_weights(source, target):
 def read_h5(path):
     """Read {"layer/tensor": array} of a Keras-2 .h5 file, with nested groups.
 
+    Only what the file itself holds is read: links are not followed.
     Raises ValueError, naming the file, where it is not HDF5, cut short, holds no
-    weights, or holds a value that is not finite; FileNotFoundError where it is absent.
+    weights, more than MAX_WEIGHT_BYTES of them, or a value that is not finite;
+    FileNotFoundError where it is absent.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no weight file {path}")
     tensors = {}
 
     def collect(name, item):
-        if isinstance(item, h5py.Dataset) and np.issubdtype(item.dtype, np.number):
-            layer, _, tensor = name.rpartition("/")
-            tensors[f"{layer.rpartition('/')[2]}/{tensor.split(':')[0]}"] = item[()]
+        if not isinstance(item, h5py.Dataset) or item.shape is None:
+            return
+        if item.dtype.kind not in "fiu":
+            return
+        if item.external or item.is_virtual:
+            raise ValueError(f"{name} is kept in another file")
+        # The shape is only a claim: a file of a few bytes can make one of terabytes.
+        size = item.nbytes + sum(value.nbytes for value in tensors.values())
+        if size > MAX_WEIGHT_BYTES:
+            raise ValueError(f"its tensors exceed {MAX_WEIGHT_BYTES} bytes at {name}")
+        layer, _, tensor = name.rpartition("/")
+        tensors[f"{layer.rpartition('/')[2]}/{tensor.split(':')[0]}"] = item[()]
 
     try:
         with h5py.File(path, "r") as handle:
-            handle.get("model_weights", handle).visititems(collect)
-    except (OSError, ValueError, RuntimeError) as error:
+            inner = handle.get("model_weights", getlink=True)
+            is_inside = isinstance(inner, h5py.HardLink)
+            (handle["model_weights"] if is_inside else handle).visititems(collect)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a whole HDF5 weight file: {error}") from error
     if not tensors:
         raise ValueError(f"{path} holds no weights")
