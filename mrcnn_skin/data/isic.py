@@ -108,6 +108,7 @@ class IsicDataset(Dataset):
         )
 
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
+        dropped = dropped.drop_duplicates()  # contradictory labels make rows of each
         usable = records[records["height"].notna()]
         if usable.empty and not may_be_empty:
             raise ValueError(_nothing_left(dataset_dir, subset, found, dropped))

@@ -16,6 +16,8 @@ from scipy.fft import dctn
 
 from . import files
 from .file_map import map_files
+from .isic_layouts import normalise_id
+from .isic_tables import read_table
 
 THUMBNAIL = 32  # pixels a side
 FREQUENCIES = 16  # a side, so that a fingerprint has 16 * 16 - 1 = 255 signs
@@ -65,6 +67,26 @@ def find_leaks(dataset, held_out, cache=None):
         )
     infos = [(dataset.image_info[i], reasons[i]) for i in sorted(reasons)]
     rows = [(info["id"], info["path"], reason) for info, reason in infos]
+    return pd.DataFrame(rows, columns=["image_id", "file", "reason"])
+
+
+def find_listed(dataset, table_path):
+    """Find the images of a dataset whose ids a table lists, such as an official test.
+
+    Returns a DataFrame like find_leaks.
+    Raises ValueError, naming the table, if it has no column of image names.
+    """
+    table = read_table(table_path)
+    if "image_id" not in table:
+        raise ValueError(f"{table_path} has no column of image names")
+    own_ids = {info["id"] for info in dataset.image_info}
+    listed = {normalise_id(cell, own_ids) for cell in table["image_id"]}
+    reason = f"listed as held out: {table_path}"
+    rows = [
+        (info["id"], info["path"], reason)
+        for info in dataset.image_info
+        if info["id"] in listed
+    ]
     return pd.DataFrame(rows, columns=["image_id", "file", "reason"])
 
 
@@ -154,4 +176,4 @@ def _identity(info, name):
 
 
 def _describe(info):
-    return f"{info['id']} ({info['split']})"
+    return f"{info['id']} of {info['folder'].name}"

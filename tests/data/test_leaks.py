@@ -9,6 +9,7 @@ from mrcnn_skin.data.leaks import (
     MAX_DIFFERENCE,
     find_copies,
     find_leaks,
+    find_listed,
     fingerprints,
     orientations,
 )
@@ -114,7 +115,7 @@ def test_a_copy_under_another_name_is_found_and_dropped(tmp_path, lesions):
     val = folder_of(tmp_path / "b", {"z": lesions[0][::-1], "w": lesions[2]})
     leaks = find_leaks(train, [val])
     [(image_id, reason)] = reasons(leaks).items()
-    assert image_id == "x" and "looks like held out: z " in reason
+    assert image_id == "x" and "looks like held out: z of b, " in reason
     train.drop(leaks)
     assert [info["id"] for info in train.image_info] == ["y"]
     assert train.num_images == 1 and train.dropped["image_id"].tolist() == ["x"]
@@ -152,6 +153,17 @@ def test_one_lesion_in_two_splits_of_a_folder(tmp_path, lesions):
         "1": "same patient as held out",
         "2": "same lesion as held out",
     }
+
+
+def test_a_table_lists_what_is_held_out(tmp_path, lesions):
+    names = "ISIC_0000012", "ISIC_0000013", "x"
+    train = folder_of(tmp_path / "a", dict(zip(names, lesions, strict=False)))
+    table = tmp_path / "test.csv"
+    table.write_text("image,melanoma\n12,0\nx.jpg,1\nISIC_0000099,1\n")
+    assert set(reasons(find_listed(train, table))) == {"ISIC_0000012", "x"}
+    table.write_text("age,sex\n12,f\n")
+    with pytest.raises(ValueError, match="test.csv has no column of image names"):
+        find_listed(train, table)
 
 
 def test_no_image_left_is_an_error(tmp_path, lesions):
