@@ -316,6 +316,24 @@ def test_normalise_id(text, expected):
     assert normalise_id(text, {"ISIC_0000123", "7", "a.b"}) == expected
 
 
+def test_accented_names_agree_in_both_forms(tmp_path):
+    """macOS writes the a and the dots of an umlaut one after the other."""
+    apart, composed = "La\u0308sion", "L\u00e4sion"
+    touch(tmp_path, f"images/{apart}.jpg", f"masks/{composed}.png")
+    write(tmp_path, "labels.csv", f"image,label\n{composed}.jpg,benign\n")
+    [record] = read_records(tmp_path).to_dict("records")
+    assert (record["image_id"], record["label"]) == (composed, B)
+    assert record["path"].endswith(f"{apart}.jpg") and len(record["mask_paths"]) == 1
+
+
+def test_rows_without_an_image_are_listed(tmp_path):
+    touch(tmp_path, "ISIC_0000001.jpg")
+    write(tmp_path, "labels.csv", "image,label\n1,benign\n2,benign\nx,1\n2,benign\n")
+    records = read_records(tmp_path)
+    assert records.attrs["unknown_ids"] == ["ISIC_0000002", "x"]
+    assert column(by_id(tmp_path), "label_text") == {"ISIC_0000001": None}
+
+
 def test_layout_names_are_unique():
     names = [layout.name for layout in LAYOUTS]
     assert len(set(names)) == len(names)
