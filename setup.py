@@ -30,7 +30,13 @@ setup(
         "scipy>=1.15,<2",
     ],
     extras_require={
-        "test": ["pytest>=9,<10", "ruff>=0.17,<0.18"],
+        "dicom": ["pydicom>=3,<4"],
+        "test": [
+            "pytest>=9,<10",
+            "ruff>=0.17,<0.18",
+            "hypothesis>=6.100,<7",
+            "pydicom>=3,<4",
+        ],
         # For samples/convert_efficientnet_lite.py
         "convert": [
             "torch>=2.6,<3",

@@ -59,6 +59,9 @@ class Config:
     IMAGE_MIN_SCALE = 0.0
     IMAGE_CHANNEL_COUNT = 3
     MEAN_PIXEL = (123.7, 116.8, 103.9)  # R, G, B
+    # Files with more are refused undecoded. The largest dermoscopy image known is
+    # 6688 x 6780, 45 million.
+    MAX_IMAGE_PIXELS = 80_000_000
 
     # Anchors and the region proposal network
     RPN_WIDTH = 512  # channels of its shared convolution

@@ -7,10 +7,18 @@ def _is_number(value):
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _whole(low):
+def _whole(low, high=None):
+    wanted = f"a whole number of at least {low}"
+    if high is not None:
+        wanted += f" and at most {high}"
     return (
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low,
-        f"a whole number of at least {low}",
+        lambda v: (
+            isinstance(v, int)
+            and not isinstance(v, bool)
+            and v >= low
+            and (high is None or v <= high)
+        ),
+        wanted,
     )
 
 
@@ -43,6 +51,7 @@ def _numbers(count=None, low=0.0, kind="numbers"):
     return accepts, f"a list of {many} above {low:g}"
 
 
+MAX_PILLOW_PIXELS = 178_956_970  # Pillow refuses images with more
 _FLAG = _one_of(True, False)
 _TASKS = ("classify", "detect", "segment")
 LOSS_TERMS = (
@@ -92,6 +101,7 @@ RULES = {
     "IMAGE_MAX_DIM": _whole(0),
     "IMAGE_MIN_SCALE": _number(0),
     "IMAGE_CHANNEL_COUNT": _whole(1),
+    "MAX_IMAGE_PIXELS": _whole(1, MAX_PILLOW_PIXELS),
     "RPN_WIDTH": _whole(1),
     "RPN_ANCHOR_SCALES": _numbers(),
     "RPN_ANCHOR_RATIOS": _numbers(),

@@ -11,21 +11,27 @@ from collections import Counter
 import h5py
 import numpy as np
 
+# ResNet-101's weights take 256 million; a file that claims more is no weight file
+MAX_WEIGHT_BYTES = 2_000_000_000
+
 
 def read_h5(path):
     """Read {"layer/tensor": array} of a Keras-2 .h5 file, with nested groups.
 
     A group that holds one layer gives it its name; in a group of several (rpn_model)
-    they have their own. Raises ValueError, naming the file, where it is not HDF5, cut
-    short, holds no weights, two of one name, or a value that is not finite;
-    FileNotFoundError where it is absent.
+    they have their own. Only what the file itself holds is read: links are not
+    followed. Raises ValueError, naming the file, where it is not HDF5, cut short, holds
+    no weights, more than MAX_WEIGHT_BYTES of them, two of one name, or a value that is
+    not finite; FileNotFoundError where it is absent.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no weight file {path}")
     try:
         with h5py.File(path, "r") as handle:
-            places = _read_datasets(handle.get("model_weights", handle))
-    except (OSError, ValueError, RuntimeError) as error:
+            inner = handle.get("model_weights", getlink=True)
+            is_inside = isinstance(inner, h5py.HardLink)
+            places = _read_datasets(handle["model_weights"] if is_inside else handle)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a whole HDF5 weight file: {error}") from error
     if not places:
         raise ValueError(f"{path} holds no weights")
@@ -44,11 +50,21 @@ def read_h5(path):
 
 
 def _read_datasets(group):
-    places = {}
+    places, total = {}, 0
 
     def read(place, item):
-        if isinstance(item, h5py.Dataset) and np.issubdtype(item.dtype, np.number):
-            places[place] = item[()]
+        nonlocal total
+        if not isinstance(item, h5py.Dataset) or item.shape is None:
+            return
+        if item.dtype.kind not in "fiu":
+            return
+        if item.external or item.is_virtual:
+            raise ValueError(f"{place} is kept in another file")
+        # The shape is only a claim: a file of a few bytes can make one of terabytes
+        total += item.nbytes
+        if total > MAX_WEIGHT_BYTES:
+            raise ValueError(f"its tensors exceed {MAX_WEIGHT_BYTES} bytes at {place}")
+        places[place] = item[()]
 
     group.visititems(read)
     return places

@@ -32,12 +32,14 @@ class Dataset:
     num_images, sources, and source_class_ids {source: class ids it labels}.
     """
 
-    def __init__(self, class_map=None):
+    def __init__(self, class_map=None, max_image_pixels=files.MAX_PIXELS):
         """Create an empty dataset.
 
         class_map: {"source.id": "source.id"}, classes that are the same as another
             one; the first takes over the class id of the second.
+        max_image_pixels: files with more are refused; Config.MAX_IMAGE_PIXELS.
         """
+        self.max_image_pixels = max_image_pixels
         self.class_map = dict(class_map or {})
         self._added_classes = [{"source": "", "id": 0, "name": "BG"}]
         self.class_info = list(self._added_classes)  # without those class_map moves
@@ -129,7 +131,8 @@ class Dataset:
 
         Raises files.UnreadableImage naming the file.
         """
-        return files.read_image(self.image_info[image_id]["path"])
+        path = self.image_info[image_id]["path"]
+        return files.read_image(path, self.max_image_pixels)
 
     def load_mask(self, image_id):
         """Return the image's instances; override it. Without: no instances.

@@ -1,4 +1,4 @@
-"""Read image and mask files with Pillow into NumPy arrays.
+"""Read image and mask files with Pillow into NumPy arrays; DICOM by dicom.py.
 
 It settles what a file may look like (orientation, colour mode, bit depth, mask
 values). It does not resize images, nor know which files belong together.
@@ -9,12 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+from ..config import Config
+from . import dicom
 
-# The largest dermoscopy image known is 6688 x 6780, 45 million pixels.
-MAX_PIXELS = 80_000_000
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"),
+    *dicom.SUFFIXES,
+)
+# What is in a file counts, not its name. Pillow knows many more formats; one of them
+# (EPS) runs a program of its own.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+
+MAX_PIXELS = Config.MAX_IMAGE_PIXELS
 
 # Foreground is brighter than this: the rule of the ISIC challenge's scorer.
 MASK_THRESHOLD = 128
@@ -42,13 +50,17 @@ def read_image(path, max_pixels=MAX_PIXELS):
     """Read an image as it is meant to be seen.
 
     The EXIF orientation is applied; grey, palette and CMYK become RGB, alpha is
-    dropped, 16 bits are scaled to 8.
+    dropped, 16 bits are scaled to 8. Files of FORMATS and DICOM are read, whatever
+    their names.
 
-    max_pixels: height * width above which the file is refused before decoding.
-        Pillow's own limit (twice Image.MAX_IMAGE_PIXELS) holds besides.
+    max_pixels: height * width above which the file is refused before decoding;
+        Config.MAX_IMAGE_PIXELS.
     Returns uint8 [height, width, 3], RGB.
     Raises UnreadableImage, or FileNotFoundError if there is no such file.
     """
+    if _is_dicom(path):
+        with _naming(path):
+            return dicom.read_dicom(path, max_pixels)
     image = _load(path, max_pixels)
     if _is_deep(image):
         grey = _to_8_bit(np.asarray(image), path)
@@ -56,7 +68,7 @@ def read_image(path, max_pixels=MAX_PIXELS):
     return np.array(image.convert("RGB"))
 
 
-def read_mask(path, shape=None):
+def read_mask(path, shape=None, max_pixels=MAX_PIXELS):
     """Read a segmentation mask.
 
     Foreground is > 128 on the grey scale of 8 bits. A mask whose largest value is
@@ -65,11 +77,13 @@ def read_mask(path, shape=None):
 
     shape: (height, width) of the image. A mask of another size is resized to it
         (nearest neighbour) when its aspect ratio agrees within 1 %.
+    The file's own EXIF orientation is applied, as to an image: a mask is taken to be
+    drawn on the image as it is seen.
     Returns bool [height, width].
-    Raises UnreadableImage (a ValueError), ValueError when the mask does not fit
-    shape, or FileNotFoundError if there is no such file.
+    Raises UnreadableImage, also when the mask does not fit shape, or
+    FileNotFoundError if there is no such file.
     """
-    image = _load(path, MAX_PIXELS)
+    image = _load(path, max_pixels)
     grey = np.asarray(image if _is_deep(image) else image.convert("L"))
     if grey.max() <= 1:
         mask = grey > 0
@@ -80,9 +94,10 @@ def read_mask(path, shape=None):
     if shape is None or mask.shape == tuple(shape):
         return mask
     if not same_aspect(mask.shape, shape):
-        raise ValueError(
-            f"mask {path} must have the shape of its image, {tuple(shape)}, "
-            f"or its aspect ratio, got {mask.shape}"
+        raise UnreadableImage(
+            path,
+            f"a mask must have the shape of its image, {tuple(shape)}, or its "
+            f"aspect ratio, got {mask.shape}",
         )
     height, width = shape
     resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
@@ -96,6 +111,9 @@ def image_size(path, max_pixels=MAX_PIXELS):
 
     Raises as read_image does, as far as the header shows it.
     """
+    if _is_dicom(path):
+        with _naming(path):
+            return dicom.dicom_size(path)
     with _opened(path, max_pixels) as image:
         width, height = image.size
         # Pillow's TIFF reader already gives the oriented size. The method of the
@@ -107,6 +125,22 @@ def image_size(path, max_pixels=MAX_PIXELS):
     return height, width
 
 
+def verify_image(path, max_pixels=MAX_PIXELS):
+    """Decode an image without keeping it; the checksums of a PNG are looked at too.
+
+    A JPEG has no checksum: bytes changed in its middle may decode to other pixels.
+    Raises as read_image does.
+    """
+    if _is_dicom(path):
+        read_image(path, max_pixels)
+        return
+    with _opened(path, max_pixels) as image:
+        if image.format == "PNG":
+            image.verify()  # leaves an image that cannot be decoded any more
+    with _opened(path, max_pixels) as image:
+        image.load()
+
+
 def same_aspect(shape, other):
     """Whether two (height, width) have the same aspect ratio, within 1 %."""
     (height, width), (other_height, other_width) = shape, other
@@ -115,12 +149,28 @@ def same_aspect(shape, other):
 
 
 @contextmanager
-def _opened(path, max_pixels):
-    """Open a file with Pillow, turning whatever it raises into UnreadableImage."""
+def _naming(path):
+    """Turn whatever reading the file raises into UnreadableImage with its name."""
     try:
+        yield
+    except (UnreadableImage, FileNotFoundError):
+        raise
+    except UnidentifiedImageError as error:
+        kinds = f"{', '.join(FORMATS)} or DICOM"
+        raise UnreadableImage(path, f"its content is not {kinds}") from error
+    # Broken bytes make Pillow's decoders raise nearly anything: OSError,
+    # SyntaxError, struct.error, zlib.error, TypeError, DecompressionBombError.
+    except Exception as error:
+        raise UnreadableImage(path, error or type(error).__name__) from error
+
+
+@contextmanager
+def _opened(path, max_pixels):
+    """Open a file with Pillow, and refuse it if it has too many pixels."""
+    with _naming(path):
         if os.path.getsize(path) == 0:
             raise UnreadableImage(path, "the file is empty (0 bytes)")
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise UnreadableImage(
                     path,
@@ -128,12 +178,11 @@ def _opened(path, max_pixels):
                     f"the limit of {max_pixels}",
                 )
             yield image
-    except (UnreadableImage, FileNotFoundError):
-        raise
-    # Broken bytes make Pillow's decoders raise nearly anything: OSError,
-    # SyntaxError, struct.error, zlib.error, TypeError, DecompressionBombError.
-    except Exception as error:
-        raise UnreadableImage(path, error or type(error).__name__) from error
+
+
+def _is_dicom(path):
+    with _naming(path):
+        return dicom.is_dicom(path)
 
 
 def _load(path, max_pixels):

@@ -1,30 +1,31 @@
 """IsicDataset: dermoscopy images with a diagnosis and lesion masks, from a folder.
 
-It splits what isic_layouts finds into train, val and test, drops unusable files
-with a reason, and loads the masks. What is in the folder is found by isic_layouts;
-copies of a photograph under another id are not recognised.
+It splits what isic_layouts finds into train, val and test, drops what file_checks
+finds unusable, with a reason, and loads the masks. What is in the folder is found by
+isic_layouts; copies of a photograph under another id are found by leaks.
 """
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from skimage import measure
 
-from mrcnn_skin.data import files, isic_layouts
+from mrcnn_skin.data import files, isic_layouts, isic_tables
 from mrcnn_skin.data.dataset import Dataset
+from mrcnn_skin.data.file_checks import DEPTHS, check_files
 
 SOURCE = "isic"
-CLASS_IDS = {isic_layouts.BENIGN: 1, isic_layouts.MALIGNANT: 2}
+CLASS_IDS = {isic_tables.BENIGN: 1, isic_tables.MALIGNANT: 2}
 SPLITS = ("train", "val", "test")
 
 _DROPPED_COLUMNS = ["image_id", "file", "reason"]
 # Columns of the records that image_info holds under names of their own.
-_NOT_METADATA = ["image_id", "path", "mask_paths", "label", "split", "file", "reason"]
+_NOT_METADATA = [
+    *("image_id", "path", "mask_paths", "label", "label_text", "split"),
+    *("file", "reason"),
+]
 
 
 class IsicDataset(Dataset):
@@ -37,14 +38,17 @@ class IsicDataset(Dataset):
 
     Each image_info holds, besides id, source and path: mask_paths (tuple), label
     ("benign", "malignant" or None), class_id (0 without a label), split, height,
-    width (pixels), and metadata {column: value} (age, sex, lesion_id, ...).
+    width (pixels), folder (the dataset_dir, resolved), and metadata {column: value}
+    (age, sex, lesion_id, ...).
 
-    dropped: DataFrame of image_id, file, reason; what load_isic left out.
+    dropped: DataFrame of image_id, file, reason; what load_isic and drop left out.
+    unknown_ids: what the tables name, but no image file has; set by load_isic.
     """
 
-    def __init__(self, class_map=None):
-        super().__init__(class_map)
+    def __init__(self, class_map=None, max_image_pixels=files.MAX_PIXELS):
+        super().__init__(class_map, max_image_pixels)
         self.dropped = pd.DataFrame(columns=_DROPPED_COLUMNS)
+        self.unknown_ids = []
         self._instances, self._min_component_area = "image", 0.0
 
     def load_isic(
@@ -59,6 +63,8 @@ class IsicDataset(Dataset):
         require_masks=True,
         require_labels=True,
         check="header",
+        cache=None,
+        may_be_empty=False,
     ):
         """Add the images of a folder laid out as one of isic_layouts.LAYOUTS.
 
@@ -76,12 +82,15 @@ class IsicDataset(Dataset):
         require_masks, require_labels: drop images without. If masks are not
             required, a missing or unusable one leaves the image in, without mask.
         check: "header" reads file headers, and masks so small on disk that they
-            may be blank; "full" decodes every file.
+            may be blank; "full" decodes every file (some 10 ms a megapixel and core).
+        cache: JSON file that remembers, by path, size and time of change, which
+            files were found good.
+        may_be_empty: whether a subset without images is no error.
         Raises ValueError for a wrong argument, or when no image is left.
         """
         _check_choice("subset", subset, (*SPLITS, None))
         _check_choice("instances", instances, ("image", "component"))
-        _check_choice("check", check, ("header", "full"))
+        _check_choice("check", check, DEPTHS)
         _check_range("val_fraction", val_fraction, 0, 0.5)
         _check_range("min_component_area", min_component_area, 0, 1)
         for name, class_id in CLASS_IDS.items():
@@ -89,21 +98,43 @@ class IsicDataset(Dataset):
         self._instances, self._min_component_area = instances, min_component_area
 
         found = isic_layouts.read_records(dataset_dir)
+        self.unknown_ids += found.attrs["unknown_ids"]
         found["split"] = assign_splits(found, val_fraction, seed)
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         found["file"] = found["path"]
         records = found if subset is None else found[found["split"] == subset]
-        records = check_files(records, require_masks, check)
+        records = check_files(
+            records, require_masks, check, self.max_image_pixels, cache
+        )
 
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
+        dropped = dropped.drop_duplicates()  # contradictory labels make rows of each
         usable = records[records["height"].notna()]
-        if usable.empty:
+        if usable.empty and not may_be_empty:
             raise ValueError(_nothing_left(dataset_dir, subset, found, dropped))
         if limit is not None:
             usable = take_stratified(usable, limit, seed)
         self.dropped = pd.concat([self.dropped, dropped], ignore_index=True)
         for record in usable.to_dict("records"):
-            self._add_record(record)
+            self._add_record(record, Path(dataset_dir).resolve())
+
+    def drop(self, table):
+        """Take images out, with a reason, and number the others anew.
+
+        table: DataFrame of image_id, file, reason, added to `dropped`; file is the
+            image's path.
+        Raises ValueError when no image is left.
+        """
+        paths = set(table["file"])
+        kept = [info for info in self.image_info if info["path"] not in paths]
+        if self.image_info and not kept:
+            raise ValueError(
+                f"all {len(self.image_info)} images were dropped: "
+                f"{dict(_count_reasons(table))}"
+            )
+        self.image_info = kept
+        self.dropped = pd.concat([self.dropped, table], ignore_index=True)
+        self.prepare()
 
     def load_mask(self, image_id):
         """Read the lesion masks of an image.
@@ -118,7 +149,7 @@ class IsicDataset(Dataset):
         shape = (info["height"], info["width"])
         union = np.zeros(shape, bool)
         for path in info["mask_paths"]:
-            union |= files.read_mask(path, shape)
+            union |= files.read_mask(path, shape, self.max_image_pixels)
         if self._instances == "component":
             masks = split_components(union, self._min_component_area)
         else:
@@ -139,6 +170,7 @@ class IsicDataset(Dataset):
             *((f"  {name}", labels[name]) for name in CLASS_IDS),
             ("  without label", labels[None]),
             ("  without mask", without_mask),
+            ("rows of tables without image", len(self.unknown_ids)),
             ("dropped or without their mask", len(self.dropped)),
             *(
                 (f"  {kind}", count)
@@ -147,7 +179,7 @@ class IsicDataset(Dataset):
         ]
         return "\n".join(f"{name:<32}{count:>7}" for name, count in rows)
 
-    def _add_record(self, record):
+    def _add_record(self, record, folder):
         metadata = {
             column: value
             for column, value in record.items()
@@ -164,6 +196,7 @@ class IsicDataset(Dataset):
             split=record["split"],
             height=height,
             width=width,
+            folder=folder,
             metadata=metadata,
         )
 
@@ -183,7 +216,12 @@ class IsicDataset(Dataset):
         if require_masks:
             reasons[records["mask_paths"].map(len) == 0] = "no mask"
         if require_labels:
-            reasons[records["label"].isna()] = "no label"
+            unlabelled = records["label"].isna()
+            told = records.loc[unlabelled, "label_text"]
+            reasons[unlabelled] = [
+                f"no label: the table says {text!r}" if text else "no label"
+                for text in told
+            ]
         reasons[twice | ids.isin(loaded)] = "image id occurs twice"
         contradictory = records.groupby("image_id")["label"].transform("nunique") > 1
         reasons[contradictory] = "contradictory labels"
@@ -231,26 +269,6 @@ def take_stratified(records, limit, seed):
     return records.loc[chosen].sort_index()
 
 
-def check_files(records, require_masks, check):
-    """Look at the files of the records that have no reason to be dropped yet.
-
-    Returns the records with columns height, width (pixels; missing: not usable),
-    and reason and file set where a file fails. mask_paths is emptied when a mask
-    fails but masks are not required.
-    """
-    records = records.copy()
-    records["height"] = records["width"] = None
-    clean = records[records["reason"].isna()]
-    inspect = partial(_check_record, require_masks=require_masks, check=check)
-    with ThreadPoolExecutor() as pool:
-        checked = list(pool.map(inspect, clean["path"], clean["mask_paths"]))
-    columns = ["height", "width", "mask_paths", "file", "reason"]
-    results = pd.DataFrame(checked, index=clean.index, columns=columns, dtype=object)
-    records = records.astype({column: object for column in columns})
-    records.loc[clean.index, columns] = results
-    return records
-
-
 def split_components(mask, min_area):
     """Split a mask into its connected components (8 neighbours).
 
@@ -272,48 +290,6 @@ def _sample_groups(records, group, fraction, seed):
     # "malignant" sorts last: a group with one malignant image counts as such.
     labels = records["label"].fillna("").groupby(group[records.index]).max()
     return labels.groupby(labels).sample(frac=fraction, random_state=seed).index
-
-
-def _check_record(path, mask_paths, require_masks, check):
-    """Return (height, width, usable mask_paths, file, reason) of one image."""
-    try:
-        size = files.image_size(path)
-        if check == "full":
-            files.read_image(path)
-    except (files.UnreadableImage, FileNotFoundError) as error:
-        return None, None, mask_paths, path, f"unreadable image: {error}"
-    for mask_path in mask_paths:
-        reason = _mask_problem(mask_path, size, check)
-        if reason and require_masks:
-            return None, None, mask_paths, mask_path, reason
-        if reason:
-            return *size, (), mask_path, reason
-    return *size, mask_paths, path, None
-
-
-def _mask_problem(path, size, check):
-    """Return why a mask cannot serve an image of size (height, width), or None."""
-    try:
-        shape = files.image_size(path)
-        if not files.same_aspect(shape, size):
-            return f"mask size mismatch: mask {shape}, image {size}"
-        decode = check == "full" or _may_be_blank(path, shape)
-        if decode and not files.read_mask(path).any():
-            return "empty mask"
-    except (files.UnreadableImage, FileNotFoundError) as error:
-        return f"unreadable mask: {error}"
-    return None
-
-
-def _may_be_blank(path, shape):
-    """Whether the file is so small for its shape that all pixels may be equal.
-
-    A blank grey PNG takes 1/1000 to 1/200 byte a pixel, by compression level; other
-    formats say nothing by their size.
-    """
-    height, width = shape
-    is_png = Path(path).suffix.lower() == ".png"
-    return not is_png or os.path.getsize(path) < 300 + height * width / 200
 
 
 def _nothing_left(dataset_dir, subset, found, dropped):

@@ -5,6 +5,7 @@ that a run can go on at any position and threads cannot change what it sees.
 """
 
 import functools
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,10 @@ from ..geometry.boxes import extract_bboxes
 from ..geometry.images import resize_image, resize_mask
 from ..geometry.masks import minimize_mask
 from .augment import augment, paper_augmentation
+from .files import UnreadableImage
+
+# So many files in a row that cannot be read are no accident: a disk is gone.
+MAX_UNREADABLE = 8
 
 
 class ExampleOrder:
@@ -101,6 +106,29 @@ def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
     )
 
 
+def readable_example(dataset, config, order, position, augmenter=None):
+    """Load the example at a position of an order, as (image id, *example_arrays).
+
+    A file that has become unreadable since the data set was checked costs a warning,
+    not the run: the next image of the same group takes its place.
+    Raises UnreadableImage after MAX_UNREADABLE images in a row.
+    """
+    sequence = np.random.SeedSequence([config.SEED, int(position)])
+    seed = int(sequence.generate_state(1)[0] >> 1)  # fits int32
+    for attempt in range(MAX_UNREADABLE):
+        image_id = order(position + attempt * len(order.groups))
+        try:
+            arrays = example_arrays(dataset, config, image_id, augmenter, seed)
+            return np.int32(image_id), *arrays
+        except (UnreadableImage, FileNotFoundError) as error:
+            problem = error
+            warnings.warn(f"{error}; another image takes its place", stacklevel=1)
+    raise UnreadableImage(
+        dataset.source_image_link(image_id),
+        f"{MAX_UNREADABLE} images in a row cannot be read, the last: {problem}",
+    )
+
+
 def training_order(dataset, config):
     """The order of a training run: balanced by class if the Config asks for it."""
     if config.BALANCE_CLASSES:
@@ -157,11 +185,7 @@ def _batches(dataset, config, order, start, count, augmenter, workers):
     ]
 
     def load(position):
-        image_id = order(position)
-        sequence = np.random.SeedSequence([config.SEED, int(position)])
-        seed = int(sequence.generate_state(1)[0] >> 1)  # fits int32
-        arrays = example_arrays(dataset, config, image_id, augmenter, seed)
-        return np.int32(image_id), *arrays
+        return readable_example(dataset, config, order, position, augmenter)
 
     def example(position):
         values = tf.numpy_function(load, [position], [dtype for dtype, _ in specs])

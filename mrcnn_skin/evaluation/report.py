@@ -6,6 +6,7 @@ the model. The scores themselves are defined in metrics.py.
 
 import json
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from skimage.measure import label, regionprops
 from tqdm import tqdm
 
 from mrcnn_skin.atomic import written_whole
+from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.evaluation.metrics import (
     classification_scores,
     detection_scores,
@@ -55,19 +57,26 @@ def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
     The true mask is the union of an image's instances, the predicted one is that of
     the best lesion in the challenge's form (official_mask), empty without a lesion.
     Images whose dataset has no mask, or no diagnosis, are left out of that task only;
-    so is a task that the model does not have.
+    so is a task that the model does not have. An image that cannot be read costs a
+    warning and is counted as "unreadable".
 
-    Returns {"images": int, "low_confidence": int, "segmentation": {...},
-    "detection": {"box_iou"}, "classification": {...}}, each task with the number of
-    its images; scores as in metrics.py.
+    Returns {"images": int, "unreadable": int, "low_confidence": int,
+    "segmentation": {...}, "detection": {"box_iou"}, "classification": {...}}, each
+    task with the number of its images; scores as in metrics.py.
+    Raises ValueError if no image can be read.
     """
     labels = dataset.labels()
-    rows = []
+    rows, unreadable = [], 0
     if image_ids is None:
         image_ids = dataset.image_ids
     for image_id in tqdm(image_ids, desc="evaluate", disable=not progress):
-        image = dataset.load_image(image_id)
-        instances, _ = dataset.load_mask(image_id)
+        try:
+            image = dataset.load_image(image_id)
+            instances, _ = dataset.load_mask(image_id)
+        except (UnreadableImage, FileNotFoundError) as error:
+            warnings.warn(f"{error}; not scored", stacklevel=2)
+            unreadable += 1
+            continue
         result = detector(image)
         prediction = _predicted_mask(result, image.shape[:2])
         row = {"image": str(dataset.image_info[image_id]["id"])}
@@ -79,8 +88,10 @@ def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
         if out_dir is not None and prediction is not None:
             write_mask(Path(out_dir, "masks", _mask_name(row["image"])), prediction)
 
+    if not rows:
+        raise ValueError(f"none of the {unreadable} images to score can be read")
     per_image = pd.DataFrame(rows, columns=COLUMNS)
-    metrics = summarize(per_image)
+    metrics = {"unreadable": unreadable, **summarize(per_image)}
     if out_dir is not None:
         write_tables(out_dir, per_image, metrics)
     return metrics
@@ -90,7 +101,7 @@ def summarize(per_image):
     """Turn the table of evaluate, one row per image, into its metrics.
 
     per_image: DataFrame with COLUMNS; what is missing (nan) is not scored.
-    Returns the dict described under evaluate.
+    Returns the dict described under evaluate, without "unreadable".
     """
     metrics = {
         "images": len(per_image),
@@ -131,6 +142,8 @@ def official_mask(mask):
 def format_metrics(metrics):
     """Return the metrics of evaluate as a small table of text, for printing."""
     counts = f"{metrics['images']} images, {metrics['low_confidence']} low confidence"
+    if metrics.get("unreadable"):
+        counts += f", {metrics['unreadable']} more could not be read"
     lines = [counts]
     for task in ("segmentation", "detection", "classification"):
         scores = metrics.get(task, {})

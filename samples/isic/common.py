@@ -132,19 +132,6 @@ def default_dataset():
     return "synthetic"
 
 
-def open_isic(folder, split, limit=None):
-    """Read one split of a folder of ISIC images, and print what it holds."""
-    from mrcnn_skin import IsicDataset
-
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"there is no data set folder {folder}")
-    dataset = IsicDataset()
-    dataset.load_isic(folder, split, limit=limit)
-    dataset.prepare()
-    print(f"{split or 'all'}: {dataset.summary()}")
-    return dataset
-
-
 def open_synthetic(count, side, seed):
     """Generate lesions, and print how many; other seeds share none of them."""
     from mrcnn_skin.data.synthetic import SyntheticDataset

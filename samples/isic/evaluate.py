@@ -1,14 +1,19 @@
 """Evaluate trained weights on ISIC images by the challenges' definitions.
 
 Writes into --out: metrics.json, per_image.csv, masks/<image>_segmentation.png and
-classification.csv, the last two in the form that the challenges take.
+classification.csv, the last two in the form that the challenges take. Images that
+cannot be scored are named, and listed in dropped.csv.
 
     python samples/isic/evaluate.py --dataset=DIR --split=val --weights=last --out=DIR
+
+Exit status: 0 all images were scored; 1 some were left out, the others are written; 2
+a mistake in the options or the data, nothing is written.
 """
 
 from pathlib import Path
 
 import common
+import isic_data
 
 
 def main():
@@ -34,15 +39,21 @@ def main():
 
     model = common.load_model(args.weights, args)
     folder = args.dataset or common.default_dataset()
+    dropped = ()
     if folder == "synthetic":
         seed = {"train": 0, "val": 1, "test": 2}[args.split]
         side = model.config.IMAGE_MAX_DIM
         dataset = common.open_synthetic(args.limit or 100, side, seed)
     else:
-        dataset = common.open_isic(folder, args.split, args.limit)
+        dataset = isic_data.open_isic(
+            folder, args.split, model.config, args.logs, args.limit
+        )
+        dropped = isic_data.report_dropped({args.split: dataset})
     metrics = evaluate(model.detector, dataset, args.out)
+    isic_data.write_dropped(dropped, args.out)
     print(format_metrics(metrics))
     print(f"written to {Path(args.out).resolve()}")
+    return 1 if len(dropped) or metrics["unreadable"] else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ read is named and passed over.
 
     python samples/isic/predict.py photo.jpg FOLDER --weights=last --out=predictions
 
+Exit status: 0 every image has its answer; 1 some were passed over, the others are
+written; 2 a mistake in the options, nothing is written.
+
 Research software, no medical device.
 """
 
@@ -31,20 +34,23 @@ def main():
 
     paths = find_images(args.images)
     model = common.load_model(args.weights, args)
-    rows = []
+    rows, failures = [], []
     for number, path in enumerate(paths, start=1):
         print(f"[{number}/{len(paths)}] {path}", end="", flush=True)
         try:
             rows.append(predict(model, path, Path(args.out)))
         except (ValueError, OSError) as error:
             print(f": passed over, {error}")
+            failures.append(path)
             continue
         print(": {class} {confidence:.2f}".format(**rows[-1]))
     if not rows:
         common.fail("none of the images could be read", status=1)
     write_csv(rows, Path(args.out) / "predictions.csv")
     print(f"{len(rows)} of {len(paths)} images, in {Path(args.out).resolve()}")
-    return 0 if len(rows) == len(paths) else 1
+    for path in failures:
+        print(f"passed over: {path}")
+    return 1 if failures else 0
 
 
 def find_images(arguments):
@@ -82,7 +88,7 @@ def predict(model, path, out):
     from mrcnn_skin.evaluation.report import official_mask, write_mask
     from mrcnn_skin.visualize import overlay, save_image
 
-    image = read_image(path)
+    image = read_image(path, model.config.MAX_IMAGE_PIXELS)
     result = model.detect([image])[0]
     row = {"image": path.name, "p_malignant": result["p_malignant"]}
     found = len(result["rois"])

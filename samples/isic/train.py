@@ -2,12 +2,17 @@
 
 Everything goes into one run folder, LOGS/RUN: config.json and run.json, checkpoints/,
 log.csv, tensorboard/, losses.png, the weights of the last and of the best epoch as
-.h5, and evaluation/ with metrics.json, per_image.csv, masks and overlays.
+.h5, and evaluation/ with metrics.json, per_image.csv, masks and overlays. Files that
+cannot serve are printed with the reason, listed in dropped.csv, and passed over.
 
     python samples/isic/train.py --weights=coco
     python samples/isic/train.py --dataset=DIR --weights=none --image-size=256
     python samples/isic/train.py --dataset=synthetic --weights=none --quick
     python samples/isic/train.py --weights=last          goes on where a run stopped
+    python samples/isic/train.py --dataset=DIR --check-only      looks at the data only
+
+Exit status: 0 done; 1 a fault of the system; 2 a mistake in the options or the data,
+with --strict any image dropped.
 """
 
 import argparse
@@ -15,6 +20,7 @@ import json
 from pathlib import Path
 
 import common
+import isic_data
 
 STAGES = {
     "pretrained": "heads:20:1e-3,all:20:1e-4",
@@ -76,14 +82,18 @@ def main():
     args.stages = args.stages or STAGES["none" if scratch else "pretrained"]
     stages = parse_stages(args.stages)
     config = make_config(args)
+    if args.check_only:
+        open_datasets(args, config)
+        return
     begun = resuming and (run_dir / "checkpoints" / "checkpoint").exists()
     weight_file = None if begun else find_weights(args.weights)
-    train, val, test = open_datasets(args, config)
+    train, val, test, dropped = open_datasets(args, config)
 
     model = MaskRCNN("training", config, args.logs)
     run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
     if not resuming:
         start_folder(run_dir, args)
+    isic_data.write_dropped(dropped, run_dir)
     if weight_file:
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
@@ -107,6 +117,10 @@ DEFAULTS = {
     "seed": 0,
     "set": None,
     "quick": False,
+    "held_out": None,
+    "keep_leaks": False,
+    "strict": False,
+    "check_only": False,
 }
 
 
@@ -166,6 +180,30 @@ def make_parser():
         action="store_true",
         help="a small network at 128 px for 8 epochs: a trial of a few minutes",
     )
+    add(
+        "--held-out",
+        action="append",
+        metavar="PATH",
+        help="a folder of images, or a table of image names, never to train on, such "
+        "as an official test set; may be repeated. The validation and test splits "
+        "are held out anyway",
+    )
+    add(
+        "--keep-leaks",
+        action="store_true",
+        help="also train on images that share their id, patient, lesion or looks with "
+        "held-out ones",
+    )
+    add(
+        "--strict",
+        action="store_true",
+        help="a file or row that has to be dropped is an error",
+    )
+    add(
+        "--check-only",
+        action="store_true",
+        help="say what the data hold and what would be dropped and why, and stop",
+    )
     return parser
 
 
@@ -201,7 +239,8 @@ def start_folder(run_dir, args):
             f"--run={run_dir.name}, or choose another --run"
         )
     run_dir.mkdir(parents=True, exist_ok=True)
-    kept = {name: getattr(args, name) for name in (*DEFAULTS, "weights")}
+    names = (*DEFAULTS, "weights")
+    kept = {name: getattr(args, name) for name in names if name != "check_only"}
     with written_whole(run_dir / "run.json") as partial:
         partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
@@ -239,22 +278,18 @@ def find_weights(weights):
 
 
 def open_datasets(args, config):
-    """Data sets to train on, to validate on, and to report on at the end."""
-    if args.dataset == "synthetic":
-        side = config.IMAGE_MAX_DIM
-        train, val, test = (
-            common.open_synthetic(
-                min(count, args.limit or count), side, SYNTHETIC_SEEDS[split]
-            )
-            for split, count in SYNTHETIC_COUNTS.items()
+    """Data sets to train, validate and report on, and what was dropped of them."""
+    if args.dataset != "synthetic":
+        train, val, dropped = isic_data.open_train_and_val(args, config)
+        return train, val, val, dropped
+    side = config.IMAGE_MAX_DIM
+    train, val, test = (
+        common.open_synthetic(
+            min(count, args.limit or count), side, SYNTHETIC_SEEDS[split]
         )
-        return train, val, test
-    train = common.open_isic(args.dataset, "train", args.limit)
-    if args.val_dataset:
-        val = common.open_isic(args.val_dataset, None, args.limit)
-    else:
-        val = common.open_isic(args.dataset, "val", args.limit)
-    return train, val, val
+        for split, count in SYNTHETIC_COUNTS.items()
+    )
+    return train, val, test, ()
 
 
 def loss_curves(run_dir):

@@ -1,5 +1,9 @@
 """Image and mask files of every kind, written here and read back."""
 
+import struct
+import zlib
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +15,21 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 def save(path, pixels, mode=None, **kwargs):
     Image.fromarray(np.asarray(pixels, np.uint8)).convert(mode).save(path, **kwargs)
+    return path
+
+
+def write_png(path, side, bits, rows):
+    """Write an RGB PNG of which Pillow makes none: any size, any bits, any rows."""
+    header = struct.pack(">IIBBBBB", side, side, bits, 2, 0, 0, 0)
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, data in (
+        (b"IHDR", header),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ):
+        crc = struct.pack(">I", zlib.crc32(kind + data))
+        parts += [struct.pack(">I", len(data)), kind, data, crc]
+    path.write_bytes(b"".join(parts))
     return path
 
 
@@ -189,3 +208,74 @@ def test_mask_aspect_must_agree_within_one_percent(tmp_path):
     assert files.read_mask(path, shape=(200, 201)).shape == (200, 201)
     with pytest.raises(ValueError, match=r"mask.png.*\(200, 203\).*\(100, 100\)"):
         files.read_mask(path, shape=(200, 203))
+
+
+def test_the_content_counts_not_the_name(tmp_path):
+    path = save(tmp_path / "a.jpg", np.full((4, 6, 3), 90), format="PNG")
+    assert files.read_image(path).shape == (4, 6, 3)
+    path.write_text("image,label\n")
+    with pytest.raises(files.UnreadableImage, match="a.jpg.*not JPEG, PNG, BMP, TIFF"):
+        files.read_image(path)
+
+
+def test_formats_that_run_programs_are_not_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", None)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with pytest.raises(files.UnreadableImage, match="not JPEG"):
+        files.read_image(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.png", "Läsion–1.PNG", "皮膚.JPEG", "x'\"&;$(y).tif"]
+)
+def test_names_with_spaces_and_of_any_script(tmp_path, name):
+    path = save(tmp_path / name, np.full((3, 2, 3), 8))
+    assert files.is_image_file(path) and files.image_size(path) == (3, 2)
+    assert files.read_image(path).shape == (3, 2, 3)
+
+
+def test_one_pixel_and_the_largest_known_image(tmp_path):
+    path = save(tmp_path / "one.png", [[(9, 8, 7)]])
+    np.testing.assert_array_equal(files.read_image(path), [[(9, 8, 7)]])
+    Image.new("1", (6780, 6688), 1).save(tmp_path / "large.png")
+    mask = files.read_mask(tmp_path / "large.png")
+    assert mask.shape == (6688, 6780) and mask.all()
+
+
+@pytest.mark.parametrize("side", [12_000, 60_000])
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, side):
+    """A few bytes that claim 144 million, or 3.6 billion pixels."""
+    path = write_png(tmp_path / "bomb.png", side, 8, b"")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    for read in (files.read_image, files.read_mask, files.image_size):
+        with (
+            pytest.warns() if side == 12_000 else nullcontext(),
+            pytest.raises(files.UnreadableImage, match="bomb.png.*(limit|bomb)"),
+        ):
+            read(path)
+
+
+def test_exif_turns_a_mask_like_its_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "mask.png", [[255, 0, 0], [0, 0, 0]], exif=exif)
+    np.testing.assert_array_equal(
+        files.read_mask(path, (3, 2)), [[False, True], [False, False], [False, False]]
+    )
+
+
+def test_a_lossy_mask_has_clean_edges(tmp_path):
+    """JPEG rings around edges: grey values on either side, on the right one of 128."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[13:35, 11:49] = 255
+    path = save(tmp_path / "mask.jpg", mask, quality=60)
+    grey = np.asarray(Image.open(path))
+    assert len(np.unique(grey)) > 10
+    np.testing.assert_array_equal(files.read_mask(path), mask > 0)
+
+
+def test_16_bit_colour(tmp_path):
+    row = b"\0" + np.array([0, 257 * 100, 65535], ">u2").tobytes()
+    path = write_png(tmp_path / "deep.png", 1, 16, row)
+    np.testing.assert_array_equal(files.read_image(path), [[(0, 100, 255)]])

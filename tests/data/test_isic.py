@@ -197,7 +197,7 @@ def test_dropped_files_have_a_reason(plain):
         "m0": "contradictory labels",
     }
     assert "(24, 24)" in reasons["b4"] and "(24, 32)" in reasons["b4"]
-    assert "b1.jpg" in reasons["b1"]
+    assert reasons["b1"] == "unreadable image: the file is empty (0 bytes)"
     files = dict(zip(dataset.dropped["image_id"], dataset.dropped["file"], strict=True))
     assert files["b5"] == str(masks / "b5.png")
     assert files["b0"] == str(images / "b0.jpg")
@@ -233,13 +233,6 @@ def test_full_check_finds_what_headers_hide(plain):
     assert reasons_of(dataset)["b1"] == "empty mask"
     assert reasons_of(dataset)["b0"].startswith("unreadable image")
     assert len(dataset.image_info) == 18
-
-
-@pytest.mark.parametrize("compress_level", [1, 6, 9])
-def test_header_check_finds_compressed_blank_masks(tmp_path, compress_level):
-    path = tmp_path / "blank.png"
-    Image.new("L", (1022, 767)).save(path, compress_level=compress_level)
-    assert isic._mask_problem(str(path), (767, 1022), "header") == "empty mask"
 
 
 def test_images_without_masks_for_prediction(plain):

@@ -3,13 +3,7 @@
 import pandas as pd
 import pytest
 
-from mrcnn_skin.data.isic_layouts import (
-    LAYOUTS,
-    normalise_id,
-    read_records,
-    read_table,
-    row_labels,
-)
+from mrcnn_skin.data.isic_layouts import LAYOUTS, normalise_id, read_records
 
 B, M = "benign", "malignant"
 
@@ -306,39 +300,6 @@ def test_empty_and_absent_folder(tmp_path):
         read_records(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_read_table_is_tolerant(tmp_path, separator, encoding, newline):
-    rows = [["image", "label"], ["x", "benign"], ["0012", "malignant"]]
-    text = newline.join(separator.join(row) for row in rows) + newline * 2
-    table = read_table(write(tmp_path, "t.csv", text, encoding=encoding))
-    assert table.to_dict("list") == {
-        "image_id": ["x", "0012"],
-        "label": ["benign", "malignant"],
-    }
-
-
-def test_diagnosis_names_in_a_header_are_a_header(tmp_path):
-    table = read_table(write(tmp_path, "t.csv", "image,MEL,NV\nx,1,0\n"))
-    assert list(table.columns) == ["image_id", "mel", "nv"]
-
-
-@pytest.mark.parametrize("text", ["", 'image,label\nx,1,2,3\ny,"\n'])
-def test_unreadable_table_is_named(tmp_path, text):
-    with pytest.raises(ValueError, match="broken.csv"):
-        read_table(write(tmp_path, "broken.csv", text))
-
-
-def test_probabilities_are_no_labels():
-    table = pd.DataFrame({"image_id": ["a", "b"], "melanoma": ["0.3", "1"]})
-    assert list(row_labels(table)) == [None, M]
-
-
-def test_one_hot_without_a_malignant_column_is_no_label():
-    assert list(row_labels(pd.DataFrame({"nv": ["0"]}))) == [None]
-
-
 @pytest.mark.parametrize(
     "text, expected",
     [
@@ -353,6 +314,24 @@ def test_one_hot_without_a_malignant_column_is_no_label():
 )
 def test_normalise_id(text, expected):
     assert normalise_id(text, {"ISIC_0000123", "7", "a.b"}) == expected
+
+
+def test_accented_names_agree_in_both_forms(tmp_path):
+    """macOS writes the a and the dots of an umlaut one after the other."""
+    apart, composed = "La\u0308sion", "L\u00e4sion"
+    touch(tmp_path, f"images/{apart}.jpg", f"masks/{composed}.png")
+    write(tmp_path, "labels.csv", f"image,label\n{composed}.jpg,benign\n")
+    [record] = read_records(tmp_path).to_dict("records")
+    assert (record["image_id"], record["label"]) == (composed, B)
+    assert record["path"].endswith(f"{apart}.jpg") and len(record["mask_paths"]) == 1
+
+
+def test_rows_without_an_image_are_listed(tmp_path):
+    touch(tmp_path, "ISIC_0000001.jpg")
+    write(tmp_path, "labels.csv", "image,label\n1,benign\n2,benign\nx,1\n2,benign\n")
+    records = read_records(tmp_path)
+    assert records.attrs["unknown_ids"] == ["ISIC_0000002", "x"]
+    assert column(by_id(tmp_path), "label_text") == {"ISIC_0000001": None}
 
 
 def test_layout_names_are_unique():

@@ -6,10 +6,12 @@ from tiny import tiny_config
 
 from mrcnn_skin.data.augment import load_imgaug
 from mrcnn_skin.data.dataset import Dataset
+from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.data.pipeline import (
     ExampleOrder,
     example_arrays,
     load_example,
+    readable_example,
     training_batches,
     training_order,
     validation_batches,
@@ -277,3 +279,58 @@ def test_pad64_gives_each_image_a_canvas_of_its_own():
         for ids, inputs in validation_batches(dataset, config, 2).as_numpy_iterator()
     }
     assert shapes == {0: (1, 64, 128, 3), 1: (1, 128, 64, 3)}
+
+
+class Damaged(Blocks):
+    """Of whose images some have become unreadable since they were checked."""
+
+    bad = frozenset()
+
+    def load_image(self, image_id):
+        if image_id in self.bad:
+            raise UnreadableImage(f"{image_id}.jpg", "image file is truncated")
+        return super().load_image(image_id)
+
+
+@pytest.fixture
+def damaged():
+    return Damaged([(64, 64, [(1 + i % 2, (8, 8, 40, 30))]) for i in range(12)])
+
+
+def test_another_image_takes_the_place_of_an_unreadable_one(damaged):
+    damaged.bad = {3}
+    config = tiny_config(AUGMENT=False)
+    with pytest.warns(UserWarning, match="3.jpg.*truncated.*another image"):
+        batches = list(validation_batches(damaged, config, 12).as_numpy_iterator())
+    ids = np.concatenate([ids for ids, _ in batches])
+    np.testing.assert_array_equal(ids, [0, 1, 2, 4, 4, 5, 6, 7, 8, 9, 10, 11])
+    labels = np.concatenate([inputs[1][:, 0] for _, inputs in batches])
+    np.testing.assert_array_equal(labels, damaged.labels()[ids])
+
+
+def test_the_other_image_is_of_the_same_class_where_classes_are_balanced(damaged):
+    damaged.bad = {1, 5}
+    order = training_order(damaged, tiny_config(BALANCE_CLASSES=True))
+    with pytest.warns(UserWarning, match="another image"):
+        for position in range(12):
+            image_id, *_ = readable_example(damaged, tiny_config(), order, position)
+            assert image_id not in damaged.bad
+            assert image_id % 2 == position % 2
+
+
+def test_a_vanished_disk_is_an_error_that_names_a_file(damaged):
+    damaged.bad = range(12)
+    order = ExampleOrder([damaged.image_ids], seed=0, shuffle=False)
+    damaged.source_image_link = lambda image_id: f"disk/{image_id}.jpg"
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(UnreadableImage, match="disk/7.jpg: 8 images in a row.*7.jpg"),
+    ):
+        readable_example(damaged, tiny_config(), order, 0)
+
+
+def test_a_mistake_in_the_program_is_not_taken_for_a_bad_file(damaged):
+    damaged.load_mask = lambda _: (np.ones([9, 9, 1], bool), np.array([1], np.int32))
+    order = ExampleOrder([damaged.image_ids], seed=0)
+    with pytest.raises(ValueError, match="masks must have the size"):
+        readable_example(damaged, tiny_config(), order, 0)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mrcnn_skin.data.dataset import Dataset
+from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.evaluation import report
 from mrcnn_skin.evaluation.report import evaluate, format_metrics, official_mask
 
@@ -128,6 +129,37 @@ def test_classification_skips_the_image_without_label(metrics):
 
 def test_counts(metrics):
     assert (metrics["images"], metrics["low_confidence"]) == (5, 2)
+
+
+class Damaged(FiveLesions):
+    """Some images have become unreadable since they were checked."""
+
+    bad = (0, 3)
+
+    def load_image(self, image_id):
+        if image_id in self.bad:
+            raise UnreadableImage(f"{image_id}.jpg", "image file is truncated")
+        return super().load_image(image_id)
+
+
+def test_an_unreadable_image_is_named_and_counted_and_the_others_are_scored(tmp_path):
+    with pytest.warns(UserWarning, match="[03].jpg.*truncated; not scored") as warned:
+        metrics = evaluate(detector, Damaged(), tmp_path, progress=False)
+    assert len(warned) == 2
+    assert metrics["images"] == 3 and metrics["unreadable"] == 2
+    assert metrics["segmentation"]["JA"] == pytest.approx((12 / 20 + 1) / 2)
+    assert "2 more could not be read" in format_metrics(metrics)
+    assert json.loads((tmp_path / "metrics.json").read_text())["unreadable"] == 2
+
+
+def test_no_readable_image_is_an_error():
+    damaged = Damaged()
+    damaged.bad = range(5)
+    with (
+        pytest.warns(UserWarning, match="not scored"),
+        pytest.raises(ValueError, match="none of the 5 images"),
+    ):
+        evaluate(detector, damaged, progress=False)
 
 
 def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,18 @@ def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):
     assert mask.shape == (90, 120) and set(np.unique(mask)) <= {0, 255}
     assert (mask == 255).sum() == table["lesion_area"][0]
     assert (folder / "answers" / "overlays" / "a lesion.png").is_file()
+
+
+def test_evaluate_scores_the_good_images_and_names_the_bad_one(trained, folder):
+    shutil.copytree(folder / "data", folder / "damaged")
+    images = sorted((folder / "damaged" / "ISIC-2017_Validation_Data").iterdir())
+    images[1].write_bytes(images[1].read_bytes()[:700])
+    process = command("evaluate", "--dataset=damaged", "--out=partly", cwd=folder)
+    assert process.returncode == 1, process.stderr
+    assert f"{images[1].name}: unreadable image: image file is trunc" in process.stdout
+    dropped = pd.read_csv(folder / "partly" / "dropped.csv")
+    assert dropped["image_id"].tolist() == [images[1].stem]
+    assert len(pd.read_csv(folder / "partly" / "per_image.csv")) == 2
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(folder):

@@ -1,0 +1,111 @@
+"""Find the image and mask files of a data set that cannot serve, and why.
+
+Depth "header" reads the files' first bytes, and decodes masks so small on disk that
+they may be blank; "full" decodes everything. Which files belong together is known
+before; nothing is deleted or repaired.
+"""
+
+import os
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+
+from . import files
+from .file_map import map_files
+
+DEPTHS = ("header", "full")
+
+
+def check_files(records, require_masks, depth, max_pixels, cache=None):
+    """Look at the files of the records that have no reason to be dropped yet.
+
+    records: DataFrame with path, mask_paths, reason, file.
+    depth: one of DEPTHS. max_pixels: of an image. cache: as in file_map.map_files.
+    Returns the records with columns height, width (pixels; missing: not usable),
+    and reason and file set where a file fails. mask_paths is emptied when a mask
+    fails but masks are not required.
+    """
+    records = records.copy()
+    records["height"] = records["width"] = None
+    clean = records[records["reason"].isna()]
+    about = f"{depth} {max_pixels}"
+    inspect = partial(inspect_image, depth=depth, max_pixels=max_pixels)
+    images = map_files(inspect, clean["path"], f"images {about}", cache)
+    inspect = partial(inspect_mask, depth=depth, max_pixels=max_pixels)
+    mask_paths = chain.from_iterable(clean["mask_paths"])
+    masks = map_files(inspect, mask_paths, f"masks {about}", cache)
+    checked = [
+        _judge(path, own_masks, images[path], masks, require_masks)
+        for path, own_masks in zip(clean["path"], clean["mask_paths"], strict=True)
+    ]
+    columns = ["height", "width", "mask_paths", "file", "reason"]
+    results = pd.DataFrame(checked, index=clean.index, columns=columns, dtype=object)
+    records = records.astype({column: object for column in columns})
+    records.loc[clean.index, columns] = results
+    return records
+
+
+def inspect_image(path, depth, max_pixels):
+    """Return [height, width] of an image; raises as files.read_image does."""
+    size = files.image_size(path, max_pixels)
+    if depth == "full":
+        files.verify_image(path, max_pixels)
+    return list(size)
+
+
+def inspect_mask(path, depth, max_pixels):
+    """Return [height, width, whether it has a foreground] of a mask.
+
+    Raises as files.read_mask does.
+    """
+    shape = files.image_size(path, max_pixels)
+    if depth == "header" and not _may_be_blank(path, shape):
+        return [*shape, True]
+    if depth == "full":
+        files.verify_image(path, max_pixels)
+    return [*shape, bool(files.read_mask(path, max_pixels=max_pixels).any())]
+
+
+def _judge(path, mask_paths, size, masks, require_masks):
+    """Return (height, width, usable mask_paths, file, reason) of one image.
+
+    size: as from inspect_image, or an exception. masks: {path: the same of
+    inspect_mask}.
+    """
+    if isinstance(size, Exception):
+        return None, None, mask_paths, path, f"unreadable image: {_words(size)}"
+    for mask_path in mask_paths:
+        reason = _mask_problem(masks[mask_path], size)
+        if reason and require_masks:
+            return None, None, mask_paths, mask_path, reason
+        if reason:
+            return *size, (), mask_path, reason
+    return *size, mask_paths, path, None
+
+
+def _mask_problem(found, size):
+    """Return why a mask cannot serve an image of size [height, width], or None."""
+    if isinstance(found, Exception):
+        return f"unreadable mask: {_words(found)}"
+    *shape, has_foreground = found
+    if not files.same_aspect(shape, size):
+        return f"mask size mismatch: mask {tuple(shape)}, image {tuple(size)}"
+    return None if has_foreground else "empty mask"
+
+
+def _words(error):
+    """Say what is wrong with a file whose name is told beside it."""
+    return getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+
+
+def _may_be_blank(path, shape):
+    """Whether the file is so small for its shape that all pixels may be equal.
+
+    A blank grey PNG takes 1/1000 to 1/200 byte a pixel, by compression level; other
+    formats say nothing by their size.
+    """
+    height, width = shape
+    is_png = Path(path).suffix.lower() == ".png"
+    return not is_png or os.path.getsize(path) < 300 + height * width / 200

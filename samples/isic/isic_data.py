@@ -1,0 +1,107 @@
+"""Data sets of ISIC images for the commands: opened, checked, without leaks, reported.
+
+Every file is decoded once; LOGS/checked_files.json remembers the good ones. What is
+left out is printed with the reason, and written as dropped.csv.
+"""
+
+from pathlib import Path
+
+CHECKED_FILES = "checked_files.json"
+SHOWN = 20  # dropped files named on the terminal, unless all are asked for
+
+
+def open_isic(folder, split, config, logs, limit=None, **options):
+    """Read and check one split of a folder of ISIC images, None for all of it.
+
+    config: its MAX_IMAGE_PIXELS is used. logs: folder of the remembered checks.
+    options: of IsicDataset.load_isic.
+    """
+    from mrcnn_skin import IsicDataset
+
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"there is no data set folder {folder}")
+    dataset = IsicDataset(max_image_pixels=config.MAX_IMAGE_PIXELS)
+    cache = Path(logs) / CHECKED_FILES
+    dataset.load_isic(
+        folder, split, limit=limit, **{"check": "full", "cache": cache, **options}
+    )
+    dataset.prepare()
+    return dataset
+
+
+def open_train_and_val(args, config):
+    """Open what train.py trains and validates on; no leaks, unless args keep them.
+
+    Returns (train, val, dropped): dropped is a DataFrame of split, image_id, file,
+    reason. Raises ValueError if args.strict and something was dropped.
+    """
+    train = open_isic(args.dataset, "train", config, args.logs, args.limit)
+    if args.val_dataset:
+        val = open_isic(args.val_dataset, None, config, args.logs, args.limit)
+    else:
+        val = open_isic(args.dataset, "val", config, args.logs, args.limit)
+    if not args.keep_leaks:
+        drop_leaks(train, val, args, config)
+    dropped = report_dropped({"train": train, "val": val}, show_all=args.check_only)
+    if args.strict and len(dropped):
+        raise ValueError(f"--strict: {len(dropped)} images were dropped, see above")
+    return train, val, dropped
+
+
+def drop_leaks(train, val, args, config):
+    """Drop from train what is in val, in the test split, or in args.held_out.
+
+    What val shares with those is said, and kept: an official split stays as it is.
+    """
+    from mrcnn_skin.data.leaks import find_leaks, find_listed
+
+    paths = [Path(path) for path in args.held_out or ()]
+    anything = {
+        "check": "header",
+        "require_masks": False,
+        "require_labels": False,
+        "may_be_empty": True,
+    }
+    held_out = [open_isic(args.dataset, "test", config, args.logs, **anything)]
+    for path in paths:
+        if path.is_dir():
+            held_out.append(open_isic(path, None, config, args.logs, **anything))
+    cache = Path(args.logs) / CHECKED_FILES
+    train.drop(find_leaks(train, [val, *held_out], cache))
+    shared = len(find_leaks(val, held_out, cache))
+    for path in paths:
+        if not path.is_dir():
+            train.drop(find_listed(train, path))
+            shared += len(find_listed(val, path))
+    if shared:
+        print(f"{shared} validation images are also held out for a test; they stay")
+
+
+def report_dropped(datasets, show_all=False):
+    """Print what data sets hold and what was left out; return the latter as a table.
+
+    datasets: {split: IsicDataset}.
+    """
+    import pandas as pd
+
+    tables = []
+    for split, dataset in datasets.items():
+        print(f"{split}: {dataset.summary()}")
+        tables.append(dataset.dropped.assign(split=split))
+        shown = tables[-1] if show_all else tables[-1][:SHOWN]
+        for row in shown.itertuples():
+            print(f"  dropped {row.file}: {row.reason}")
+        if len(shown) < len(dataset.dropped):
+            print(f"  ... and {len(dataset.dropped) - len(shown)} more")
+    return pd.concat(tables)[["split", "image_id", "file", "reason"]]
+
+
+def write_dropped(dropped, folder):
+    """Write the table of report_dropped as FOLDER/dropped.csv, if it has rows."""
+    from mrcnn_skin.atomic import written_whole
+
+    if len(dropped):
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / "dropped.csv") as partial:
+            dropped.to_csv(partial, index=False)

@@ -1,0 +1,153 @@
+"""What the commands do with data sets full of faults: each is named, none is lost."""
+
+import argparse
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mrcnn_skin import IsicConfig
+from mrcnn_skin.data.synthetic import write_synthetic_isic
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "isic"
+
+
+@pytest.fixture(scope="module")
+def isic_data():
+    sys.path.insert(0, str(SAMPLES))
+    try:
+        yield importlib.import_module("isic_data")
+    finally:
+        sys.path.remove(str(SAMPLES))
+
+
+IMAGES, MASKS = "ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    """Twelve training, three validation and two test images; most have a fault."""
+    folder = tmp_path / "data"
+    write_synthetic_isic(folder, 12, (64, 64), seed=0, validation=3, test=2)
+    images, masks = folder / IMAGES, folder / MASKS
+    names = [f"ISIC_{i:07d}" for i in range(12)]
+    image, mask = images / "{}.jpg", masks / "{}_segmentation.png"
+
+    def path(pattern, i):
+        return Path(str(pattern).format(names[i]))
+
+    cut = path(image, 0).read_bytes()
+    path(image, 0).write_bytes(cut[: len(cut) // 2])
+    path(image, 1).write_bytes(b"")
+    path(image, 2).write_text("no image")
+    path(mask, 3).unlink()
+    Image.new("L", (64, 64)).save(path(mask, 4))
+    Image.new("L", (64, 32), 255).save(path(mask, 5))
+    path(mask, 6).write_bytes(path(mask, 6).read_bytes()[:60])
+    Image.new("RGB", (10_000, 9_000)).save(path(image, 7))
+    table = folder / "ISIC-2017_Training_Part3_GroundTruth.csv"
+    rows = table.read_text().splitlines()
+    rows[1 + 8] = "ISIC_0000008,7,maybe"
+    rows += ["ISIC_0000009,0.0,0.0", "ISIC_0000009,1.0,0.0", "ISIC_7777777,1.0,0.0"]
+    table.write_bytes("\r\n".join(rows).replace(",", ";").encode("utf-8-sig"))
+    test_image = next((folder / "ISIC-2017_Test_v2_Data").iterdir())
+    path(image, 10).write_bytes(test_image.read_bytes())
+    return folder
+
+
+WRONG = {
+    0: "unreadable image: image file is truncated",
+    1: "unreadable image: the file is empty",
+    2: "unreadable image: its content is not JPEG, PNG, BMP, TIFF or DICOM",
+    3: "no mask",
+    4: "empty mask",
+    5: r"mask size mismatch: mask \(32, 64\), image \(64, 64\)",
+    6: "unreadable mask: ",
+    7: "unreadable image: 9000 x 10000 pixels are more than the limit of 80000000",
+    8: "no label: the table says 'melanoma=7 seborrheic_keratosis=maybe'",
+    9: "contradictory labels",
+    10: "looks like held out: ISIC_0000015 of data, 0 of 255 signs differ",
+}
+
+
+def arguments(folder, **changes):
+    args = {
+        "dataset": str(folder),
+        "val_dataset": None,
+        "logs": str(folder.parent / "logs"),
+        "limit": None,
+        "held_out": None,
+        "keep_leaks": False,
+        "strict": False,
+        "check_only": True,
+    }
+    return argparse.Namespace(**args | changes)
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
+def test_every_fault_is_named_and_the_rest_remains(isic_data, faulty, capsys):
+    train, val, dropped = isic_data.open_train_and_val(arguments(faulty), IsicConfig())
+    assert [info["id"] for info in train.image_info] == ["ISIC_0000011"]
+    assert val.num_images == 3
+    reasons = dict(zip(dropped["image_id"], dropped["reason"], strict=True))
+    assert len(reasons) == len(dropped) == len(WRONG)
+    printed = capsys.readouterr().out
+    for i, reason in WRONG.items():
+        assert re.match(reason, reasons[f"ISIC_{i:07d}"]), reasons[f"ISIC_{i:07d}"]
+        assert f"ISIC_{i:07d}" in printed
+    assert re.search(r"rows of tables without image +1\n", printed)
+    isic_data.write_dropped(dropped, faulty)
+    table = pd.read_csv(faulty / "dropped.csv")
+    assert table.to_dict("list") == dropped.to_dict("list")
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
+def test_options_change_what_is_dropped(isic_data, faulty, capsys):
+    options = arguments(faulty, keep_leaks=True, check_only=False)
+    config = IsicConfig(MAX_IMAGE_PIXELS=64 * 64 - 1)
+    with pytest.raises(ValueError, match="no usable image"):
+        isic_data.open_train_and_val(options, config)
+    train, _, dropped = isic_data.open_train_and_val(options, IsicConfig())
+    assert [info["id"] for info in train.image_info] == [
+        "ISIC_0000010",
+        "ISIC_0000011",
+    ]
+    with pytest.raises(ValueError, match="--strict: 10 images were dropped"):
+        options.strict = True
+        isic_data.open_train_and_val(options, IsicConfig())
+
+
+def test_held_out_folders_and_tables_are_not_trained_on(isic_data, tmp_path, capsys):
+    folder, other = tmp_path / "data", tmp_path / "other"
+    write_synthetic_isic(folder, 4, (64, 64), seed=0, validation=2)
+    write_synthetic_isic(other, 1, (64, 64), seed=9)  # its ISIC_0000000 counts
+    table = tmp_path / "official.csv"
+    table.write_text("image_id,melanoma\nISIC_0000002.jpg,0\nISIC_0000004,1\n")
+    options = arguments(folder, held_out=[str(other), str(table)])
+    train, val, _ = isic_data.open_train_and_val(options, IsicConfig())
+    kept = [info["id"] for info in train.image_info]
+    assert kept == ["ISIC_0000001", "ISIC_0000003"] and val.num_images == 2
+    assert "1 validation images are also held out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options, status", [([], 0), (["--strict"], 2)])
+def test_check_only_stops_after_the_table(tmp_path, options, status):
+    write_synthetic_isic(tmp_path / "d", 3, (64, 64), seed=0, validation=1)
+    (tmp_path / "d" / IMAGES / "ISIC_0000001.jpg").write_bytes(b"")
+    process = subprocess.run(
+        [sys.executable, SAMPLES / "train.py", "--dataset=d", "--check-only", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == status, process.stderr
+    assert "ISIC_0000001.jpg: unreadable image: the file is empty" in process.stdout
+    assert len(process.stderr.splitlines()) == (1 if status else 0)
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == [
+        "checked_files.json"
+    ]
