@@ -18,6 +18,17 @@ from .atomic import written_whole
 # Layers whose shapes depend on the classes: new for a new set of classes
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask")
 
+# Keras 1, of which the ImageNet file is, called layer L's tensors L_W, L_b, ...; its
+# running_std is a variance in spite of the name
+KERAS_1_NAMES = {
+    "W": "kernel",
+    "b": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",
+}
+
 
 @dataclass
 class LoadReport:
@@ -72,7 +83,7 @@ def copy_weights(source, target):
 
 
 def read_h5(path):
-    """Read {"layer/tensor": array} of a Keras-2 .h5 file, with nested groups.
+    """Read {"layer/tensor": array} of a Keras-1 or -2 .h5 file, with nested groups.
 
     Raises ValueError, naming the file, where it is not HDF5, cut short, holds no
     weights, or holds a value that is not finite; FileNotFoundError where it is absent.
@@ -83,8 +94,10 @@ def read_h5(path):
 
     def collect(name, item):
         if isinstance(item, h5py.Dataset) and np.issubdtype(item.dtype, np.number):
-            layer, _, tensor = name.rpartition("/")
-            tensors[f"{layer.rpartition('/')[2]}/{tensor.split(':')[0]}"] = item[()]
+            *_, layer, tensor = ["", *name.split("/")]
+            tensor = tensor.split(":")[0]
+            tensor = KERAS_1_NAMES.get(tensor.removeprefix(f"{layer}_"), tensor)
+            tensors[f"{layer}/{tensor}"] = item[()]
 
     try:
         with h5py.File(path, "r") as handle:

@@ -245,6 +245,33 @@ def test_a_saved_model_file_keeps_its_weights_in_a_group(saved, tmp_path):
     assert_same(values_of(model), values_of(other))
 
 
+def test_the_names_of_keras_1_which_the_imagenet_file_has(tmp_path):
+    tensors = {
+        "conv1/conv1_W:0": np.full([3, 3, 1, 2], 1.0),
+        "conv1/conv1_b:0": np.full([2], 2.0),
+        "bn_conv1/bn_conv1_gamma:0": np.full([2], 3.0),
+        "bn_conv1/bn_conv1_beta:0": np.full([2], 4.0),
+        "bn_conv1/bn_conv1_running_mean:0": np.full([2], 5.0),
+        "bn_conv1/bn_conv1_running_std:0": np.full([2], 6.0),
+    }
+    path = tmp_path / "imagenet.h5"
+    with h5py.File(path, "w") as file:
+        for name, value in tensors.items():
+            file[name] = value
+    model = small_model()
+    report = load_h5(model, path)
+    assert len(report.loaded) == 6 and not report.unused
+    conv, norm = model.get_layer("conv1"), model.get_layer("bn_conv1")
+    assert [np.unique(w).tolist() for w in conv.get_weights()] == [[1.0], [2.0]]
+    named = {w.name: np.unique(w).tolist() for w in norm.weights}
+    assert named == {
+        "gamma": [3.0],
+        "beta": [4.0],
+        "moving_mean": [5.0],
+        "moving_variance": [6.0],
+    }
+
+
 def truncated(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
