@@ -27,6 +27,7 @@ LEVELS = {
     "downloads": 0,
     "data": 0,
     "evaluation": 0,
+    "utils": 0,
     "losses": 1,
     "layers": 2,
     "graph": 3,
