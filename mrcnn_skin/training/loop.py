@@ -271,7 +271,7 @@ class Trainer:
         if not bad:
             return
         ids = tf.concat(self.strategy.experimental_local_results(image_ids), axis=0)
-        names = [self.train_set.image_reference(i) for i in ids.numpy()]
+        names = [str(self.train_set.image_reference(i)) for i in ids.numpy()]
         raise TrainingDiverged(
             f"{', '.join(bad)} must be finite, got NaN or infinity at step "
             f"{self.progress['total_steps']}, on the images {', '.join(names)}. "
