@@ -57,15 +57,18 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def named_weights(model):
-    """Return {"layer/tensor": variable} of a model, nested models included."""
-    weights = {}
+def leaf_layers(model):
+    """Yield the layers of a model, those of nested models in their place."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            weights.update(named_weights(layer))
+            yield from leaf_layers(layer)
         else:
-            weights.update({f"{layer.name}/{w.name}": w for w in layer.weights})
-    return weights
+            yield layer
+
+
+def named_weights(model):
+    """Return {"layer/tensor": variable} of a model, nested models included."""
+    return {f"{x.name}/{w.name}": w for x in leaf_layers(model) for w in x.weights}
 
 
 def copy_weights(source, target):

@@ -35,10 +35,12 @@ LEVELS = {
     "weights": 4,
     "training": 4,
     "data.pipeline": 4,
-    "model": 5,
-    "export": 6,
-    "visualize": 6,
-    "": 7,
+    "molding": 4,
+    "introspection": 5,
+    "model": 6,
+    "export": 7,
+    "visualize": 7,
+    "": 8,
 }
 # Level 0 is plain Python and NumPy.
 WITHOUT_TENSORFLOW = 0
