@@ -55,9 +55,10 @@ class Introspection:
         """
         detections = np.asarray(detections, np.float32)
         count = np.count_nonzero(detections[:, 4])
-        window = np.asarray(window, np.float32)
-        shape = np.array(original_image_shape[:2], np.int32)
-        canvas = Canvas(None, window, (window[2:] - window[:2]) / shape)
+        window = tf.cast(window, tf.float32)
+        shape = tf.cast(original_image_shape[:2], tf.int32)
+        scale = (window[2:] - window[:2]) / tf.cast(shape, tf.float32)
+        canvas = Canvas(None, window, scale)
         detections = detections[:count]
         masks = None if mrcnn_mask is None else mrcnn_mask[:count]
         boxes, masks = unmold(detections, masks, canvas, image_shape[:2], shape)
