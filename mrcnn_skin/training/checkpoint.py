@@ -12,14 +12,16 @@ import tensorflow as tf
 class Progress(tf.Module):
     """How far a run is: all that is not weights or optimizer.
 
-    stage: index of the current stage; epoch: epochs finished in it; step: steps
-    finished in the current epoch; total_steps and total_epochs: since the start.
+    stage: index of the current stage; recipe: its stages.recipe_number, which tells
+    whether the saved optimizer is of this stage; epoch: epochs finished in it; step:
+    steps finished in the current epoch; total_steps, total_epochs: since the start.
     best: the best value of Config.MONITOR so far; waited: epochs since then.
     """
 
     def __init__(self):
         super().__init__()
-        for name in ("stage", "epoch", "step", "total_steps", "total_epochs", "waited"):
+        counters = "epoch", "step", "total_steps", "total_epochs", "waited"
+        for name in ("stage", "recipe", *counters):
             setattr(self, name, tf.Variable(0, dtype=tf.int64, trainable=False))
         self.best = tf.Variable(float("-inf"), trainable=False)
 
@@ -30,6 +32,18 @@ class Progress(tf.Module):
         """Add one to each of the named counters."""
         for name in names:
             getattr(self, name).assign_add(1)
+
+
+def find_last_run(model_dir):
+    """Return the run folder under model_dir whose state was written last.
+
+    Raises FileNotFoundError if there is none.
+    """
+    states = Path(model_dir).glob("*/checkpoints/checkpoint")
+    newest = max(states, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise FileNotFoundError(f"no run with a checkpoint in {model_dir}")
+    return newest.parents[1]
 
 
 class CheckpointFolder:

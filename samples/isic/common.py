@@ -147,9 +147,9 @@ def trained_weights(weights, logs):
         if not Path(weights).is_file():
             raise FileNotFoundError(f"there is no weight file {weights}")
         return Path(weights)
-    from mrcnn_skin.model import find_last
+    from mrcnn_skin.training.checkpoint import find_last_run
 
-    run_dir = find_last(logs)
+    run_dir = find_last_run(logs)
     for pattern in ("*_best.h5", "*_last.h5"):
         for path in run_dir.glob(pattern):
             return path

@@ -214,10 +214,10 @@ def stored_options(given):
     """
     if given["weights"] != "last":
         return {}, None
-    from mrcnn_skin.model import find_last
+    from mrcnn_skin.training.checkpoint import find_last_run
 
     logs = Path(given.get("logs", DEFAULTS["logs"]))
-    run_dir = logs / given["run"] if "run" in given else find_last(logs)
+    run_dir = logs / given["run"] if "run" in given else find_last_run(logs)
     path = run_dir / "run.json"
     if not path.exists():
         raise FileNotFoundError(

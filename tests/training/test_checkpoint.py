@@ -1,11 +1,13 @@
 """Saving and restoring the state of a run."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
+from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress, find_last_run
 
 
 def dense_model(units=3, seed=0):
@@ -85,3 +87,16 @@ def test_a_state_of_another_network_is_an_error(tmp_path):
     folder.manager(progress, model, optimizer_of(model)).save()
     with pytest.raises(ValueError, match="[Ss]hape"):
         folder.read(Progress(), dense_model(units=5))
+
+
+def test_the_last_run_has_the_newest_state(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run with a checkpoint"):
+        find_last_run(tmp_path)
+    # The names say the opposite of the times; "c" has trained, but saved no state
+    for time, name in ((3, "a"), (2, "b"), (9, "c")):
+        folder = tmp_path / name / "checkpoints"
+        folder.mkdir(parents=True)
+        if name != "c":
+            (folder / "checkpoint").touch()
+            os.utime(folder / "checkpoint", (time, time))
+    assert find_last_run(tmp_path) == tmp_path / "a"
