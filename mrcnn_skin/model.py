@@ -92,7 +92,7 @@ class MaskRCNN(Introspection):
 
         exclude: names or patterns of layers to leave as they are. by_name: kept for
         Matterport's callers; weights go by name always.
-        Returns a weights.LoadReport; print it. Raises ValueError, and changes
+        Prints and returns a weights.LoadReport. Raises ValueError, and changes
         nothing, for a file that does not fit.
 
         The next train() goes on with the run whose last weights these are, optimizer

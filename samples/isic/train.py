@@ -246,7 +246,15 @@ def start_folder(run_dir, args):
 
 
 def make_config(args):
-    """The settings that the options ask for; --set has the last word."""
+    """The settings that the options ask for; --set has the last word.
+
+    Raises ValueError for weights of another backbone.
+    """
+    if args.backbone == common.LITE_BACKBONE and args.weights in ("coco", "imagenet"):
+        raise ValueError(
+            f"--weights={args.weights} is a ResNet's: with --backbone={args.backbone} "
+            "it must be none or the file of samples/convert_efficientnet_lite.py"
+        )
     overrides = dict(FROM_SCRATCH) if args.weights == "none" else {}
     if args.quick:
         overrides |= QUICK_CONFIG

@@ -68,6 +68,7 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
         ("train", ["--weights=none", "--stages=heads:x:1"], ["heads:x:1"]),
         ("train", ["--weights=last"], ["logs"]),
         ("train", ["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
+        ("train", ["--backbone=efficientnet_lite0"], ["coco", "ResNet"]),
         ("evaluate", ["--weights=no.h5"], ["no.h5"]),
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],
