@@ -47,7 +47,7 @@ QUICK = {
     "image_size": 128,
     "images_per_device": 8,
     "steps_per_epoch": 100,
-    "stages": "all:8:1e-3",
+    "stages": "all:6:1e-3",
 }
 QUICK_CONFIG = {
     "BACKBONE": "resnet26",
@@ -178,7 +178,7 @@ def make_parser():
     add(
         "--quick",
         action="store_true",
-        help="a small network at 128 px for 8 epochs: a trial of a few minutes",
+        help="a small network at 128 px for 6 epochs: a trial of a few minutes",
     )
     add(
         "--held-out",
