@@ -138,12 +138,9 @@ class Trainer:
         with self.strategy.scope():
             self.optimizer = make_optimizer(self.config, stage.learning_rate, steps)
             self.optimizer.build(self.model.trainable_variables)
-        self.manager = self.checkpoints.manager(
-            self.progress, self.model, self.optimizer
-        )
-        if resumed and self.progress["recipe"] == recipe_number(stage):
-            state = self.manager.checkpoint.restore(self.checkpoints.latest)
-            state.assert_existing_objects_matched()
+        goes_on = resumed and self.progress["recipe"] == recipe_number(stage)
+        state = self.checkpoints.latest if goes_on else None
+        self.checkpoints.open(self.progress, self.model, self.optimizer, state)
         self.progress.recipe.assign(recipe_number(stage))
         self._train_step = tf.function(self._make_step())
 
@@ -191,7 +188,7 @@ class Trainer:
             self.callbacks.on_train_batch_end(step, means)
             every = self.config.CHECKPOINT_STEPS
             if every and self.progress["total_steps"] % every == 0:
-                self.manager.save()
+                self.checkpoints.save()
         return means if steps else {}
 
     def _finish_epoch(self, stage, logs):
@@ -212,7 +209,7 @@ class Trainer:
             if patience and self.progress["waited"] >= patience:
                 self.progress.waited.assign(0)
                 self.progress.epoch.assign(stage.epochs)  # the next stage has its turn
-        self.manager.save()
+        self.checkpoints.save()
 
     def _monitored(self, logs):
         """The value to maximise, as float32 like `best`; None without validation.

@@ -115,6 +115,10 @@ def test_plot_overlaps_of_nothing(found, there, tmp_path):
         [1] * there, [1] * found, [0.5] * found, np.zeros((found, there)), ["BG", "a"]
     )
     save_figure(fig, tmp_path / "overlaps.png")
+    (ax,) = fig.axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a (0.50)"] * found
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a"] * there
+    assert not ax.texts and not ax.images
 
 
 def test_display_table_takes_the_first_row_for_the_titles():
