@@ -15,6 +15,7 @@ from .inference import Detector
 from .training.callbacks import CsvLog, TensorBoardLog
 from .training.devices import device_strategy
 from .training.loop import Trainer
+from .training.run_lock import locked
 from .training.stages import Stage
 from .weights import copy_weights, load_h5, save_h5
 
@@ -109,6 +110,8 @@ class MaskRCNN:
 
         Leaves in log_dir: config.json, checkpoints/, log.csv, TensorBoard events and
         the weights of the last and of the best epoch. Returns the last epoch's log.
+        Raises BlockingIOError if another process trains there, and what
+        training.loop.Trainer.run does.
         """
         if self.mode != "training":
             raise ValueError("train() needs a model in mode 'training'")
@@ -123,21 +126,22 @@ class MaskRCNN:
                 self.stages.append(Stage(layers, rest, rate))
         run_dir = self.log_dir or self.set_log_dir()
         run_dir.mkdir(parents=True, exist_ok=True)
-        self.config.to_json(run_dir / "config.json")
         logs = [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
-        return Trainer(
-            self.keras_model,
-            self.detector,
-            self.config,
-            train_dataset,
-            val_dataset,
-            run_dir,
-            self.stages,
-            self.strategy,
-            augmentation,
-            [*logs, *(custom_callbacks or ())],
-            verbose,
-        ).run()
+        with locked(run_dir):
+            self.config.to_json(run_dir / "config.json")
+            return Trainer(
+                self.keras_model,
+                self.detector,
+                self.config,
+                train_dataset,
+                val_dataset,
+                run_dir,
+                self.stages,
+                self.strategy,
+                augmentation,
+                [*logs, *(custom_callbacks or ())],
+                verbose,
+            ).run()
 
     def detect(self, images, verbose=0):
         """Detect lesions in images of any number and size.

@@ -16,6 +16,7 @@ from ..evaluation.report import evaluate
 from ..weights import copy_weights, save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .optimizer import l2_loss, make_optimizer
+from .signals import StopSignals
 from .stages import set_trainable
 
 
@@ -76,21 +77,27 @@ class Trainer:
         """Train to the end of the last stage, or until early stopping.
 
         Returns the log of the last epoch, {} if there was nothing left to do.
-        Raises TrainingDiverged when the loss or its gradient is NaN or infinite.
+        Raises TrainingDiverged when the loss or its gradient is NaN or infinite,
+        OSError when the state cannot be written; and after SIGTERM or Ctrl-C, once
+        the state is saved, SystemExit or KeyboardInterrupt.
         """
-        resumed = self.checkpoints.read(self.progress, self.model)
-        if resumed:
+        with StopSignals() as self.signals:
+            return self._run()
+
+    def _run(self):
+        state = self.checkpoints.read(self.progress, self.model)
+        if state:
             print(
                 f"going on at step {self.progress['total_steps']}, epoch "
-                f"{self.progress['total_epochs'] + 1}, from {self.checkpoints.latest}"
+                f"{self.progress['total_epochs'] + 1}, from {state}"
             )
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         logs = {}
         while self.progress["stage"] < len(self.stages):
             stage = self.stages[self.progress["stage"]]
-            self._enter(stage, resumed)
-            resumed = False
+            self._enter(stage, state)
+            state = None
             logs = self._run_stage(stage) or logs
             if self.model.stop_training:
                 break
@@ -99,19 +106,14 @@ class Trainer:
         self.callbacks.on_train_end(logs)
         return logs
 
-    def _enter(self, stage, resumed):
-        """Make the stage's layers learn, with a fresh optimizer or the saved one."""
+    def _enter(self, stage, state):
+        """Make the stage's layers learn, with a fresh optimizer or a state's."""
         set_trainable(self.model, stage.layers)
         steps = stage.epochs * self.steps_per_epoch
         with self.strategy.scope():
             self.optimizer = make_optimizer(self.config, stage.learning_rate, steps)
             self.optimizer.build(self.model.trainable_variables)
-        self.manager = self.checkpoints.manager(
-            self.progress, self.model, self.optimizer
-        )
-        if resumed:
-            state = self.manager.checkpoint.restore(self.checkpoints.latest)
-            state.assert_existing_objects_matched()
+        self.checkpoints.open(self.progress, self.model, self.optimizer, state)
         self._train_step = tf.function(self._make_step())
 
     def _run_stage(self, stage):
@@ -152,8 +154,16 @@ class Trainer:
             self.callbacks.on_train_batch_end(step, means)
             every = self.config.CHECKPOINT_STEPS
             if every and self.progress["total_steps"] % every == 0:
-                self.manager.save()
+                self.checkpoints.save()
+            self._stop_if_asked()
         return means if steps else {}
+
+    def _stop_if_asked(self):
+        """Save and end the run if a signal has come; called between two steps."""
+        if self.signals.received:
+            state = self.checkpoints.save()
+            print(f"stopped at step {self.progress['total_steps']}, saved as {state}")
+            self.signals.end()
 
     def _finish_epoch(self, stage, logs):
         """Count the epoch, keep the best weights, end a stage early, save all."""
@@ -173,7 +183,7 @@ class Trainer:
             if patience and self.progress["waited"] >= patience:
                 self.progress.waited.assign(0)
                 self.progress.epoch.assign(stage.epochs)  # the next stage has its turn
-        self.manager.save()
+        self.checkpoints.save()
 
     def _monitored(self, logs):
         """The value to maximise, as float32 like `best`; None without validation.
@@ -235,7 +245,7 @@ class Trainer:
         copy_weights(self.model, self.detector.model)
         image_ids = self.val_set.image_ids[:count]
         metrics = evaluate(
-            self.detector, self.val_set, image_ids=image_ids, progress=False
+            self._detect, self.val_set, image_ids=image_ids, progress=False
         )
         for task, names in (
             ("segmentation", ("JA", "DI")),
@@ -250,9 +260,14 @@ class Trainer:
             logs["val_score"] = sum(scores) / len(scores)
         return logs
 
+    def _detect(self, image):
+        self._stop_if_asked()  # validation may take long
+        return self.detector(image)
+
     def _validation_losses(self, count):
         sums, steps = {}, 0
         for _, inputs in validation_batches(self.val_set, self.config, count):
+            self._stop_if_asked()
             terms = self._validation_step(inputs)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value)

@@ -2,15 +2,18 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import tiny_config
+from keras import ops
+from tiny import tiny_backbone, tiny_config
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
@@ -150,6 +153,7 @@ def test_files_of_a_run(whole_run):
     assert_same(read_h5(run / "mask_rcnn_isic_best.h5"), recorder.weights[best + 1])
     assert {p.name for p in run.iterdir()} == {
         "config.json",
+        "lock",
         "log.csv",
         "tensorboard",
         "checkpoints",
@@ -201,7 +205,7 @@ def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tm
         model.train(images, None, stages=STAGES[:1], verbose=0)
     assert "mrcnn_mask_loss" in str(error.value) and "at step 0" in str(error.value)
     assert str(error.value).count("generated, seed 0, image") == 2
-    assert CheckpointFolder(tmp_path / "run").latest is None
+    assert CheckpointFolder(tmp_path / "run").latest() is None
 
 
 def test_early_stopping_ends_a_stage_after_epochs_no_better(images, tmp_path):
@@ -239,6 +243,135 @@ def test_frozen_batch_norm_keeps_its_statistics(images, tmp_path):
         if "moving_" in name:
             np.testing.assert_array_equal(value, after[name], err_msg=name)
     assert (before["bn2a_branch2a/gamma"] != after["bn2a_branch2a/gamma"]).any()
+
+
+class Signal(keras.callbacks.Callback):
+    """Sends a signal to this process in the middle of the step of that number."""
+
+    def __init__(self, number, step):
+        super().__init__()
+        self.number, self.step = number, step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    "number, error", [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_saves_the_step_and_ends_the_run(number, error, images, tmp_path):
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    model = make_model(tmp_path)
+    with pytest.raises(error) as raised:
+        model.train(
+            images,
+            None,
+            stages=STAGES,
+            custom_callbacks=[Signal(number, step=1)],
+            verbose=0,
+        )
+    assert number != signal.SIGTERM or raised.value.code == 128 + 15
+    assert progress_of(tmp_path)["total_steps"] == 2  # no checkpoint was due
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (
+        handlers
+    )
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_though_the_loss_is(
+    images, tmp_path
+):
+    """The slope of a square root at 0."""
+
+    def backbone(pixels, config):
+        *first, last = tiny_backbone(pixels, config)
+        return [*first, last + ops.sqrt(ops.relu(last - 1e9))]
+
+    model = make_model(tmp_path, BACKBONE=backbone, CHECKPOINT_STEPS=1)
+    with pytest.raises(TrainingDiverged, match="^gradient_norm must be finite"):
+        model.train(images, None, stages=STAGES[1:], verbose=0)
+    assert CheckpointFolder(tmp_path / "run").latest() is None
+
+
+def test_two_runs_cannot_share_a_folder(images, tmp_path):
+    model = make_model(tmp_path)
+    with locked_by_another(tmp_path / "run") as process:
+        with pytest.raises(BlockingIOError, match=f"by process {process.pid} on"):
+            model.train(images, None, stages=STAGES, verbose=0)
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
+
+
+@contextmanager
+def locked_by_another(run_dir):
+    """Another process holds the lock of a run; it is killed in the end."""
+    code = (
+        "import sys, time\nfrom mrcnn_skin.training.run_lock import locked\n"
+        "with locked(sys.argv[1]): print('locked', flush=True); time.sleep(300)"
+    )
+    run_dir.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, run_dir],
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout.readline() == b"locked\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MB of its own, which only root may make."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a small tmpfs")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)  # logs are still open
+
+
+class FillDisk(keras.callbacks.Callback):
+    """Leaves no room on a disk from the step of that number on."""
+
+    def __init__(self, folder, step):
+        super().__init__()
+        self.path, self.step = folder / "ballast", step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.step:
+            with open(self.path, "wb", buffering=0) as handle, suppress(OSError):
+                while handle.write(bytes(4096)):
+                    pass
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_state(images, small_disk):
+    model = make_model(small_disk, CHECKPOINT_STEPS=1)
+    with pytest.raises(OSError, match="state cannot be written.*[Nn]o space") as error:
+        model.train(
+            images,
+            None,
+            stages=STAGES,
+            custom_callbacks=[FillDisk(small_disk, step=2)],
+            verbose=0,
+        )
+    assert "\n" not in str(error.value)
+    assert progress_of(small_disk)["total_steps"] == 2
+    (small_disk / "ballast").unlink()
+    model, recorder = make_model(small_disk, CHECKPOINT_STEPS=1), Recorder()
+    model.train(images, None, stages=STAGES[:1], custom_callbacks=[recorder], verbose=0)
+    assert recorder.steps == [2]
+
+
+def test_a_read_only_folder_is_said_before_the_first_step(images, small_disk):
+    model, recorder = make_model(small_disk), Recorder()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(OSError, match="Read-only file system: .*run"):
+        model.train(images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0)
+    assert recorder.steps == []
 
 
 TWO_DEVICES = """
