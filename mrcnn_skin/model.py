@@ -15,6 +15,7 @@ from .inference import Detector
 from .training.callbacks import CsvLog, TensorBoardLog
 from .training.devices import device_strategy
 from .training.loop import Trainer
+from .training.provenance import record_start
 from .training.run_lock import locked
 from .training.stages import Stage
 from .weights import copy_weights, load_h5, save_h5
@@ -108,8 +109,9 @@ class MaskRCNN:
         augmentation: an imgaug augmenter instead of the paper's.
         custom_callbacks: of keras.callbacks.
 
-        Leaves in log_dir: config.json, checkpoints/, log.csv, TensorBoard events and
-        the weights of the last and of the best epoch. Returns the last epoch's log.
+        Leaves in log_dir: config.json, environment.json, checkpoints/, log.csv,
+        TensorBoard events and the weights of the last and of the best epoch.
+        Returns the last epoch's log.
         Raises BlockingIOError if another process trains there, and what
         training.loop.Trainer.run does.
         """
@@ -129,6 +131,7 @@ class MaskRCNN:
         logs = [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
         with locked(run_dir):
             self.config.to_json(run_dir / "config.json")
+            record_start(run_dir, train=train_dataset, val=val_dataset)
             return Trainer(
                 self.keras_model,
                 self.detector,

@@ -153,6 +153,7 @@ def test_files_of_a_run(whole_run):
     assert_same(read_h5(run / "mask_rcnn_isic_best.h5"), recorder.weights[best + 1])
     assert {p.name for p in run.iterdir()} == {
         "config.json",
+        "environment.json",
         "lock",
         "log.csv",
         "tensorboard",
