@@ -13,7 +13,7 @@ import keras
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
 from .training.callbacks import CsvLog, TensorBoardLog
-from .training.devices import device_strategy
+from .training.devices import device_strategy, is_chief
 from .training.loop import Trainer
 from .training.provenance import record_start
 from .training.run_lock import locked
@@ -127,24 +127,36 @@ class MaskRCNN:
             if rest > 0:
                 self.stages.append(Stage(layers, rest, rate))
         run_dir = self.log_dir or self.set_log_dir()
+        trainer = Trainer(
+            self.keras_model,
+            self.detector,
+            self.config,
+            train_dataset,
+            val_dataset,
+            run_dir,
+            self.stages,
+            self.strategy,
+            augmentation,
+            [*self._logs(run_dir), *(custom_callbacks or ())],
+            verbose,
+        )
+        if not self.is_chief:
+            return trainer.run()
         run_dir.mkdir(parents=True, exist_ok=True)
-        logs = [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
         with locked(run_dir):
             self.config.to_json(run_dir / "config.json")
             record_start(run_dir, train=train_dataset, val=val_dataset)
-            return Trainer(
-                self.keras_model,
-                self.detector,
-                self.config,
-                train_dataset,
-                val_dataset,
-                run_dir,
-                self.stages,
-                self.strategy,
-                augmentation,
-                [*logs, *(custom_callbacks or ())],
-                verbose,
-            ).run()
+            return trainer.run()
+
+    @property
+    def is_chief(self):
+        """Whether this process writes the run folder: the first of several."""
+        return is_chief(self.strategy)
+
+    def _logs(self, run_dir):
+        if not self.is_chief:
+            return []
+        return [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
 
     def detect(self, images, verbose=0):
         """Detect lesions in images of any number and size.

@@ -29,6 +29,7 @@ LEVELS = {
     "imagenet": 0,
     "data": 0,
     "evaluation": 0,
+    "devices": 1,
     "losses": 1,
     "layers": 2,
     "graph": 3,

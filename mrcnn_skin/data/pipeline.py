@@ -139,20 +139,34 @@ def training_order(dataset, config):
     return ExampleOrder(groups, config.SEED)
 
 
-def training_batches(dataset, config, start=0, augmentation=None, workers=None):
-    """Endless batches for training, from any position on.
+def training_batches(
+    dataset, config, start=0, augmentation=None, workers=None, shard=(0, 1)
+):
+    """Endless batches for training, from any position on, one a device and step.
 
     start: position of the first example (steps done * BATCH_SIZE).
     augmentation: an imgaug augmenter; None takes the paper's if Config.AUGMENT.
     workers: threads that load; None leaves it to tf.data.
+    shard: (i, n), the share of process i of n: of each step's BATCH_SIZE positions
+        the i-th n-th, in batches of IMAGES_PER_GPU for its devices in turn.
     Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
     graph.mask_rcnn.training_inputs as a tuple.
     """
     if augmentation is None and config.AUGMENT:
         # Images of no fixed size ("none", "pad64") are about as large as the paper's
         augmentation = paper_augmentation(config.IMAGE_SHAPE[0] or 1024)
-    order = training_order(dataset, config)
-    return _batches(dataset, config, order, start, None, augmentation, workers)
+    index, count = shard
+    positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    positions = positions.batch(config.BATCH_SIZE // count).shard(count, index)
+    examples = _examples(
+        dataset,
+        config,
+        training_order(dataset, config),
+        positions.unbatch(),
+        augmentation,
+        workers,
+    )
+    return examples.batch(config.IMAGES_PER_GPU, drop_remainder=True).prefetch(2)
 
 
 def validation_batches(dataset, config, count, workers=None):
@@ -163,10 +177,13 @@ def validation_batches(dataset, config, count, workers=None):
     """
     order = ExampleOrder([dataset.image_ids], config.SEED, shuffle=False)
     count = -(-count // config.BATCH_SIZE) * config.BATCH_SIZE
-    return _batches(dataset, config, order, 0, count, None, workers)
+    positions = tf.data.Dataset.range(count)
+    examples = _examples(dataset, config, order, positions, None, workers)
+    return examples.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)
 
 
-def _batches(dataset, config, order, start, count, augmenter, workers):
+def _examples(dataset, config, order, positions, augmenter, workers):
+    """Load the example at each of a tf.data.Dataset of positions."""
     if dataset.num_classes != config.NUM_CLASSES:
         raise ValueError(
             f"NUM_CLASSES is {config.NUM_CLASSES}, but the data set has "
@@ -193,8 +210,6 @@ def _batches(dataset, config, order, start, count, augmenter, workers):
             value.set_shape(shape)
         return values[0], tuple(values[1:])
 
-    stop = np.iinfo(np.int64).max if count is None else start + count
-    batches = tf.data.Dataset.range(start, stop).map(
+    return positions.map(
         example, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
     )
-    return batches.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)

@@ -44,10 +44,14 @@ class Progress(tf.Module):
 
 
 class CheckpointFolder:
-    """The states of one run: the newest two, in RUN/checkpoints."""
+    """The states of one run: the newest two, in RUN/checkpoints.
 
-    def __init__(self, run_dir):
+    writes: False for a process that leaves the writing to another.
+    """
+
+    def __init__(self, run_dir, writes=True):
         self.folder = Path(run_dir) / "checkpoints"
+        self.writes = writes
         self._progress = self._manager = None
 
     def latest(self):
@@ -97,18 +101,22 @@ class CheckpointFolder:
             progress=progress, model=model, optimizer=optimizer
         )
         self._progress = progress
-        self._manager = tf.train.CheckpointManager(
-            checkpoint, self.folder, max_to_keep=2
-        )
+        if self.writes:
+            self._manager = tf.train.CheckpointManager(
+                checkpoint, self.folder, max_to_keep=2
+            )
         if path is not None:
             checkpoint.restore(path).assert_existing_objects_matched()
 
     def save(self):
         """Write the whole state, and keep the newest two; returns its path.
 
-        Its number is new to the run, so that it never overwrites one that is whole.
+        Returns None, and writes nothing, for a process that does not write.
+        A state's number is new to the run, so that it never overwrites a whole one.
         Raises OSError if it cannot be written; the state before it stays.
         """
+        if not self.writes:
+            return None
         self._progress.advance("saves")
         try:
             return self._manager.save(self._progress["saves"])

@@ -12,9 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from ..data.pipeline import training_batches, validation_batches
+from ..devices import sum_over_devices
 from ..evaluation.report import evaluate
 from ..weights import copy_weights, save_h5
 from .checkpoint import CheckpointFolder, Progress
+from .devices import in_cluster, is_chief
 from .optimizer import l2_loss, make_optimizer
 from .signals import StopSignals
 from .stages import set_trainable
@@ -55,7 +57,9 @@ class Trainer:
         self.stages = tuple(stages)
         self.strategy = strategy or tf.distribute.get_strategy()
         self.augmentation = augmentation
-        self.checkpoints = CheckpointFolder(run_dir)
+        # Of several processes all compute the same; the first one writes
+        self.writes = is_chief(self.strategy)
+        self.checkpoints = CheckpointFolder(run_dir, self.writes)
         self.callbacks = keras.callbacks.CallbackList(
             list(callbacks),
             add_progbar=bool(verbose),
@@ -118,11 +122,14 @@ class Trainer:
 
     def _run_stage(self, stage):
         start = self.progress["total_steps"] * self.config.BATCH_SIZE
-        batches = iter(
-            self.strategy.experimental_distribute_dataset(
-                training_batches(self.train_set, self.config, start, self.augmentation)
+
+        def shares(context):
+            shard = context.input_pipeline_id, context.num_input_pipelines
+            return training_batches(
+                self.train_set, self.config, start, self.augmentation, shard=shard
             )
-        )
+
+        batches = iter(self.strategy.distribute_datasets_from_function(shares))
         logs = {}
         while self.progress["epoch"] < stage.epochs and not self.model.stop_training:
             epoch = self.progress["total_epochs"]
@@ -143,8 +150,8 @@ class Trainer:
             step = self.progress["step"]
             self.callbacks.on_train_batch_begin(step)
             image_ids, inputs = next(batches)
-            terms = self._train_step(inputs)
-            terms = {name: float(value) for name, value in terms.items()}
+            terms = self._take_step(inputs)
+            stop = terms.pop("stop")
             self._require_finite(terms, image_ids)
             self.progress.advance("step", "total_steps")
             steps += 1
@@ -155,28 +162,46 @@ class Trainer:
             every = self.config.CHECKPOINT_STEPS
             if every and self.progress["total_steps"] % every == 0:
                 self.checkpoints.save()
-            self._stop_if_asked()
+            if stop:
+                self._save_and_stop()
         return means if steps else {}
 
-    def _stop_if_asked(self):
-        """Save and end the run if a signal has come; called between two steps."""
-        if self.signals.received:
-            state = self.checkpoints.save()
-            print(f"stopped at step {self.progress['total_steps']}, saved as {state}")
-            self.signals.end()
+    def _take_step(self, inputs):
+        """Run one step; returns {name: float}, see _make_step."""
+        wish = tf.constant(bool(self.signals.received), tf.float32)
+        try:
+            terms = self._train_step(inputs, wish)
+            return {name: float(value) for name, value in terms.items()}
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            raise ConnectionError(
+                f"another process of the run is gone at step "
+                f"{self.progress['total_steps']}; start all of them again to go on "
+                "from the last state"
+            ) from error
+
+    def _save_and_stop(self):
+        """Save the state and end the run, as a signal has asked."""
+        state = self.checkpoints.save()
+        print(f"stopped at step {self.progress['total_steps']}, saved as {state}")
+        self.signals.end()
+
+    def _stop_validation_if_asked(self):
+        """Several processes stop together, after the next step."""
+        if self.signals.received and not in_cluster():
+            self._save_and_stop()
 
     def _finish_epoch(self, stage, logs):
         """Count the epoch, keep the best weights, end a stage early, save all."""
         self.progress.step.assign(0)
         self.progress.advance("epoch", "total_epochs")
         name = f"mask_rcnn_{self.config.NAME.lower()}"
-        save_h5(self.model, self.run_dir / f"{name}_last.h5")
+        self._save_weights(f"{name}_last.h5")
         value = self._monitored(logs)
         if value is not None:
             if value > self.progress["best"]:
                 self.progress.best.assign(value)
                 self.progress.waited.assign(0)
-                save_h5(self.model, self.run_dir / f"{name}_best.h5")
+                self._save_weights(f"{name}_best.h5")
             else:
                 self.progress.advance("waited")
             patience = self.config.EARLY_STOPPING_PATIENCE
@@ -184,6 +209,10 @@ class Trainer:
                 self.progress.waited.assign(0)
                 self.progress.epoch.assign(stage.epochs)  # the next stage has its turn
         self.checkpoints.save()
+
+    def _save_weights(self, name):
+        if self.writes:
+            save_h5(self.model, self.run_dir / name)
 
     def _monitored(self, logs):
         """The value to maximise, as float32 like `best`; None without validation.
@@ -197,35 +226,41 @@ class Trainer:
         return None if value is None else np.float32(value)
 
     def _make_step(self):
-        """Build the function of one step: inputs -> {loss name: scalar}."""
+        """Build the function of one step: inputs, wish -> {name: scalar}.
+
+        inputs: of the training graph, one share a device. wish: 1.0 if this process is
+        asked to stop; "stop" in the result is above 0 if any is.
+        """
         replicas = self.strategy.num_replicas_in_sync
         variables = self.model.trainable_variables
         weights = self.config.LOSS_WEIGHTS
 
-        def replica_step(inputs):
+        def replica_step(inputs, wish):
             with tf.GradientTape() as tape:
                 terms = self.model(list(inputs), training=True)
                 total = sum(weights[name] * term for name, term in terms.items())
                 if self.config.OPTIMIZER == "sgd":  # AdamW decays on its own
-                    terms["l2_loss"] = l2_loss(variables, self.config.WEIGHT_DECAY)
+                    decay = l2_loss(variables, self.config.WEIGHT_DECAY)
+                    terms["l2_loss"] = decay / replicas
                     total += terms["l2_loss"]
-                scaled = total / replicas
-            gradients = tape.gradient(scaled, variables)
+            gradients = tape.gradient(total, variables)
             # Clip the gradient of the whole batch, not each device's part of it. The
             # optimizer sums over the devices too, hence the division.
-            context = tf.distribute.get_replica_context()
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients = sum_over_devices(gradients)
             gradients, norm = tf.clip_by_global_norm(
                 gradients, self.config.GRADIENT_CLIP_NORM
             )
             self.optimizer.apply([g / replicas for g in gradients], variables)
-            return {"loss": total, **terms, "gradient_norm": norm}
+            # A copy on the device itself, as a sum over devices wants it
+            shares = {"loss": total, **terms, "stop": tf.identity(wish)}
+            return {**sum_over_devices(shares), "gradient_norm": norm}
 
-        def step(inputs):
-            terms = self.strategy.run(replica_step, args=(inputs,))
+        def step(inputs, wish):
+            results = self.strategy.run(replica_step, args=(inputs, wish))
+            # Every device has the same numbers: take those of the first
             return {
-                name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, term, None)
-                for name, term in terms.items()
+                name: self.strategy.experimental_local_results(value)[0]
+                for name, value in results.items()
             }
 
         return step
@@ -261,13 +296,13 @@ class Trainer:
         return logs
 
     def _detect(self, image):
-        self._stop_if_asked()  # validation may take long
+        self._stop_validation_if_asked()
         return self.detector(image)
 
     def _validation_losses(self, count):
         sums, steps = {}, 0
         for _, inputs in validation_batches(self.val_set, self.config, count):
-            self._stop_if_asked()
+            self._stop_validation_if_asked()
             terms = self._validation_step(inputs)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value)

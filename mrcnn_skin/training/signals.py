@@ -35,7 +35,7 @@ class StopSignals:
         print(f"{signal.Signals(number).name}: saving; a second one stops at once")
 
     def end(self):
-        """Raise what the signal would have raised without us."""
+        """Raise what the signal would have: SIGTERM's if another process had one."""
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + self.received)
+        raise SystemExit(128 + signal.SIGTERM)

@@ -91,14 +91,17 @@ def main():
 
     model = MaskRCNN("training", config, args.logs)
     run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
-    if not resuming:
-        start_folder(run_dir, args)
-    isic_data.write_dropped(dropped, run_dir)
+    if model.is_chief:
+        if not resuming:
+            start_folder(run_dir, args)
+        isic_data.write_dropped(dropped, run_dir)
     if weight_file:
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
-    model.train(train, val, stages=stages, custom_callbacks=[loss_curves(run_dir)])
-    report(model, test, run_dir)
+    callbacks = [loss_curves(run_dir)] if model.is_chief else []
+    model.train(train, val, stages=stages, custom_callbacks=callbacks)
+    if model.is_chief:
+        report(model, test, run_dir)
 
 
 # What an option is where neither the command line nor the run's own run.json says
@@ -165,7 +168,9 @@ def make_parser():
         "--devices",
         type=int,
         metavar="N",
-        help="GPUs, or logical CPUs where there is none (default: 1)",
+        help="GPUs, or logical CPUs where there is none, over all processes; several "
+        "are started with the same options, --run among them, and TF_CONFIG "
+        "(default: 1)",
     )
     add(
         "--steps-per-epoch",

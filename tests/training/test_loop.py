@@ -384,14 +384,11 @@ from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.training.stages import Stage
 from mrcnn_skin.weights import copy_weights, named_weights
 
-# One positive and one negative anchor, one positive and two negative RoIs an image:
-# only with equal counts is the mean over devices that over the images.
-counts = dict(RPN_TRAIN_ANCHORS_PER_IMAGE=2, TRAIN_ROIS_PER_IMAGE=3)
 images = SyntheticDataset(6, (64, 64))
 models = [
     MaskRCNN(
         "training",
-        tiny_config(GPU_COUNT=n, IMAGES_PER_GPU=4 // n, NORM="batch", **counts),
+        tiny_config(GPU_COUNT=n, IMAGES_PER_GPU=4 // n, NORM="batch"),
         f"{sys.argv[1]}/{n}",
     )
     for n in (2, 1)
