@@ -13,7 +13,7 @@ import keras
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
 from .training.callbacks import CsvLog, TensorBoardLog
-from .training.devices import device_strategy, is_chief
+from .training.devices import device_strategy, is_chief, make_repeatable
 from .training.loop import Trainer
 from .training.provenance import record_start
 from .training.run_lock import locked
@@ -43,10 +43,12 @@ class MaskRCNN:
     def build(self):
         """Build the graph of the mode; see graph/mask_rcnn.py.
 
-        For training it seeds Keras with Config.SEED, so that random weights repeat.
+        For training it seeds Keras with Config.SEED, so that random weights repeat,
+        and so does the whole run, bit by bit, on CPUs.
         """
         if self.mode == "inference":
             return build_inference_model(self.config)
+        make_repeatable()
         keras.utils.set_random_seed(self.config.SEED)
         with self.strategy.scope():
             return build_training_model(self.config)

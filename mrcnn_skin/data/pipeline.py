@@ -205,7 +205,10 @@ def _examples(dataset, config, order, positions, augmenter, workers):
         return readable_example(dataset, config, order, position, augmenter)
 
     def example(position):
-        values = tf.numpy_function(load, [position], [dtype for dtype, _ in specs])
+        # An example depends on its position alone. Unsaid, deterministic runs would
+        # load one at a time.
+        types = [dtype for dtype, _ in specs]
+        values = tf.numpy_function(load, [position], types, stateful=False)
         for value, (_, shape) in zip(values, specs, strict=True):
             value.set_shape(shape)
         return values[0], tuple(values[1:])

@@ -54,3 +54,12 @@ def device_strategy(count):
             "devices; build the model before anything else"
         )
     return tf.distribute.MirroredStrategy([cpu.name for cpu in cpus[:count]])
+
+
+def make_repeatable():
+    """Have TensorFlow's sums in one order on CPUs, whatever thread is first.
+
+    GPUs are left alone: they have no such kernel for the gradient of RoIAlign.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
