@@ -17,6 +17,7 @@ from ..evaluation.report import evaluate
 from ..weights import copy_weights, save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
+from .memory import ADVICE, describe, estimate_step, free_memory
 from .optimizer import l2_loss, make_optimizer
 from .signals import StopSignals
 from .stages import set_trainable
@@ -113,12 +114,22 @@ class Trainer:
     def _enter(self, stage, state):
         """Make the stage's layers learn, with a fresh optimizer or a state's."""
         set_trainable(self.model, stage.layers)
+        self._say_memory(stage)
         steps = stage.epochs * self.steps_per_epoch
         with self.strategy.scope():
             self.optimizer = make_optimizer(self.config, stage.learning_rate, steps)
             self.optimizer.build(self.model.trainable_variables)
         self.checkpoints.open(self.progress, self.model, self.optimizer, state)
         self._train_step = tf.function(self._make_step())
+
+    def _say_memory(self, stage):
+        """Print what the stage's steps will need, of main memory if there is no GPU."""
+        need = estimate_step(self.model, self.config)
+        free = None
+        if not tf.config.list_physical_devices("GPU"):
+            need *= self.strategy.num_replicas_in_sync
+            free = free_memory()
+        print(f"stage {stage.layers}: {describe(need, free)}")
 
     def _run_stage(self, stage):
         start = self.progress["total_steps"] * self.config.BATCH_SIZE
@@ -167,11 +178,16 @@ class Trainer:
         return means if steps else {}
 
     def _take_step(self, inputs):
-        """Run one step; returns {name: float}, see _make_step."""
+        """Run one step; returns {name: float}, see _make_step.
+
+        Raises MemoryError, and ConnectionError if another process is gone.
+        """
         wish = tf.constant(bool(self.signals.received), tf.float32)
         try:
             terms = self._train_step(inputs, wish)
             return {name: float(value) for name, value in terms.items()}
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(f"a step does not fit into memory; {ADVICE}") from error
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
             raise ConnectionError(
                 f"another process of the run is gone at step "
