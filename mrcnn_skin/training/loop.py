@@ -198,7 +198,7 @@ class Trainer:
     def _save_and_stop(self):
         """Save the state and end the run, as a signal has asked."""
         state = self.checkpoints.save()
-        print(f"stopped at step {self.progress['total_steps']}, saved as {state}")
+        print(f"\nstopped at step {self.progress['total_steps']}, saved as {state}")
         self.signals.end()
 
     def _stop_validation_if_asked(self):
