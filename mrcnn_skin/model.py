@@ -26,8 +26,10 @@ from .molding import (
 )
 from .training.callbacks import CsvLog, TensorBoardLog
 from .training.checkpoint import CheckpointFolder
-from .training.devices import device_strategy
+from .training.devices import device_strategy, is_chief, make_repeatable
 from .training.loop import Trainer
+from .training.provenance import record_start
+from .training.run_lock import locked
 from .training.stages import set_trainable
 from .weights import copy_weights, load_h5, save_h5
 
@@ -66,10 +68,12 @@ class MaskRCNN(Introspection):
     def build(self):
         """Build the graph of the mode; see graph/mask_rcnn.py.
 
-        For training it seeds Keras with Config.SEED, so that random weights repeat.
+        For training it seeds Keras with Config.SEED, so that random weights repeat,
+        and so does the whole run, bit by bit, on CPUs.
         """
         if self.mode == "inference":
             return build_inference_model(self.config)
+        make_repeatable()
         keras.utils.set_random_seed(self.config.SEED)
         with self.strategy.scope():
             return build_training_model(self.config)
@@ -104,9 +108,9 @@ class MaskRCNN(Introspection):
         report = load_h5(self.keras_model, filepath, exclude or ())
         whole = not (report.excluded or report.missing or report.mismatched)
         folder = Path(filepath).parent
-        if self.log_dir is None or CheckpointFolder(self.log_dir).latest:
+        if self.log_dir is None or CheckpointFolder(self.log_dir).states():
             is_last = whole and str(filepath).endswith("_last.h5")
-            goes_on = is_last and CheckpointFolder(folder).latest
+            goes_on = is_last and CheckpointFolder(folder).states()
             self.log_dir = folder if goes_on else None
         return report
 
@@ -178,18 +182,17 @@ class MaskRCNN(Introspection):
         custom_callbacks: of keras.callbacks. no_augmentation_sources: sources of
         train_dataset whose images are not augmented. val_dataset: None for none.
 
-        Leaves in log_dir: config.json, checkpoints/, log.csv, TensorBoard events and
-        the weights of the last and of the best epoch. Returns the last epoch's log,
-        {} if there was nothing left to do.
+        Leaves in log_dir: config.json, environment.json, checkpoints/, log.csv,
+        TensorBoard events and the weights of the last and of the best epoch. Returns
+        the last epoch's log, {} if there was nothing left to do.
+        Raises BlockingIOError if another process trains there, and what
+        training.loop.Trainer.run does.
         """
         if self.mode != "training":
             raise ValueError("train() needs a model in mode 'training'")
         if stages is None and epochs is None:
             raise ValueError("train() wants `epochs` or `stages`, got neither")
         run_dir = self.log_dir or self.set_log_dir()
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self.config.to_json(run_dir / "config.json")
-        logs = [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
         trainer = Trainer(
             self.keras_model,
             self.detector,
@@ -200,13 +203,33 @@ class MaskRCNN(Introspection):
             self.strategy,
             augmentation,
             no_augmentation_sources or (),
-            [*logs, *(custom_callbacks or ())],
+            [*self._logs(run_dir), *(custom_callbacks or ())],
             verbose,
         )
-        if stages is not None:
-            return trainer.run(stages)
         rate = learning_rate or self.config.LEARNING_RATE
-        return trainer.run_until(epochs, layers, rate)
+
+        def run():
+            if stages is not None:
+                return trainer.run(stages)
+            return trainer.run_until(epochs, layers, rate)
+
+        if not self.is_chief:
+            return run()
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with locked(run_dir):
+            self.config.to_json(run_dir / "config.json")
+            record_start(run_dir, train=train_dataset, val=val_dataset)
+            return run()
+
+    @property
+    def is_chief(self):
+        """Whether this process writes the run folder: the first of several."""
+        return is_chief(self.strategy)
+
+    def _logs(self, run_dir):
+        if not self.is_chief:
+            return []
+        return [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
 
     def detect(self, images, verbose=0):
         """Detect lesions in images of any number and size.

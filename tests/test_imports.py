@@ -30,6 +30,7 @@ LEVELS = {
     "data": 0,
     "evaluation": 0,
     "utils": 0,
+    "devices": 1,
     "losses": 1,
     "layers": 2,
     "graph": 3,

@@ -179,13 +179,16 @@ def training_batches(
     augmentation=None,
     workers=None,
     no_augmentation_sources=(),
+    shard=(0, 1),
 ):
-    """Endless batches for training, from any position on.
+    """Endless batches for training, from any position on, one a device and step.
 
     start: position of the first example (steps done * BATCH_SIZE).
     augmentation: an imgaug augmenter; None takes the paper's if Config.AUGMENT.
     workers: threads that load; None leaves it to tf.data.
     no_augmentation_sources: of the data set, whose images stay as they are.
+    shard: (i, n), the share of process i of n: of each step's BATCH_SIZE positions
+        the i-th n-th, in batches of IMAGES_PER_GPU for its devices in turn.
     Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
     graph.mask_rcnn.training_inputs as a tuple.
     """
@@ -198,7 +201,12 @@ def training_batches(
         source = dataset.image_info[image_id]["source"]
         return None if source in no_augmentation_sources else augmentation
 
-    return _batches(dataset, config, order, start, None, augmenter_of, workers)
+    index, count = shard
+    positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    positions = positions.batch(config.BATCH_SIZE // count).shard(count, index)
+    positions = positions.unbatch()
+    examples = _examples(dataset, config, order, positions, augmenter_of, workers)
+    return examples.batch(config.IMAGES_PER_GPU, drop_remainder=True).prefetch(2)
 
 
 def validation_batches(dataset, config, count, workers=None):
@@ -209,11 +217,13 @@ def validation_batches(dataset, config, count, workers=None):
     """
     order = ExampleOrder([dataset.image_ids], config.SEED, shuffle=False)
     count = -(-count // config.BATCH_SIZE) * config.BATCH_SIZE
-    return _batches(dataset, config, order, 0, count, unaugmented, workers)
+    positions = tf.data.Dataset.range(count)
+    examples = _examples(dataset, config, order, positions, unaugmented, workers)
+    return examples.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)
 
 
-def _batches(dataset, config, order, start, count, augmenter_of, workers):
-    """Batches of `count` examples, endless if None; see readable_example."""
+def _examples(dataset, config, order, positions, augmenter_of, workers):
+    """Load the example at each of a tf.data.Dataset of positions."""
     if dataset.num_classes != config.NUM_CLASSES:
         raise ValueError(
             f"NUM_CLASSES is {config.NUM_CLASSES}, but the data set has "
@@ -235,13 +245,14 @@ def _batches(dataset, config, order, start, count, augmenter_of, workers):
         return readable_example(dataset, config, order, position, augmenter_of)
 
     def example(position):
-        values = tf.numpy_function(load, [position], [dtype for dtype, _ in specs])
+        # An example depends on its position alone. Unsaid, deterministic runs would
+        # load one at a time.
+        types = [dtype for dtype, _ in specs]
+        values = tf.numpy_function(load, [position], types, stateful=False)
         for value, (_, shape) in zip(values, specs, strict=True):
             value.set_shape(shape)
         return values[0], tuple(values[1:])
 
-    stop = np.iinfo(np.int64).max if count is None else start + count
-    batches = tf.data.Dataset.range(start, stop).map(
+    return positions.map(
         example, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
     )
-    return batches.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)

@@ -37,7 +37,7 @@ def run(main):
         NotADirectoryError,
     ) as error:
         fail(error)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         fail(error, status=1)
     except KeyboardInterrupt:
         fail("interrupted", status=130)

@@ -85,20 +85,23 @@ def main():
     if args.check_only:
         open_datasets(args, config)
         return
-    begun = resuming and CheckpointFolder(run_dir).latest
+    begun = resuming and CheckpointFolder(run_dir).states()
     weight_file = None if begun else find_weights(args.weights)
     train, val, test, dropped = open_datasets(args, config)
 
     model = MaskRCNN("training", config, args.logs)
     run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
-    if not resuming:
-        start_folder(run_dir, args)
-    isic_data.write_dropped(dropped, run_dir)
+    if model.is_chief:
+        if not resuming:
+            start_folder(run_dir, args)
+        isic_data.write_dropped(dropped, run_dir)
     if weight_file:
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
-    model.train(train, val, stages=stages, custom_callbacks=[loss_curves(run_dir)])
-    report(model, test, run_dir, chosen_by_them=test is val)
+    callbacks = [loss_curves(run_dir)] if model.is_chief else []
+    model.train(train, val, stages=stages, custom_callbacks=callbacks)
+    if model.is_chief:
+        report(model, test, run_dir, chosen_by_them=test is val)
 
 
 # What an option is where neither the command line nor the run's own run.json says
@@ -200,7 +203,9 @@ def add_run_options(add):
         "--devices",
         type=int,
         metavar="N",
-        help="GPUs, or logical CPUs where there is none (default: 1)",
+        help="GPUs, or logical CPUs where there is none, over all processes; several "
+        "are started with the same options, --run among them, and TF_CONFIG "
+        "(default: 1)",
     )
     add(
         "--steps-per-epoch",

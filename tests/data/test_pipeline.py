@@ -249,6 +249,24 @@ def test_the_number_of_threads_changes_nothing(ten_blocks):
         assert_equal_batches(wanted, got)
 
 
+def test_processes_share_every_step_without_overlap_or_loss(ten_blocks):
+    """Two processes of two devices; a step ends one pass and begins the next."""
+    config = tiny_config(GPU_COUNT=4, IMAGES_PER_GPU=1)
+    shares = [
+        list(training_batches(ten_blocks, config, 4, shard=(i, 2)).take(8))
+        for i in range(2)
+    ]
+    order = training_order(ten_blocks, config)
+    wanted = [order(position) for position in range(4, 20)]
+    got = []
+    for step in range(4):
+        for share in shares:
+            got += [int(ids[0]) for ids, _ in share[2 * step : 2 * step + 2]]
+    assert got == wanted
+    seeds = {tuple(inputs[-1][0].numpy()) for share in shares for _, inputs in share}
+    assert len(seeds) == 16
+
+
 def assert_equal_batches(wanted, got):
     np.testing.assert_array_equal(wanted[0], got[0])
     for a, b in zip(wanted[1], got[1], strict=True):

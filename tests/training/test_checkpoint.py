@@ -1,6 +1,7 @@
 """Saving and restoring the state of a run."""
 
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -40,8 +41,8 @@ def test_progress_counts_from_zero():
 
 def test_an_empty_folder_has_no_state(tmp_path):
     folder, progress = CheckpointFolder(tmp_path / "run"), Progress()
-    assert folder.latest is None
-    assert folder.read(progress, dense_model()) is False
+    assert folder.latest() is None
+    assert folder.read(progress, dense_model()) is None
 
 
 def test_a_state_comes_back_whole(tmp_path):
@@ -53,14 +54,14 @@ def test_a_state_comes_back_whole(tmp_path):
     progress.advance("step", "total_epochs")
     progress.best.assign(0.75)
     folder.open(progress, model, optimizer)
-    folder.save()
+    path = folder.save()
 
     other, read = dense_model(seed=1), Progress()
-    assert folder.read(read, other)
+    assert folder.read(read, other) == path
     assert (read["step"], read["total_epochs"], read["best"]) == (1, 1, 0.75)
     np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])
     other_optimizer = optimizer_of(other)
-    folder.open(read, other, other_optimizer, folder.latest)
+    folder.open(read, other, other_optimizer, path)
     assert int(other_optimizer.iterations) == 1
     before = other.get_weights()[0]
     step(model, optimizer)
@@ -115,3 +116,65 @@ def test_the_last_run_has_the_newest_state(tmp_path):
             (folder / "checkpoint").touch()
             os.utime(folder / "checkpoint", (time, time))
     assert find_last_run(tmp_path) == tmp_path / "a"
+
+
+@pytest.fixture
+def four_steps(tmp_path):
+    """A folder with the states of the steps 3 and 4, as ckpt-3 and ckpt-4."""
+    folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
+    folder.open(progress, model, optimizer_of(model))
+    for _ in range(4):
+        progress.advance("total_steps")
+        folder.save()
+    return folder
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_off, Path.unlink])
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+def test_a_damaged_newest_state_gives_way_to_the_one_before(
+    four_steps, part, damage, capsys
+):
+    damage(four_steps.folder / f"ckpt-4.{part}")
+    progress, model = Progress(), dense_model(seed=1)
+    assert four_steps.read(progress, model).endswith("ckpt-3")
+    assert progress["total_steps"] == 3
+    assert "ckpt-4 is damaged (" in capsys.readouterr().out
+
+    # The next state takes the place of the damaged one
+    four_steps.open(progress, model, optimizer_of(model))
+    progress.advance("total_steps")
+    assert four_steps.save() == four_steps.latest()
+    assert four_steps.latest().endswith("ckpt-4")
+
+
+def test_states_are_found_without_the_list_of_them(four_steps, capsys):
+    (four_steps.folder / "checkpoint").write_bytes(b"\0" * 40)
+    assert four_steps.latest().endswith("ckpt-4")
+    assert "checkpoint is damaged" in capsys.readouterr().out
+
+
+def test_a_folder_of_damaged_states_is_an_error_not_a_new_run(four_steps):
+    for path in four_steps.folder.glob("*.index"):
+        cut_off(path)
+    with pytest.raises(OSError, match="no state in .*checkpoints can be read"):
+        four_steps.read(Progress(), dense_model())
+
+
+def test_the_next_stage_overwrites_no_state(tmp_path):
+    """A process killed while it overwrites the only state would leave none."""
+    folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
+    paths = []
+    for _ in range(2):
+        folder.open(progress, model, optimizer_of(model))
+        paths.append(folder.save())
+    assert [Path(path).name for path in paths] == ["ckpt-1", "ckpt-2"]
