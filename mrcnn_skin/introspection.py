@@ -152,6 +152,15 @@ class Introspection:
                     queue.append(parent)
         return None
 
+    def find_trainable_layer(self, layer):
+        """The layer that holds the weights: of a Keras Wrapper the one within it.
+
+        This package wraps none; a backbone of the user's own may.
+        """
+        while isinstance(layer, keras.layers.Wrapper):
+            layer = layer.layer
+        return layer
+
     def get_trainable_layers(self):
         """The layers that have weights, those of the RPN included."""
         return [layer for layer in leaf_layers(self.keras_model) if layer.weights]

@@ -1,5 +1,6 @@
 """Looking into the network: step by step it gives what detect() gives."""
 
+import keras
 import numpy as np
 import pytest
 from tiny import tiny_config
@@ -116,6 +117,14 @@ def test_layers_with_weights_include_those_of_the_rpn(model):
     names = [layer.name for layer in model.get_trainable_layers()]
     assert {"conv1", "rpn_conv_shared", "mrcnn_mask"} <= set(names)
     assert not {"ROI", "rpn_model", "conv1_relu"} & set(names)
+
+
+def test_a_wrapped_layer_is_found_in_its_wrappers(model):
+    layer = model.keras_model.get_layer("conv1")
+    assert model.find_trainable_layer(layer) is layer
+    dense = keras.layers.Dense(2)
+    wrapped = keras.layers.TimeDistributed(keras.layers.TimeDistributed(dense))
+    assert model.find_trainable_layer(wrapped) is dense
 
 
 def test_a_training_model_detects_molded_images_but_runs_no_part_of_its_graph(photos):
