@@ -5,6 +5,7 @@ that a run can go on at any position and threads cannot change what it sees.
 """
 
 import functools
+import re
 import warnings
 from typing import NamedTuple
 
@@ -220,6 +221,26 @@ def validation_batches(dataset, config, count, workers=None):
     positions = tf.data.Dataset.range(count)
     examples = _examples(dataset, config, order, positions, unaugmented, workers)
     return examples.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)
+
+
+def iterate(batches):
+    """Iterate over batches of the functions above, distributed ones too.
+
+    Raises OSError with UnreadableImage's own words, which TensorFlow would bury in its
+    account of the loading thread.
+    """
+    iterator = iter(batches)
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except tf.errors.OpError as error:
+            reason = re.search(f"{UnreadableImage.__name__}: (.*)", error.message)
+            if reason is None:
+                raise
+            raise OSError(reason[1]) from error
+        yield batch
 
 
 def _examples(dataset, config, order, positions, augmenter_of, workers):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..data.pipeline import training_batches
+from ..data.pipeline import iterate, training_batches
 from ..devices import sum_over_devices
 from ..weights import save_h5
 from .checkpoint import CheckpointFolder, Progress
@@ -83,9 +83,9 @@ class Trainer:
         A run that was interrupted goes on in the stage of the same place in the list.
         Returns the log of the last epoch, {} if there was nothing left to do.
         Raises TrainingDiverged when the loss or its gradient is NaN or infinite,
-        OSError when the state cannot be written, MemoryError when a step does not fit;
-        and after SIGTERM or Ctrl-C, once the state is saved, SystemExit or
-        KeyboardInterrupt.
+        OSError when files cannot be read or the state be written, MemoryError when a
+        step does not fit; and after SIGTERM or Ctrl-C, once the state is saved,
+        SystemExit or KeyboardInterrupt.
         """
         state = self._restore()
         epochs = sum(stage.epochs for stage in stages)
@@ -188,7 +188,7 @@ class Trainer:
                 shard=(context.input_pipeline_id, context.num_input_pipelines),
             )
 
-        batches = iter(self.strategy.distribute_datasets_from_function(share))
+        batches = iterate(self.strategy.distribute_datasets_from_function(share))
         logs = {}
         while self.progress["epoch"] < stage.epochs and not self.model.stop_training:
             epoch = self.progress["total_epochs"]

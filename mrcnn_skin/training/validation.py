@@ -5,7 +5,7 @@ Which value decides, and what it decides, is the training loop's affair.
 
 import tensorflow as tf
 
-from ..data.pipeline import validation_batches
+from ..data.pipeline import iterate, validation_batches
 from ..evaluation.report import evaluate
 from ..weights import copy_weights
 
@@ -47,7 +47,8 @@ class Validation:
 
     def _losses(self, count):
         sums, steps = {}, 0
-        for _, inputs in validation_batches(self.dataset, self.config, count):
+        batches = validation_batches(self.dataset, self.config, count)
+        for _, inputs in iterate(batches):
             self.between()
             for name, value in self._loss_terms(inputs).items():
                 sums[name] = sums.get(name, 0.0) + float(value)

@@ -10,6 +10,7 @@ from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.data.pipeline import (
     ExampleOrder,
     example_arrays,
+    iterate,
     load_example,
     readable_example,
     training_batches,
@@ -369,6 +370,16 @@ def test_a_vanished_disk_is_an_error_that_names_a_file(damaged):
         pytest.raises(UnreadableImage, match="disk/7.jpg: 8 images in a row.*7.jpg"),
     ):
         readable_example(damaged, tiny_config(), order, 0)
+
+
+def test_the_batches_end_in_the_same_words(damaged):
+    damaged.bad = range(12)
+    damaged.source_image_link = lambda image_id: f"disk/{image_id}.jpg"
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(OSError, match=r"^cannot read image disk/\d+.jpg: 8 images.*jpg"),
+    ):
+        list(iterate(validation_batches(damaged, tiny_config(), 12)))
 
 
 def test_a_mistake_in_the_program_is_not_taken_for_a_bad_file(damaged):
