@@ -30,13 +30,13 @@ def folder_written_whole(path):
     removed before. Raises FileExistsError if there is something at `path`.
     """
     path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"there is already something at {path}")
     partial = path.with_name(f".{path.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        if path.exists():
-            raise FileExistsError(f"there is already something at {path}")
-        os.rename(partial, path)
+        os.rename(partial, path)  # fails if somebody has filled `path` meanwhile
     finally:
         shutil.rmtree(partial, ignore_errors=True)
