@@ -65,10 +65,13 @@ def export_saved_model(model, model_dir, version=None, warmup=()):
 
 
 def _archive(model):
-    """Both signatures, traced."""
+    """Both signatures, traced.
+
+    Without ExportArchive.track, which would write every weight a second time: the
+    signatures know the weights that they use.
+    """
     batches = BatchDetector(model.detector)
     archive = keras.export.ExportArchive()
-    archive.track(model.keras_model)
     image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
     archive.add_endpoint(FROM_BYTES, batches.from_bytes, [image_bytes])
     images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")

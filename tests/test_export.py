@@ -19,25 +19,13 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tiny import tiny_config
 
-from mrcnn_skin import MaskRCNN
 from mrcnn_skin.atomic import folder_written_whole
 from mrcnn_skin.export import export_saved_model
 
 
 @pytest.fixture(scope="module")
-def model():
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def path(model, tmp_path_factory):
-    """The folder of the exported model."""
-    return export_saved_model(model, tmp_path_factory.mktemp("base") / "skin")
-
-
-@pytest.fixture(scope="module")
-def signatures(path):
-    loaded = tf.saved_model.load(str(path))
+def signatures(served_path):
+    loaded = tf.saved_model.load(str(served_path))
     yield loaded.signatures
     del loaded
 
@@ -50,44 +38,48 @@ def rows(outputs):
     return [{name: value[i] for name, value in outputs.items()} for i in range(batch)]
 
 
-def test_files_give_what_detect_gives(model, signatures, tmp_path):
+def test_files_give_what_detect_gives(served_model, signatures, tmp_path):
     files = good_files()
     answers = rows(signatures["serving_default"](image_bytes=tf.constant(files)))
-    results = detect_files(model, files, tmp_path)
+    results = detect_files(served_model, files, tmp_path)
     assert sum(len(result["rois"]) for result in results) > len(files)
     for answer, result in zip(answers, results, strict=True):
         assert_same_answer(answer, result)
 
 
-def test_bad_files_are_flagged_and_the_good_ones_answered(model, signatures, tmp_path):
+def test_bad_files_are_flagged_and_the_good_ones_answered(
+    served_model, signatures, tmp_path
+):
     good, bad = good_files(), bad_files()
     files = [file for pair in zip(good, bad, strict=True) for file in pair]
     answers = rows(signatures["serving_default"](image_bytes=tf.constant(files)))
     for answer, result in zip(
-        answers[::2], detect_files(model, good, tmp_path), strict=True
+        answers[::2], detect_files(served_model, good, tmp_path), strict=True
     ):
         assert_same_answer(answer, result)
     for answer in answers[1::2]:
         assert_flagged(answer)
 
 
-def test_pixels_give_what_detect_gives(model, signatures):
+def test_pixels_give_what_detect_gives(served_model, signatures):
     images = np.random.default_rng(0).integers(0, 256, (2, 70, 50, 3), np.uint8)
     answers = rows(signatures["pixels"](images=tf.constant(images)))
-    for answer, result in zip(answers, model.detect(list(images)), strict=True):
+    for answer, result in zip(answers, served_model.detect(list(images)), strict=True):
         assert_same_answer(answer, result)
 
 
-def test_the_loader_of_tensorflow_1(model, path, tmp_path):
+def test_the_loader_of_tensorflow_1(served_model, served_path, tmp_path):
     files = good_files()[:2] + bad_files()[:1]
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(path))
+        meta = tf.compat.v1.saved_model.loader.load(
+            session, ["serve"], str(served_path)
+        )
         signature = meta.signature_def["serving_default"]
         outputs = {name: info.name for name, info in signature.outputs.items()}
         answers = session.run(outputs, {signature.inputs["image_bytes"].name: files})
     answers = rows(answers)
     assert_flagged(answers.pop())
-    results = detect_files(model, files[:2], tmp_path)
+    results = detect_files(served_model, files[:2], tmp_path)
     for answer, result in zip(answers, results, strict=True):
         assert_same_answer(answer, result)
 
@@ -99,8 +91,8 @@ def graph_of(path):
     return saved.meta_graphs[0]
 
 
-def test_every_operation_is_tensorflows_own_and_none_calls_python(path):
-    graph = graph_of(path).graph_def
+def test_every_operation_is_tensorflows_own_and_none_calls_python(served_path):
+    graph = graph_of(served_path).graph_def
     bodies = [function.node_def for function in graph.library.function]
     operations = {node.op for nodes in [graph.node, *bodies] for node in nodes}
     operations -= {function.signature.name for function in graph.library.function}
@@ -124,16 +116,18 @@ def test_an_image_size_that_varies(tmp_path):
         assert_same_answer(answer, result)
 
 
-def test_versions_count_up_and_none_is_overwritten(model, path, monkeypatch):
-    folder = path.parent
-    assert path.name == "1"
+def test_versions_count_up_and_none_is_overwritten(
+    served_model, served_path, monkeypatch
+):
+    folder = served_path.parent
+    assert served_path.name == "1"
     with pytest.raises(FileExistsError, match="skin/1"):
-        export_saved_model(model, folder, version=1)
+        export_saved_model(served_model, folder, version=1)
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        export_saved_model(model, folder, version=0)
+        export_saved_model(served_model, folder, version=0)
     monkeypatch.setattr("mrcnn_skin.export._archive", lambda model: FullDisk())
     with pytest.raises(OSError, match="disk is full"):
-        export_saved_model(model, folder)
+        export_saved_model(served_model, folder)
     assert [entry.name for entry in folder.iterdir()] == ["1"]
 
 
@@ -155,13 +149,22 @@ def test_what_a_crash_left_is_cleared_away(tmp_path):
     assert [entry.name for entry in (tmp_path / "7").iterdir()] == ["new"]
 
 
-def test_models_that_cannot_be_exported(tmp_path):
-    with pytest.raises(ValueError, match="mode 'inference', got 'training'"):
-        export_saved_model(MaskRCNN("training", tiny_config()), tmp_path / "skin")
-    grey = tiny_model(IMAGE_CHANNEL_COUNT=1, MEAN_PIXEL=(120,))
+def test_models_that_cannot_be_exported(served_model, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(served_model, "mode", "training")
+        with pytest.raises(ValueError, match="mode 'inference', got 'training'"):
+            export_saved_model(served_model, tmp_path / "skin")
+    grey = tiny_config(IMAGE_CHANNEL_COUNT=1, MEAN_PIXEL=(120,))
+    monkeypatch.setattr(served_model, "config", grey)
     with pytest.raises(ValueError, match="IMAGE_CHANNEL_COUNT 3, got 1"):
-        export_saved_model(grey, tmp_path / "skin")
+        export_saved_model(served_model, tmp_path / "skin")
     assert not (tmp_path / "skin").exists()
+
+
+def test_every_weight_is_written_once(served_model, served_path):
+    (data,) = served_path.glob("variables/*.data*")
+    weights = 4 * served_model.keras_model.count_params()
+    assert weights <= data.stat().st_size < 1.2 * weights
 
 
 @pytest.mark.slow
@@ -177,7 +180,7 @@ def test_a_network_of_one_task(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_program_in_c(model, path, tmp_path):
+def test_a_program_in_c(served_model, served_path, tmp_path):
     package = Path(tf.__file__).parent
     libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
     program = tmp_path / "run_export"
@@ -187,7 +190,7 @@ def test_a_program_in_c(model, path, tmp_path):
         + [*libraries, "-o", program],
         check=True,
     )
-    signature = graph_of(path).signature_def["serving_default"]
+    signature = graph_of(served_path).signature_def["serving_default"]
     names = ("num_detections", "boxes", "scores", "p_malignant", "error")
     outputs = [signature.outputs[name].name for name in (*names, "mask_png_bytes")]
     entry = signature.inputs["image_bytes"].name.removesuffix(":0")
@@ -195,7 +198,7 @@ def test_a_program_in_c(model, path, tmp_path):
     for content in (good, bad):
         (tmp_path / "image").write_bytes(content)
         done = subprocess.run(
-            [program, path, tmp_path / "image", entry, *outputs],
+            [program, served_path, tmp_path / "image", entry, *outputs],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -206,7 +209,7 @@ def test_a_program_in_c(model, path, tmp_path):
             assert "cannot be decoded" in lines["error"]
             assert lines["num_detections"] == "0" and "nan" in lines["p_malignant"]
             continue
-        (result,) = detect_files(model, [content], tmp_path)
+        (result,) = detect_files(served_model, [content], tmp_path)
         count = int(lines["num_detections"])
         assert lines["error"] == "" and count == len(result["rois"])
         boxes = np.array(lines["boxes"].split(), float).reshape(-1, 4)[:count]
@@ -233,10 +236,12 @@ print("answer", *answer["num_detections"].numpy(), answer["p_malignant"].numpy()
 
 
 @pytest.mark.slow
-def test_a_fresh_process_without_this_package_and_without_keras(model, path, tmp_path):
-    (result,) = detect_files(model, good_files()[:1], tmp_path)
+def test_a_fresh_process_without_this_package_and_without_keras(
+    served_model, served_path, tmp_path
+):
+    (result,) = detect_files(served_model, good_files()[:1], tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", FRESH, path, tmp_path / "image"],
+        [sys.executable, "-c", FRESH, served_path, tmp_path / "image"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -249,9 +254,9 @@ def test_a_fresh_process_without_this_package_and_without_keras(model, path, tmp
 
 
 @pytest.mark.slow
-def test_saved_model_cli(model, path, tmp_path):
+def test_saved_model_cli(served_model, served_path, tmp_path):
     tool = Path(sys.executable).with_name("saved_model_cli")
-    show = [tool, "show", "--dir", path, "--all"]
+    show = [tool, "show", "--dir", served_path, "--all"]
     shown = subprocess.run(show, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     for name in ("serving_default", "pixels", "image_bytes", "mask_png_bytes"):
@@ -260,11 +265,11 @@ def test_saved_model_cli(model, path, tmp_path):
     np.save(tmp_path / "x.npy", np.array(files, object), allow_pickle=True)
     options = ["--tag_set", "serve", "--signature_def", "serving_default"]
     options += ["--outdir", tmp_path, "--inputs", f"image_bytes={tmp_path / 'x.npy'}"]
-    run = [tool, "run", "--dir", path, *options]
+    run = [tool, "run", "--dir", served_path, *options]
     ran = subprocess.run(run, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     count = np.load(tmp_path / "num_detections.npy")
     boxes = np.load(tmp_path / "boxes.npy")
     assert count[2] == 0
-    for i, result in enumerate(detect_files(model, files[:2], tmp_path)):
+    for i, result in enumerate(detect_files(served_model, files[:2], tmp_path)):
         np.testing.assert_allclose(boxes[i, : count[i]], result["rois"], atol=0.1)

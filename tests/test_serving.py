@@ -11,11 +11,9 @@ from exported import (
     bad_files,
     detect_files,
     good_files,
-    tiny_model,
 )
 from prediction_server import grpc_server
 
-from mrcnn_skin.export import export_saved_model
 from mrcnn_skin.serving import (
     WARMUP,
     model_config,
@@ -74,24 +72,12 @@ def test_more_warmup_requests_than_a_server_takes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def path(model, tmp_path_factory):
-    """The folder of an export with warm-up requests."""
+def test_warmup_requests_can_be_replayed(served_path):
     pytest.importorskip("tensorflow_serving")
-    folder = tmp_path_factory.mktemp("base") / "skin"
-    return export_saved_model(model, folder, warmup=good_files()[:2])
-
-
-def test_warmup_requests_can_be_replayed(path):
     from tensorflow_serving.apis import prediction_log_pb2
 
-    signatures = tf.saved_model.load(str(path)).signatures
-    records = list(tf.data.TFRecordDataset(str(path / "assets.extra" / WARMUP)))
+    signatures = tf.saved_model.load(str(served_path)).signatures
+    records = list(tf.data.TFRecordDataset(str(served_path / "assets.extra" / WARMUP)))
     assert len(records) == 2
     for record in records:
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
@@ -104,12 +90,15 @@ def test_warmup_requests_can_be_replayed(path):
         assert outputs["num_detections"][0] > 0
 
 
-def test_200_concurrent_requests_bad_ones_among_them(model, path, tmp_path):
+def test_200_concurrent_requests_bad_ones_among_them(
+    served_model, served_path, tmp_path
+):
+    pytest.importorskip("tensorflow_serving")
     import grpc
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
     good, bad = good_files(), bad_files()
-    results = detect_files(model, good, tmp_path)
+    results = detect_files(served_model, good, tmp_path)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(8)[: rng.integers(1, 4)] for _ in range(200)]
 
@@ -122,7 +111,7 @@ def test_200_concurrent_requests_bad_ones_among_them(model, path, tmp_path):
         outputs = stub.Predict(request, timeout=120).outputs
         return {name: tf.make_ndarray(value) for name, value in outputs.items()}
 
-    with grpc_server(path) as address, grpc.insecure_channel(address) as channel:
+    with grpc_server(served_path) as address, grpc.insecure_channel(address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         with ThreadPoolExecutor(200) as pool:
             answers = list(pool.map(ask, orders))

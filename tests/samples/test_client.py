@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exported import detect_files, good_files, tiny_model
+from exported import detect_files, good_files
 from PIL import Image
 from prediction_server import grpc_server, rest_server
-
-from mrcnn_skin.export import export_saved_model
 
 FOLDER = Path(__file__).resolve().parents[2] / "samples" / "isic"
 
@@ -27,16 +25,6 @@ def client():
     finally:
         sys.path.remove(str(FOLDER))
     return module
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def path(model, tmp_path_factory):
-    return export_saved_model(model, tmp_path_factory.mktemp("base") / "skin")
 
 
 def run(client, monkeypatch, *arguments):
@@ -66,16 +54,19 @@ def check(client, monkeypatch, capsys, model, server, tmp_path):
     np.testing.assert_array_equal(mask > 0, result["masks"][..., 0])
 
 
-def test_grpc(client, model, path, monkeypatch, capsys, tmp_path):
+@pytest.mark.slow
+def test_grpc(client, served_model, served_path, monkeypatch, capsys, tmp_path):
     pytest.importorskip("tensorflow_serving")
-    with grpc_server(path) as server:
-        check(client, monkeypatch, capsys, model, server, tmp_path)
+    with grpc_server(served_path) as server:
+        check(client, monkeypatch, capsys, served_model, server, tmp_path)
 
 
-def test_rest_after_two_refusals(client, model, path, monkeypatch, capsys, tmp_path):
+def test_rest_after_two_refusals(
+    client, served_model, served_path, monkeypatch, capsys, tmp_path
+):
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
-    with rest_server(path, failures=[503, 429]) as server:
-        check(client, monkeypatch, capsys, model, server, tmp_path)
+    with rest_server(served_path, failures=[503, 429]) as server:
+        check(client, monkeypatch, capsys, served_model, server, tmp_path)
 
 
 def test_waits_grow_and_end(client, monkeypatch):
@@ -90,13 +81,15 @@ def test_waits_grow_and_end(client, monkeypatch):
     assert waits == [0.5, 1, 2]
 
 
-def test_a_server_that_is_away_or_refuses(client, path, monkeypatch, capsys, tmp_path):
+def test_a_server_that_is_away_or_refuses(
+    client, served_path, monkeypatch, capsys, tmp_path
+):
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(good_files()[0])
     away = "http://127.0.0.1:9"  # the port of "discard", which nobody serves
     assert run(client, monkeypatch, photo, f"--server={away}") == 1
     assert "refused" in capsys.readouterr().out
-    with rest_server(path, failures=[400]) as server:
+    with rest_server(served_path, failures=[400]) as server:
         assert run(client, monkeypatch, photo, f"--server={server}") == 1
     assert "HTTP 400" in capsys.readouterr().out
