@@ -255,8 +255,8 @@ def test_a_fresh_process_without_this_package_and_without_keras(
 
 @pytest.mark.slow
 def test_saved_model_cli(served_model, served_path, tmp_path):
-    tool = Path(sys.executable).with_name("saved_model_cli")
-    show = [tool, "show", "--dir", served_path, "--all"]
+    tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
+    show = [*tool, "show", "--dir", served_path, "--all"]
     shown = subprocess.run(show, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     for name in ("serving_default", "pixels", "image_bytes", "mask_png_bytes"):
@@ -265,7 +265,7 @@ def test_saved_model_cli(served_model, served_path, tmp_path):
     np.save(tmp_path / "x.npy", np.array(files, object), allow_pickle=True)
     options = ["--tag_set", "serve", "--signature_def", "serving_default"]
     options += ["--outdir", tmp_path, "--inputs", f"image_bytes={tmp_path / 'x.npy'}"]
-    run = [tool, "run", "--dir", served_path, *options]
+    run = [*tool, "run", "--dir", served_path, *options]
     ran = subprocess.run(run, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     count = np.load(tmp_path / "num_detections.npy")
