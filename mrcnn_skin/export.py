@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from .atomic import folder_written_whole
 from .decoding import decode_image
-from .inference import Canvas, letterbox, paste_masks
+from .inference import Canvas, letterbox, unmold
 from .serving import next_version, write_warmup
 
 FROM_BYTES = "serving_default"
@@ -132,10 +132,14 @@ class BatchDetector:
             name: tf.where(is_read, value, tf.zeros_like(value))
             for name, value in outputs.items()
         }
-        result, boxes, masks = self.detector.answer(outputs, canvas, shape)
+        result, detections, masks = self.detector.answer(outputs)
+
+        def on_image(detections, masks=None):
+            return unmold(detections, masks, canvas, tf.shape(canvas.image)[:2], shape)
+
         answer = {
             "num_detections": outputs["num_detections"],
-            "boxes": self._padded(result["rois"]),
+            "boxes": self._padded(on_image(detections)[0]),
             "class_ids": self._padded(result["class_ids"]),
             "scores": self._padded(result["scores"]),
             "low_confidence": result["low_confidence"] | ~is_read,
@@ -146,11 +150,14 @@ class BatchDetector:
         if "p_malignant" in result:
             answer["p_malignant"] = result["p_malignant"]
         if masks is not None:
-            pngs = _map(
-                lambda one: _mask_png(*one, canvas, shape),
-                (masks, boxes),
-                tf.TensorSpec([], tf.string),
-            )
+            # One after the other: all at once they outgrow the photograph itself
+
+            def png(one):
+                detection, mask = one
+                _, pasted = on_image(detection[None], mask[None])
+                return tf.io.encode_png(255 * pasted[0][..., None])
+
+            pngs = _map(png, (detections, masks), tf.TensorSpec([], tf.string))
             answer["mask_png_bytes"] = self._padded(pngs)
         return answer
 
@@ -183,9 +190,3 @@ class BatchDetector:
 
 def _map(function, inputs, specs):
     return tf.map_fn(function, inputs, fn_output_signature=specs, parallel_iterations=1)
-
-
-def _mask_png(mask, box, canvas, shape):
-    """A mask [mask_h, mask_w] of a box of the canvas as a PNG of the image's size."""
-    pasted = paste_masks(mask[None], box[None], canvas, shape)[0]
-    return tf.io.encode_png(255 * pasted[..., None])

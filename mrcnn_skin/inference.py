@@ -76,6 +76,18 @@ def boxes_on_image(boxes, canvas, shape):
     return tf.clip_by_value(boxes, 0.0, limit)
 
 
+def unmold(detections, masks, canvas, canvas_shape, shape):
+    """Detections on the canvas as detections in the image.
+
+    detections: [n, (y1, x1, y2, x2, ...)], normalised; masks: [n, mask_h, mask_w],
+    probabilities, or None. canvas: a Canvas; canvas_shape, shape: int [2].
+    Returns boxes [n, 4], pixels of the image, and masks uint8 [n, h, w] or None.
+    """
+    boxes = denorm_boxes(detections[:, :4], canvas_shape)
+    pasted = None if masks is None else paste_masks(masks, boxes, canvas, shape)
+    return boxes_on_image(boxes, canvas, shape), pasted
+
+
 def paste_masks(masks, boxes, canvas, shape):
     """Paste masks of boxes over the whole image: the inverse of the mask targets.
 
@@ -139,16 +151,18 @@ class Detector:
     def detect_graph(self, image):
         """Tensors of the detections in one image.
 
-        image: uint8 [h, w, channels]. Returns what `answer` does, and with the task
-        "segment" masks uint8 [n, h, w].
+        image: uint8 [h, w, channels]. Returns the dict of `answer` with rois [n, 4],
+        pixels, and, with the task "segment", masks uint8 [n, h, w].
         """
-        shape = tf.shape(image)[:2]
         canvas = letterbox(image, self.config)
         outputs = self.run_network(canvas.image[None], canvas.window[None])
         outputs = {name: value[0] for name, value in outputs.items()}
-        result, boxes, masks = self.answer(outputs, canvas, shape)
+        result, detections, masks = self.answer(outputs)
+        canvas_shape, shape = tf.shape(canvas.image)[:2], tf.shape(image)[:2]
+        boxes, masks = unmold(detections, masks, canvas, canvas_shape, shape)
+        result["rois"] = boxes
         if masks is not None:
-            result["masks"] = paste_masks(masks, boxes, canvas, shape)
+            result["masks"] = masks
         return result
 
     def run_network(self, images, windows):
@@ -159,21 +173,18 @@ class Detector:
         windows = norm_boxes(windows, tf.shape(images)[1:3])
         return self.model([images, windows], training=False)
 
-    def answer(self, outputs, canvas, shape):
-        """The network's outputs for one image, in that image's terms.
+    def answer(self, outputs):
+        """The network's outputs for one image, without their padding.
 
-        outputs: of run_network, one image's. shape: int [2], of the image. Returns
-        result: a dict: rois [n, 4], pixels of the image; class_ids int32 [n]; scores
-        [n]; low_confidence bool; and with the task "classify" probs [n, classes] and
-        p_malignant.
-        boxes: [n, 4], pixels of the canvas; and the masks [n, mask_h, mask_w] of
-        these boxes, probabilities, or None: what paste_masks takes.
+        outputs: of run_network, one image's. Returns
+        result: a dict: class_ids int32 [n]; scores [n]; low_confidence bool; and with
+        the task "classify" probs [n, classes] and p_malignant.
+        detections: [n, 6] and masks [n, mask_h, mask_w] or None: what unmold takes.
         """
         count = outputs["num_detections"]
         detections = outputs["detections"][:count]
-        boxes = denorm_boxes(detections[:, :4], tf.shape(canvas.image)[:2])
+        masks = outputs["masks"][:count] if "masks" in outputs else None
         result = {
-            "rois": boxes_on_image(boxes, canvas, shape),
             "class_ids": tf.cast(detections[:, 4], tf.int32),
             "scores": detections[:, 5],
             "low_confidence": outputs["low_confidence"],
@@ -182,8 +193,7 @@ class Detector:
             result["probs"] = outputs["probs"][:count]
             if self.config.MALIGNANT_CLASS_IDS:
                 result["p_malignant"] = self._p_malignant(outputs["probs"][0])
-        masks = outputs["masks"][:count] if "masks" in outputs else None
-        return result, boxes, masks
+        return result, detections, masks
 
     def _p_malignant(self, probs):
         """P(malignant) among the foreground classes of the best lesion; NaN if none."""

@@ -29,6 +29,7 @@ LEVELS = {
     "imagenet": 0,
     "data": 0,
     "evaluation": 0,
+    "utils": 0,
     "losses": 1,
     "decoding": 1,
     "layers": 2,
@@ -37,11 +38,13 @@ LEVELS = {
     "weights": 4,
     "training": 4,
     "data.pipeline": 4,
-    "model": 5,
-    "serving": 5,
-    "export": 6,
-    "visualize": 6,
-    "": 7,
+    "molding": 4,
+    "introspection": 5,
+    "model": 6,
+    "serving": 6,
+    "export": 7,
+    "visualize": 7,
+    "": 8,
 }
 # Level 0 is plain Python and NumPy.
 WITHOUT_TENSORFLOW = 0

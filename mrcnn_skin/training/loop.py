@@ -16,7 +16,7 @@ from ..evaluation.report import evaluate
 from ..weights import copy_weights, save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .optimizer import l2_loss, make_optimizer
-from .stages import set_trainable
+from .stages import Stage, recipe_number, set_trainable
 
 
 class TrainingDiverged(ArithmeticError):
@@ -29,8 +29,9 @@ class Trainer:
     model: the training graph, built in `strategy`'s scope. detector: an
     inference.Detector whose weights follow the model's for the validation.
     train, val: prepared Datasets; val may be None. run_dir: of this run.
-    stages: of stages.Stage. strategy: of tf.distribute. augmentation: an imgaug
-    augmenter instead of the paper's. callbacks: of keras.callbacks.
+    strategy: of tf.distribute. augmentation: an imgaug augmenter instead of the
+    paper's. no_augmentation_sources: of `train`, whose images are not augmented.
+    callbacks: of keras.callbacks.
     verbose: 1 shows Keras's progress bar with the mean of every loss so far.
     """
 
@@ -42,26 +43,22 @@ class Trainer:
         train,
         val,
         run_dir,
-        stages,
         strategy=None,
         augmentation=None,
+        no_augmentation_sources=(),
         callbacks=(),
         verbose=1,
     ):
         self.model, self.detector, self.config = model, detector, config
         self.train_set, self.val_set = train, val
         self.run_dir = Path(run_dir)
-        self.stages = tuple(stages)
         self.strategy = strategy or tf.distribute.get_strategy()
         self.augmentation = augmentation
+        self.no_augmentation_sources = no_augmentation_sources
         self.checkpoints = CheckpointFolder(run_dir)
+        self.verbose = verbose
         self.callbacks = keras.callbacks.CallbackList(
-            list(callbacks),
-            add_progbar=bool(verbose),
-            model=model,
-            verbose=verbose,
-            epochs=sum(stage.epochs for stage in self.stages),
-            steps=self.steps_per_epoch,
+            list(callbacks), add_progbar=bool(verbose), model=model
         )
         with self.strategy.scope():
             self.progress = Progress()
@@ -72,23 +69,55 @@ class Trainer:
         images = self.train_set.num_images
         return self.config.STEPS_PER_EPOCH or -(-images // self.config.BATCH_SIZE)
 
-    def run(self):
-        """Train to the end of the last stage, or until early stopping.
+    def run(self, stages):
+        """Train through a list of stages.Stage, or until early stopping.
 
+        A run that was interrupted goes on in the stage of the same place in the list.
         Returns the log of the last epoch, {} if there was nothing left to do.
         Raises TrainingDiverged when the loss or its gradient is NaN or infinite.
         """
+        resumed = self._restore()
+        epochs = sum(stage.epochs for stage in stages)
+        return self._run(dict(enumerate(stages)), epochs, resumed)
+
+    def run_until(self, epochs, layers, learning_rate):
+        """Train until `epochs` epochs of the run are done, as Matterport's train().
+
+        A run whose last epochs had these layers and this rate goes on with their
+        stage; else a new one begins. Returns and raises as `run` does.
+        """
+        resumed = self._restore()
+        rest = epochs - self.progress["total_epochs"]
+        stage = Stage(layers, rest, learning_rate)
+        if resumed and self.progress["recipe"] != recipe_number(stage):
+            self.progress.advance("stage")
+            self.progress.epoch.assign(0)
+        if rest <= 0:
+            print(f"nothing to train: {epochs - rest} of {epochs} epochs are done")
+        stage = stage._replace(epochs=self.progress["epoch"] + rest)
+        stages = {self.progress["stage"]: stage} if rest > 0 else {}
+        return self._run(stages, epochs, resumed)
+
+    def _restore(self):
+        """Take weights and progress from the run folder; False if it has no state."""
         resumed = self.checkpoints.read(self.progress, self.model)
         if resumed:
             print(
                 f"going on at step {self.progress['total_steps']}, epoch "
                 f"{self.progress['total_epochs'] + 1}, from {self.checkpoints.latest}"
             )
+        return resumed
+
+    def _run(self, stages, epochs, resumed):
+        """Train in stages {index: Stage} from the current one on; epochs: in all."""
+        self.callbacks.set_params(
+            {"verbose": self.verbose, "epochs": epochs, "steps": self.steps_per_epoch}
+        )
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         logs = {}
-        while self.progress["stage"] < len(self.stages):
-            stage = self.stages[self.progress["stage"]]
+        while self.progress["stage"] in stages:
+            stage = stages[self.progress["stage"]]
             self._enter(stage, resumed)
             resumed = False
             logs = self._run_stage(stage) or logs
@@ -100,25 +129,32 @@ class Trainer:
         return logs
 
     def _enter(self, stage, resumed):
-        """Make the stage's layers learn, with a fresh optimizer or the saved one."""
+        """Make the stage's layers learn, with a fresh optimizer or the saved one.
+
+        The saved one is of use only if it is of the same layers and learning rate.
+        """
         set_trainable(self.model, stage.layers)
         steps = stage.epochs * self.steps_per_epoch
         with self.strategy.scope():
             self.optimizer = make_optimizer(self.config, stage.learning_rate, steps)
             self.optimizer.build(self.model.trainable_variables)
-        self.manager = self.checkpoints.manager(
-            self.progress, self.model, self.optimizer
-        )
-        if resumed:
-            state = self.manager.checkpoint.restore(self.checkpoints.latest)
-            state.assert_existing_objects_matched()
+        goes_on = resumed and self.progress["recipe"] == recipe_number(stage)
+        state = self.checkpoints.latest if goes_on else None
+        self.checkpoints.open(self.progress, self.model, self.optimizer, state)
+        self.progress.recipe.assign(recipe_number(stage))
         self._train_step = tf.function(self._make_step())
 
     def _run_stage(self, stage):
         start = self.progress["total_steps"] * self.config.BATCH_SIZE
         batches = iter(
             self.strategy.experimental_distribute_dataset(
-                training_batches(self.train_set, self.config, start, self.augmentation)
+                training_batches(
+                    self.train_set,
+                    self.config,
+                    start,
+                    self.augmentation,
+                    no_augmentation_sources=self.no_augmentation_sources,
+                )
             )
         )
         logs = {}
@@ -152,7 +188,7 @@ class Trainer:
             self.callbacks.on_train_batch_end(step, means)
             every = self.config.CHECKPOINT_STEPS
             if every and self.progress["total_steps"] % every == 0:
-                self.manager.save()
+                self.checkpoints.save()
         return means if steps else {}
 
     def _finish_epoch(self, stage, logs):
@@ -173,7 +209,7 @@ class Trainer:
             if patience and self.progress["waited"] >= patience:
                 self.progress.waited.assign(0)
                 self.progress.epoch.assign(stage.epochs)  # the next stage has its turn
-        self.manager.save()
+        self.checkpoints.save()
 
     def _monitored(self, logs):
         """The value to maximise, as float32 like `best`; None without validation.
@@ -271,7 +307,7 @@ class Trainer:
         if not bad:
             return
         ids = tf.concat(self.strategy.experimental_local_results(image_ids), axis=0)
-        names = [self.train_set.image_reference(i) for i in ids.numpy()]
+        names = [str(self.train_set.image_reference(i)) for i in ids.numpy()]
         raise TrainingDiverged(
             f"{', '.join(bad)} must be finite, got NaN or infinity at step "
             f"{self.progress['total_steps']}, on the images {', '.join(names)}. "

@@ -41,9 +41,8 @@ def main():
     folder = args.dataset or common.default_dataset()
     dropped = ()
     if folder == "synthetic":
-        seed = {"train": 0, "val": 1, "test": 2}[args.split]
         side = model.config.IMAGE_MAX_DIM
-        dataset = common.open_synthetic(args.limit or 100, side, seed)
+        dataset = common.open_synthetic(args.limit or 100, side, args.split)
     else:
         dataset = isic_data.open_isic(
             folder, args.split, model.config, args.logs, args.limit

@@ -47,7 +47,7 @@ QUICK = {
     "image_size": 128,
     "images_per_device": 8,
     "steps_per_epoch": 100,
-    "stages": "all:8:1e-3",
+    "stages": "all:6:1e-3",
 }
 QUICK_CONFIG = {
     "BACKBONE": "resnet26",
@@ -62,7 +62,6 @@ QUICK_CONFIG = {
     "TRAIN_ROIS_PER_IMAGE": 8,
 }
 SYNTHETIC_COUNTS = {"train": 2000, "val": 60, "test": 100}
-SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 OVERLAYS = 12
 
 
@@ -73,6 +72,7 @@ def main():
     args = argparse.Namespace(**options)
 
     from mrcnn_skin import MaskRCNN
+    from mrcnn_skin.training.checkpoint import CheckpointFolder
     from mrcnn_skin.training.stages import parse_stages
 
     resuming = args.weights == "last"
@@ -85,7 +85,7 @@ def main():
     if args.check_only:
         open_datasets(args, config)
         return
-    begun = resuming and (run_dir / "checkpoints" / "checkpoint").exists()
+    begun = resuming and CheckpointFolder(run_dir).latest
     weight_file = None if begun else find_weights(args.weights)
     train, val, test, dropped = open_datasets(args, config)
 
@@ -98,7 +98,7 @@ def main():
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
     model.train(train, val, stages=stages, custom_callbacks=[loss_curves(run_dir)])
-    report(model, test, run_dir)
+    report(model, test, run_dir, chosen_by_them=test is val)
 
 
 # What an option is where neither the command line nor the run's own run.json says
@@ -126,7 +126,14 @@ DEFAULTS = {
 
 def make_parser():
     parser = common.Parser(description=__doc__, argument_default=argparse.SUPPRESS)
-    add = parser.add_argument
+    add_data_options(parser.add_argument)
+    add_run_options(parser.add_argument)
+    common.add_config_options(parser)
+    return parser
+
+
+def add_data_options(add):
+    """Options on what is trained on; add: of the parser."""
     add(
         "--dataset",
         metavar="DIR|synthetic",
@@ -138,6 +145,35 @@ def make_parser():
         metavar="DIR",
         help="folder of validation images; default: the val split of --dataset",
     )
+    add("--limit", type=int, metavar="N", help="use so many images of each split only")
+    add(
+        "--held-out",
+        action="append",
+        metavar="PATH",
+        help="a folder of images, or a table of image names, never to train on, such "
+        "as an official test set; may be repeated. The validation and test splits "
+        "are held out anyway",
+    )
+    add(
+        "--keep-leaks",
+        action="store_true",
+        help="also train on images that share their id, patient, lesion or looks with "
+        "held-out ones",
+    )
+    add(
+        "--strict",
+        action="store_true",
+        help="a file or row that has to be dropped is an error",
+    )
+    add(
+        "--check-only",
+        action="store_true",
+        help="say what the data hold and what would be dropped and why, and stop",
+    )
+
+
+def add_run_options(add):
+    """Options on where a run starts, what it does and where it goes; add: as above."""
     add(
         "--weights",
         default="coco",
@@ -147,7 +183,6 @@ def make_parser():
     )
     add("--logs", metavar="DIR", help="folder of all runs (default: logs)")
     add("--run", metavar="NAME", help="the run folder in --logs (default: dated)")
-    common.add_config_options(parser)
     add(
         "--stages",
         metavar="LAYERS:EPOCHS:RATE,...",
@@ -173,38 +208,12 @@ def make_parser():
         metavar="N",
         help="default: one pass over the training images",
     )
-    add("--limit", type=int, metavar="N", help="use so many images of each split only")
     add("--seed", type=int, help="of every random choice (default: 0)")
     add(
         "--quick",
         action="store_true",
-        help="a small network at 128 px for 8 epochs: a trial of a few minutes",
+        help="a small network at 128 px for 6 epochs: a trial of a few minutes",
     )
-    add(
-        "--held-out",
-        action="append",
-        metavar="PATH",
-        help="a folder of images, or a table of image names, never to train on, such "
-        "as an official test set; may be repeated. The validation and test splits "
-        "are held out anyway",
-    )
-    add(
-        "--keep-leaks",
-        action="store_true",
-        help="also train on images that share their id, patient, lesion or looks with "
-        "held-out ones",
-    )
-    add(
-        "--strict",
-        action="store_true",
-        help="a file or row that has to be dropped is an error",
-    )
-    add(
-        "--check-only",
-        action="store_true",
-        help="say what the data hold and what would be dropped and why, and stop",
-    )
-    return parser
 
 
 def stored_options(given):
@@ -214,10 +223,10 @@ def stored_options(given):
     """
     if given["weights"] != "last":
         return {}, None
-    from mrcnn_skin.model import find_last
+    from mrcnn_skin.training.checkpoint import find_last_run
 
     logs = Path(given.get("logs", DEFAULTS["logs"]))
-    run_dir = logs / given["run"] if "run" in given else find_last(logs)
+    run_dir = logs / given["run"] if "run" in given else find_last_run(logs)
     path = run_dir / "run.json"
     if not path.exists():
         raise FileNotFoundError(
@@ -246,7 +255,15 @@ def start_folder(run_dir, args):
 
 
 def make_config(args):
-    """The settings that the options ask for; --set has the last word."""
+    """The settings that the options ask for; --set has the last word.
+
+    Raises ValueError for weights of another backbone.
+    """
+    if args.backbone == common.LITE_BACKBONE and args.weights in ("coco", "imagenet"):
+        raise ValueError(
+            f"--weights={args.weights} is a ResNet's: with --backbone={args.backbone} "
+            "it must be none or the file of samples/convert_efficientnet_lite.py"
+        )
     overrides = dict(FROM_SCRATCH) if args.weights == "none" else {}
     if args.quick:
         overrides |= QUICK_CONFIG
@@ -284,9 +301,7 @@ def open_datasets(args, config):
         return train, val, val, dropped
     side = config.IMAGE_MAX_DIM
     train, val, test = (
-        common.open_synthetic(
-            min(count, args.limit or count), side, SYNTHETIC_SEEDS[split]
-        )
+        common.open_synthetic(min(count, args.limit or count), side, split)
         for split, count in SYNTHETIC_COUNTS.items()
     )
     return train, val, test, ()
@@ -304,8 +319,11 @@ def loss_curves(run_dir):
     return keras.callbacks.LambdaCallback(on_epoch_end=draw)
 
 
-def report(model, dataset, run_dir):
-    """Evaluate the best weights, draw predictions beside the truth, say where it is."""
+def report(model, dataset, run_dir, chosen_by_them):
+    """Evaluate the best weights, draw predictions beside the truth, say where it is.
+
+    chosen_by_them: whether the images of `dataset` told which epoch is the best.
+    """
     from mrcnn_skin.evaluation.report import evaluate, format_metrics
 
     best = common.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
@@ -313,7 +331,8 @@ def report(model, dataset, run_dir):
     out = run_dir / "evaluation"
     metrics = evaluate(lambda image: model.detect([image])[0], dataset, out)
     draw_overlays(model, dataset, out / "overlays")
-    print(f"\n{best.name} on {dataset.num_images} images that it was not trained on:")
+    limit = ", but the best epoch was chosen by them" if chosen_by_them else ""
+    print(f"\n{best.name} on {dataset.num_images} images, not trained on{limit}:")
     print(format_metrics(metrics))
     print(f"\nEverything is in {run_dir.resolve()}:")
     for path in sorted(run_dir.iterdir()):

@@ -1,11 +1,13 @@
 """Saving and restoring the state of a run."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
+from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress, find_last_run
 
 
 def dense_model(units=3, seed=0):
@@ -50,15 +52,15 @@ def test_a_state_comes_back_whole(tmp_path):
     step(model, optimizer)
     progress.advance("step", "total_epochs")
     progress.best.assign(0.75)
-    folder.manager(progress, model, optimizer).save()
+    folder.open(progress, model, optimizer)
+    folder.save()
 
     other, read = dense_model(seed=1), Progress()
     assert folder.read(read, other)
     assert (read["step"], read["total_epochs"], read["best"]) == (1, 1, 0.75)
     np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])
     other_optimizer = optimizer_of(other)
-    manager = folder.manager(read, other, other_optimizer)
-    manager.checkpoint.restore(folder.latest).assert_existing_objects_matched()
+    folder.open(read, other, other_optimizer, folder.latest)
     assert int(other_optimizer.iterations) == 1
     before = other.get_weights()[0]
     step(model, optimizer)
@@ -69,10 +71,10 @@ def test_a_state_comes_back_whole(tmp_path):
 
 def test_the_newest_two_are_kept(tmp_path):
     folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
-    manager = folder.manager(progress, model, optimizer_of(model))
+    folder.open(progress, model, optimizer_of(model))
     for _ in range(4):
         progress.advance("total_steps")
-        manager.save()
+        folder.save()
     kept = {path.stem for path in (tmp_path / "checkpoints").glob("*.index")}
     assert kept == {"ckpt-3", "ckpt-4"}
     read = Progress()
@@ -80,8 +82,36 @@ def test_the_newest_two_are_kept(tmp_path):
     assert read["total_steps"] == 4
 
 
+def test_another_stage_never_overwrites_a_state(tmp_path):
+    """A kill while it is written would leave none that is whole."""
+    folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
+    names = []
+    for _ in range(2):  # a stage has an optimizer of its own
+        folder.open(progress, model, optimizer_of(model))
+        names.append(folder.save().rpartition("/")[2])
+    assert names == ["ckpt-1", "ckpt-2"]
+    resumed, read = CheckpointFolder(tmp_path), Progress()
+    resumed.read(read, model)
+    resumed.open(read, model, optimizer_of(model))
+    assert resumed.save().endswith("ckpt-3")
+
+
 def test_a_state_of_another_network_is_an_error(tmp_path):
     folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
-    folder.manager(progress, model, optimizer_of(model)).save()
+    folder.open(progress, model, optimizer_of(model))
+    folder.save()
     with pytest.raises(ValueError, match="[Ss]hape"):
         folder.read(Progress(), dense_model(units=5))
+
+
+def test_the_last_run_has_the_newest_state(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run with a checkpoint"):
+        find_last_run(tmp_path)
+    # The names say the opposite of the times; "c" has trained, but saved no state
+    for time, name in ((3, "a"), (2, "b"), (9, "c")):
+        folder = tmp_path / name / "checkpoints"
+        folder.mkdir(parents=True)
+        if name != "c":
+            (folder / "checkpoint").touch()
+            os.utime(folder / "checkpoint", (time, time))
+    assert find_last_run(tmp_path) == tmp_path / "a"
