@@ -11,7 +11,7 @@ TOO_LARGE = "too many pixels: {} are allowed"
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112  # tag of EXIF
-_HEADERS = 1 << 18  # bytes of a JPEG that are searched for EXIF
+_HEADERS = 1 << 18  # bytes of a JPEG, or of a PNG's EXIF, that are searched
 
 
 def decode_image(encoded, max_pixels):
@@ -22,9 +22,10 @@ def decode_image(encoded, max_pixels):
     image: uint8 [h, w, 3], RGB; one black pixel where there is an error.
     error: string scalar: empty, UNREADABLE or TOO_LARGE.
 
-    The EXIF orientation of a JPEG is applied; grey, palette and CMYK become RGB, alpha
-    is dropped, 16 bits become 8. A JPEG has no checksum: bytes changed in its middle
-    may decode to other pixels.
+    The EXIF orientation is applied; grey, palette and CMYK become RGB, alpha is
+    dropped, 16 bits become 8. An orientation that stands in XMP alone, which Pillow
+    respects, is not seen. A JPEG has no checksum: bytes changed in its middle may
+    decode to other pixels.
     """
     # A graph has no "try", but a tf.data.Dataset that passes over what raises
     image = tf.data.Dataset.from_tensors(encoded)
@@ -35,7 +36,7 @@ def decode_image(encoded, max_pixels):
 
 def _decode(encoded, max_pixels):
     """As decode_image, but raises tf.errors.InvalidArgumentError where it must."""
-    is_png = tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
+    is_png = _is_png(encoded)
     size = tf.cond(
         is_png,
         lambda: _png_size(encoded),
@@ -49,7 +50,12 @@ def _decode(encoded, max_pixels):
         ],
         default=lambda: _decode_jpeg(encoded),
     )
+    image = turn_upright(image, exif_orientation(encoded))
     return image, tf.where(fits, "", TOO_LARGE.format(max_pixels))
+
+
+def _is_png(encoded):
+    return tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
 
 
 def _blank():
@@ -65,8 +71,7 @@ def _png_size(encoded):
 
 def _decode_jpeg(encoded):
     # The method that Pillow takes, too; TensorFlow's own choice may be a faster one
-    pixels = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-    return turn_upright(pixels, exif_orientation(encoded))
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def turn_upright(image, orientation):
@@ -84,8 +89,50 @@ def turn_upright(image, orientation):
     return image
 
 
-def exif_orientation(jpeg):
-    """The EXIF orientation of a JPEG, string scalar: int32 1..8, and 1 if none."""
+def exif_orientation(encoded):
+    """The EXIF orientation of a JPEG or PNG, string scalar: int32 1..8, 1 if none."""
+    at = tf.cond(
+        _is_png(encoded), lambda: _exif_of_png(encoded), lambda: _exif_of_jpeg(encoded)
+    )
+
+    def read():
+        raw = tf.io.decode_raw(tf.strings.substr(encoded, at, _HEADERS), tf.uint8)
+        raw = tf.pad(tf.cast(raw, tf.int32), [[0, 16]])  # to look ahead at the end
+        return _tiff_orientation(raw)
+
+    orientation = tf.cond(at > 0, read, lambda: 1)
+    is_known = (orientation >= 1) & (orientation <= 8)
+    return tf.where(is_known, orientation, 1)
+
+
+def _exif_of_png(png):
+    """Where the TIFF of the first eXIf chunk of a PNG begins, int64; 0 if none.
+
+    A chunk is its length, its name, so many bytes, and four of a checksum.
+    """
+    end = tf.cast(tf.strings.length(png), tf.int64) - 8  # room for length and name
+
+    def name(at):
+        return tf.strings.substr(png, at + 4, 4)
+
+    def following(at):
+        length = tf.io.decode_raw(
+            tf.strings.substr(png, at, 4), tf.int32, little_endian=False
+        )[0]
+        # Lengths of a broken file may be anything; the search must come to its end
+        at += 12 + tf.maximum(tf.cast(length, tf.int64), 0)
+        return [tf.minimum(at, end)]
+
+    at = tf.while_loop(
+        lambda at: (at < end) & (name(at) != b"eXIf"),
+        following,
+        [tf.constant(len(_PNG), tf.int64)],
+    )[0]
+    return tf.where(at < end, at + 8, 0)
+
+
+def _exif_of_jpeg(jpeg):
+    """Where the TIFF of the EXIF segment of a JPEG begins, int64; 0 if none."""
     raw = tf.io.decode_raw(tf.strings.substr(jpeg, 0, _HEADERS), tf.uint8)
     raw = tf.pad(tf.cast(raw, tf.int32), [[0, 16]])  # to look ahead at the end
     at = tf.while_loop(
@@ -93,11 +140,7 @@ def exif_orientation(jpeg):
         lambda at: [at + 2 + raw[at + 2] * 256 + raw[at + 3]],
         [tf.constant(2)],
     )[0]
-    orientation = tf.cond(
-        _is_exif(raw, at), lambda: _tiff_orientation(raw[at + 10 :]), lambda: 1
-    )
-    is_known = (orientation >= 1) & (orientation <= 8)
-    return tf.where(is_known, orientation, 1)
+    return tf.cast(tf.where(_is_exif(raw, at), at + 10, 0), tf.int64)
 
 
 def _is_header(raw, at):

@@ -86,15 +86,18 @@ def test_png_of_16_bits_is_cut_where_read_image_rounds(decode, tmp_path):
     assert_as_read_image(decode, content, tmp_path, tolerance=1)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("byte_order", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_as_read_image(decode, orientation, byte_order, tmp_path):
+def test_exif_orientation_as_read_image(
+    decode, orientation, byte_order, kind, tmp_path
+):
     exif = Image.Exif()
     exif.endian = byte_order
     exif[0x010F] = "a camera"  # a tag before and one after it
     exif[0x0112] = orientation
     exif[0x0132] = "2026:01:01 00:00:00"
-    content = encoded(picture(), exif=exif)
+    content = encoded(picture(), kind, exif=exif)
     assert exif_orientation(tf.constant(content)) == orientation
     assert_as_read_image(decode, content, tmp_path)
 
@@ -119,6 +122,26 @@ def test_exif_behind_other_headers_and_broken_exif(decode):
     ):
         content = plain[:2] + segment(0xE1, b"Exif\0\0" + broken) + plain[2:]
         assert decode(content)[0].shape == (40, 50, 3), broken
+
+
+def chunk(name, content):
+    """A chunk of a PNG."""
+    checksum = struct.pack(">I", zlib.crc32(name + content))
+    return struct.pack(">I", len(content)) + name + content + checksum
+
+
+def test_exif_behind_the_pixels_of_a_png_and_broken_exif(decode, tmp_path):
+    plain = encoded(picture(), "PNG")
+    end = len(plain) - 12
+    tiff = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x0112, 3, 1, 8, 0, 0)
+    turned = plain[:end] + chunk(b"eXIf", tiff) + plain[end:]
+    assert exif_orientation(turned) == 8
+    assert_as_read_image(decode, turned, tmp_path)
+    for broken in (tiff[:4], tiff[:12], b"II*\0\xff\xff\xff\xff", b""):
+        content = plain[:end] + chunk(b"eXIf", broken) + plain[end:]
+        assert decode(content)[0].shape == (40, 50, 3), broken
+    for length in (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"):
+        assert exif_orientation(plain[:33] + length + plain[37:]) == 1
 
 
 def test_every_truncation_is_an_error(decode):
@@ -156,11 +179,6 @@ def test_other_formats_are_an_error(decode, kind):
 
 def png_that_claims(height, width):
     """A PNG of a few bytes whose header promises any size."""
-
-    def chunk(name, content):
-        checksum = struct.pack(">I", zlib.crc32(name + content))
-        return struct.pack(">I", len(content)) + name + content + checksum
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = (
         chunk(b"IHDR", header),
