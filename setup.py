@@ -33,6 +33,8 @@ setup(
         "dicom": ["pydicom>=3,<4"],
         # For samples/isic/export.py and client.py
         "serving": ["tensorflow-serving-api>=2.21,<3"],
+        # For samples/isic/score_archive.py
+        "archive": ["ray[data]>=2.60,<3", "pyarrow>=20,<27"],
         "test": [
             "pytest>=9,<10",
             "ruff>=0.17,<0.18",

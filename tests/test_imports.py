@@ -30,6 +30,7 @@ LEVELS = {
     "data": 0,
     "evaluation": 0,
     "utils": 0,
+    "archive": 0,
     "losses": 1,
     "decoding": 1,
     "layers": 2,
