@@ -91,7 +91,10 @@ def score(args):
         tables = score_on_ray(paths, scorer, args) if len(paths) else ()
         scored, unreadable = collect(tables, parts, len(paths), done)
     missing = len(paths) - scored
-    print(f"{unreadable} cannot be read, {missing} have no answer yet: start again")
+    if unreadable:
+        print(f"{unreadable} cannot be read: see the column error")
+    if missing:
+        print(f"{missing} have no answer, their batches failed: start again")
     print(f"written to {Path(args.out).resolve()}")
     return 1 if unreadable or missing else 0
 
