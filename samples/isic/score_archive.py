@@ -11,8 +11,8 @@ low_confidence, lesion_area (pixels), error, mask_png (with --masks). An image t
 cannot be read has its reason in `error`. Started again, the command goes on with the
 images that have no answer yet; those added to SOURCE meanwhile are among them.
 
-Needs Ray and pyarrow (pip install -e ".[archive]"). Exit status: 0 every image is
-scored; 1 some cannot be read or have no answer yet; 2 a mistake in the options.
+Needs Ray and pyarrow (pip install -e ".[archive]"). Exit status: 0 all that
+were left are scored; 1 some cannot be read, or failed; 2 a mistake in the options.
 
 Research software, no medical device.
 """
@@ -165,13 +165,17 @@ def collect(tables, parts, expected, done):
     with tqdm(total=done + expected, initial=done, unit="image") as bar:
         for table in tables:
             if not scored:
-                bar.write(f"first answers after {time.monotonic() - begin:.0f} s")
+                first, started = len(table), time.monotonic()
             parts.add(table)
             scored += len(table)
             unreadable += len(table) - table["error"].null_count
             bar.update(len(table))
-    seconds = time.monotonic() - begin
-    print(f"{scored} images in {seconds:.0f} s, {scored / seconds:.2f} images/s")
+    if scored:
+        now = time.monotonic()
+        print(f"{scored} images in {now - begin:.0f} s")
+        if scored > first:  # loading and tracing the network is over by then
+            rate = (scored - first) / (now - started)
+            print(f"{rate:.1f} images/s after the first {first}")
     return scored, unreadable
 
 
