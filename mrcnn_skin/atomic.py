@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,3 +20,23 @@ def written_whole(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(path):
+    """Yield a new temporary folder beside `path`; it becomes `path` at the end.
+
+    If the block raises, the temporary folder goes; what a crash left of one is
+    removed before. Raises FileExistsError if there is something at `path`.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"there is already something at {path}")
+    partial = path.with_name(f".{path.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        os.rename(partial, path)  # fails if somebody has filled `path` meanwhile
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

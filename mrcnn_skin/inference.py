@@ -151,32 +151,49 @@ class Detector:
     def detect_graph(self, image):
         """Tensors of the detections in one image.
 
-        image: uint8 [h, w, channels]. Returns a dict: rois [n, 4], pixels of the
-        image; class_ids int32 [n]; scores [n]; low_confidence bool; and, as far as
-        the tasks go, probs [n, classes], masks uint8 [n, h, w], p_malignant.
+        image: uint8 [h, w, channels]. Returns the dict of `answer` with rois [n, 4],
+        pixels, and, with the task "segment", masks uint8 [n, h, w].
         """
-        shape = tf.shape(image)[:2]
         canvas = letterbox(image, self.config)
-        canvas_shape = tf.shape(canvas.image)[:2]
-        window = norm_boxes(canvas.window, canvas_shape)
-        outputs = self.model([canvas.image[None], window[None]], training=False)
-        count = outputs["num_detections"][0]
-        detections = outputs["detections"][0, :count]
-        masks = outputs["masks"][0, :count] if "masks" in outputs else None
+        outputs = self.run_network(canvas.image[None], canvas.window[None])
+        outputs = {name: value[0] for name, value in outputs.items()}
+        result, detections, masks = self.answer(outputs)
+        canvas_shape, shape = tf.shape(canvas.image)[:2], tf.shape(image)[:2]
         boxes, masks = unmold(detections, masks, canvas, canvas_shape, shape)
-        result = {
-            "rois": boxes,
-            "class_ids": tf.cast(detections[:, 4], tf.int32),
-            "scores": detections[:, 5],
-            "low_confidence": outputs["low_confidence"][0],
-        }
+        result["rois"] = boxes
         if masks is not None:
             result["masks"] = masks
-        if "probs" in outputs:
-            result["probs"] = outputs["probs"][0, :count]
-            if self.config.MALIGNANT_CLASS_IDS:
-                result["p_malignant"] = self._p_malignant(outputs["probs"][0, 0])
         return result
+
+    def run_network(self, images, windows):
+        """Outputs of the network for canvases of one size, as the graph names them.
+
+        images: [batch, h, w, channels]; windows: [batch, 4], pixels of the canvas.
+        """
+        windows = norm_boxes(windows, tf.shape(images)[1:3])
+        return self.model([images, windows], training=False)
+
+    def answer(self, outputs):
+        """The network's outputs for one image, without their padding.
+
+        outputs: of run_network, one image's. Returns
+        result: a dict: class_ids int32 [n]; scores [n]; low_confidence bool; and with
+        the task "classify" probs [n, classes] and p_malignant.
+        detections: [n, 6] and masks [n, mask_h, mask_w] or None: what unmold takes.
+        """
+        count = outputs["num_detections"]
+        detections = outputs["detections"][:count]
+        masks = outputs["masks"][:count] if "masks" in outputs else None
+        result = {
+            "class_ids": tf.cast(detections[:, 4], tf.int32),
+            "scores": detections[:, 5],
+            "low_confidence": outputs["low_confidence"],
+        }
+        if "probs" in outputs:
+            result["probs"] = outputs["probs"][:count]
+            if self.config.MALIGNANT_CLASS_IDS:
+                result["p_malignant"] = self._p_malignant(outputs["probs"][0])
+        return result, detections, masks
 
     def _p_malignant(self, probs):
         """P(malignant) among the foreground classes of the best lesion; NaN if none."""

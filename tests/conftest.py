@@ -27,3 +27,27 @@ def coco_layout(real_data):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def served_model():
+    """The tiny model behind served_path."""
+    from exported import tiny_model
+
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def served_path(served_model, tmp_path_factory):
+    """BASE/skin/1, an export for all tests, which must leave it as it is.
+
+    With two warm-up requests, if tensorflow-serving-api is there.
+    """
+    from exported import good_files
+
+    from mrcnn_skin.export import export_saved_model
+
+    has_stubs = importlib.util.find_spec("tensorflow_serving") is not None
+    warmup = good_files()[:2] if has_stubs else ()
+    folder = tmp_path_factory.mktemp("base") / "skin"
+    return export_saved_model(served_model, folder, warmup=warmup)

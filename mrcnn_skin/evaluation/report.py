@@ -4,6 +4,7 @@ A detector is any function from an image to a result dict, so that nothing here 
 the model. The scores themselves are defined in metrics.py.
 """
 
+import io
 import json
 import math
 import warnings
@@ -78,11 +79,11 @@ def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
             unreadable += 1
             continue
         result = detector(image)
-        prediction = _predicted_mask(result, image.shape[:2])
+        prediction = predicted_mask(result, image.shape[:2])
         row = {"image": str(dataset.image_info[image_id]["id"])}
         if labels[image_id]:  # 0 is an image without a diagnosis
             row["label"] = dataset.class_names[labels[image_id]]
-        rows.append(row | _result_columns(result))
+        rows.append(row | result_columns(result))
         if instances.shape[-1]:
             rows[-1] |= _truth_columns(instances.any(axis=-1), prediction, result)
         if out_dir is not None and prediction is not None:
@@ -157,11 +158,18 @@ def format_metrics(metrics):
     return "\n".join(lines)
 
 
+def mask_png(mask):
+    """Return a mask, bool [height, width], as the bytes of a grey PNG, 0 or 255."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
 def write_mask(path, mask):
-    """Write a mask, bool [height, width], as a PNG of one channel, 0 or 255."""
+    """Write mask_png(mask) to a file, whole or not at all; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as partial:
-        Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
+        partial.write_bytes(mask_png(mask))
 
 
 def write_tables(out_dir, per_image, metrics):
@@ -186,8 +194,12 @@ def write_tables(out_dir, per_image, metrics):
             official.to_csv(partial, index=False, float_format="%.12f")
 
 
-def _predicted_mask(result, shape):
-    """Return the best lesion's mask, bool [height, width]; None without a mask head."""
+def predicted_mask(result, shape):
+    """Return the best lesion's mask in the official form, bool [height, width].
+
+    result: of a detector, as in evaluate; shape: (height, width) of the image. The mask
+    is empty without a lesion, and None without a mask head.
+    """
     if "masks" not in result:
         return None
     if not len(result["rois"]):
@@ -195,8 +207,8 @@ def _predicted_mask(result, shape):
     return official_mask(result["masks"][:, :, 0])
 
 
-def _result_columns(result):
-    """Return what the model said of an image, without a look at the truth."""
+def result_columns(result):
+    """Return what a detector said of an image as columns of COLUMNS, without masks."""
     columns = {
         "p_malignant": result["p_malignant"],
         "low_confidence": bool(result["low_confidence"]),

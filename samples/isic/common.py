@@ -157,18 +157,30 @@ def trained_weights(weights, logs):
     raise FileNotFoundError(f"the run {run_dir} has not finished an epoch yet")
 
 
-def load_model(weights, args):
-    """A model that detects, with the Config that lies beside its weights, if any."""
-    from mrcnn_skin import IsicConfig, MaskRCNN
+def trained_config(path, args):
+    """The Config that lies beside a weight file, or the default, with the options."""
+    from mrcnn_skin import IsicConfig
 
-    path = trained_weights(weights, args.logs)
     beside = path.with_name("config.json")
     config = IsicConfig.from_json(beside) if beside.exists() else default_config(args)
-    model = MaskRCNN("inference", config.replace(**config_overrides(args)))
+    return config.replace(**config_overrides(args))
+
+
+def build_model(path, config):
+    """A model that detects, with all of its weights from a file."""
+    from mrcnn_skin import MaskRCNN
+
+    model = MaskRCNN("inference", config)
     report = model.load_weights(path)
     if report.missing or report.mismatched:
         raise ValueError(
-            f"the weights do not fit the network, which needs {beside.name} beside "
+            "the weights do not fit the network, which needs config.json beside "
             "them or the options of the training run"
         )
     return model
+
+
+def load_model(weights, args):
+    """A model that detects, from --weights and the Config that lies beside them."""
+    path = trained_weights(weights, args.logs)
+    return build_model(path, trained_config(path, args))
