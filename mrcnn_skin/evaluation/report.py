@@ -17,26 +17,9 @@ from tqdm import tqdm
 
 from mrcnn_skin.atomic import written_whole
 from mrcnn_skin.data.files import UnreadableImage
-from mrcnn_skin.evaluation.metrics import (
-    classification_scores,
-    detection_scores,
-    mean_segmentation_scores,
-    segmentation_scores,
-)
+from mrcnn_skin.evaluation.metrics import detection_scores, segmentation_scores
+from mrcnn_skin.evaluation.summary import BOX, COLUMNS, TASKS, summarize
 from mrcnn_skin.geometry.boxes import extract_bboxes
-
-SEGMENTATION = ["JA", "JA65", "DI", "AC", "SE", "SP"]
-BOX = ["y1", "x1", "y2", "x2"]
-COLUMNS = [
-    "image",
-    "label",
-    "p_malignant",
-    "low_confidence",
-    "score",
-    *BOX,
-    "box_iou",
-    *SEGMENTATION,
-]
 
 
 def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
@@ -97,33 +80,6 @@ def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
     return metrics
 
 
-def summarize(per_image):
-    """Turn the table of evaluate, one row per image, into its metrics.
-
-    per_image: DataFrame with COLUMNS; what is missing (nan) is not scored.
-    Returns the dict described under evaluate, without "unreadable".
-    """
-    metrics = {
-        "images": len(per_image),
-        "low_confidence": int(per_image["low_confidence"].sum()),
-    }
-    segmented = per_image.dropna(subset=["JA"])
-    if len(segmented):
-        scores = mean_segmentation_scores(segmented[SEGMENTATION])
-        metrics["segmentation"] = {"images": len(segmented), **scores}
-    detected = per_image.dropna(subset=["box_iou"])
-    if len(detected):
-        box_iou = float(detected["box_iou"].mean())
-        metrics["detection"] = {"images": len(detected), "box_iou": box_iou}
-    diagnosed = per_image.dropna(subset=["label", "p_malignant"])
-    if len(diagnosed):
-        scores = classification_scores(
-            diagnosed["label"] == "malignant", diagnosed["p_malignant"]
-        )
-        metrics["classification"] = {"images": len(diagnosed), **scores}
-    return metrics
-
-
 def official_mask(mask):
     """Give a mask the form that ISIC 2018 asks for: one region without holes.
 
@@ -145,7 +101,7 @@ def format_metrics(metrics):
     if metrics.get("unreadable"):
         counts += f", {metrics['unreadable']} more could not be read"
     lines = [counts]
-    for task in ("segmentation", "detection", "classification"):
+    for task in TASKS:
         scores = metrics.get(task, {})
         if scores:
             names = [f"{name:>{_width(name)}}" for name in scores]
