@@ -31,6 +31,7 @@ setup(
     ],
     extras_require={
         "dicom": ["pydicom>=3,<4"],
+        "coco": ["pycocotools>=2.0.10,<3"],
         "test": [
             "pytest>=9,<10",
             "ruff>=0.17,<0.18",
