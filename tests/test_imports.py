@@ -37,6 +37,7 @@ LEVELS = {
     "training": 4,
     "data.pipeline": 4,
     "model": 5,
+    "explain": 5,
     "export": 6,
     "visualize": 6,
     "": 7,
