@@ -79,10 +79,16 @@ class GradCam:
 def _activation_map(features, gradients):
     """Sum of the channels, each weighed by its mean gradient, where positive.
 
+    Only cells that the head read count, those with a gradient: what lies outside of
+    the region has no say in its diagnosis.
     features, gradients: [1, h, w, channels]. Returns [1, h, w, 1].
     """
-    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
-    return tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
+    is_read = tf.reduce_any(gradients != 0, axis=-1, keepdims=True)
+    is_read = tf.cast(is_read, tf.float32)
+    count = tf.maximum(tf.reduce_sum(is_read), 1.0)
+    weights = tf.reduce_sum(gradients, axis=(1, 2), keepdims=True) / count
+    heat = tf.reduce_sum(weights * features, axis=-1, keepdims=True)
+    return tf.nn.relu(heat) * is_read
 
 
 def share_inside(heat, mask):

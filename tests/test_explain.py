@@ -20,10 +20,15 @@ def test_activation_map_by_hand():
     features[0, :, :, 0] = [[1, 2], [3, 4]]
     features[0, :, :, 1] = [[4, 3], [2, 1]]
     gradients = np.zeros_like(features)
-    gradients[0, 0, 0] = 4, -8  # means over the four places: 1 and -2
-    # 1 * f0 - 2 * f1 = [[-7, -4], [-1, 2]]
+    gradients[0, 1, 0], gradients[0, 1, 1] = (2, -4), (4, -2)
+    # The head read the lower two places: mean gradients 3 and -3.
+    # 3 * f0 - 3 * f1 = [[-9, -3], [3, 9]]
     heat = _activation_map(features, gradients).numpy()[0, ..., 0]
-    assert heat.tolist() == [[0, 0], [0, 2]]
+    assert heat.tolist() == [[0, 0], [3, 9]]
+    # Were the upper place read too, its own heat would be negative, so none.
+    gradients[0, 0, 0] = 0.1, 0.0
+    heat = _activation_map(features, gradients).numpy()[0, ..., 0]
+    assert heat[0].tolist() == [0, 0] and (heat[1] > 0).all()
 
 
 def test_overlay_keeps_cold_places():

@@ -84,7 +84,7 @@ def plot_jaccard(jaccard):
     ax.hist(jaccard, bins=np.linspace(0, 1, 21), color="#4477aa", edgecolor="white")
     ax.axvline(0.65, color="grey", ls=":", label="ISIC 2018's threshold")
     ax.axvline(np.mean(jaccard), color="#aa3377", label=f"mean {np.mean(jaccard):.3f}")
-    ax.set_ylim(auto=True)
+    ax.autoscale(axis="y")
     ax.legend(loc="upper left", fontsize=8)
     return figure
 

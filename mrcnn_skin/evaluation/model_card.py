@@ -8,7 +8,12 @@ Dermatology 2022.
 import pandas as pd
 
 from mrcnn_skin.atomic import written_whole
-from mrcnn_skin.evaluation.page import NOTICE, operating_rows, score_rows
+from mrcnn_skin.evaluation.page import (
+    NOTICE,
+    operating_rows,
+    robustness_rows,
+    score_rows,
+)
 
 UNKNOWN = "Not known to the evaluation; whoever publishes the model has to state it."
 
@@ -171,8 +176,8 @@ def _groups(metrics, columns=None):
 
 
 def _robustness(metrics):
-    table = pd.DataFrame(metrics.get("robustness", []))
-    return _markdown(table) and "Overlaid on the test images:\n\n" + _markdown(table)
+    table = _markdown(robustness_rows(metrics))
+    return table and f"Drops when they are overlaid on the test images:\n\n{table}"
 
 
 def _calibration(metrics):

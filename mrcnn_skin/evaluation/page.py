@@ -25,8 +25,10 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2.2em; border-bottom: 1px solid #ccc; 
 .notice { background: #fff3cd; border: 1px solid #e0c060; padding: .6em 1em; }
 .note { color: #555; max-width: 48em; }
 .scroll { overflow-x: auto; }
+.facts td, .facts th { text-align: left; white-space: normal; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid #e4e4e4; }
+th, td { padding: .25em .8em; text-align: right; white-space: nowrap;
+         border-bottom: 1px solid #e4e4e4; }
 th:first-child, td:first-child { text-align: left; }
 .figures, .cases { display: flex; flex-wrap: wrap; gap: 1em; }
 .figures img { width: 340px; } .cases figure { margin: 0; width: 250px; }
@@ -48,6 +50,7 @@ def write_page(path, title, facts, metrics, per_image, cases=None):
             _figures(metrics, per_image),
             _probabilities(metrics),
             *(_rows(metrics, *section) for section in SECTIONS),
+            _robustness(metrics),
             _explanation(metrics),
             *(_cases(name, pictures) for name, pictures in (cases or {}).items()),
         ]
@@ -86,13 +89,9 @@ SECTIONS = [
     (
         "subgroups",
         "Subgroups",
-        "Small groups have wide intervals; a difference between two of many groups is "
-        "no proof. Skin tone is estimated from the photograph.",
-    ),
-    (
-        "robustness",
-        "Robustness",
-        "The same images, spoiled; the drop with its paired 95 % interval.",
+        "Small groups have wide intervals, and one of no width says that no image of "
+        "the group disagreed, not that the value is certain. A difference between two "
+        "of many groups is no proof. Skin tone is estimated from the photograph.",
     ),
     ("coco", "Average precision as in COCO", "Every detection counts, by its score."),
 ]
@@ -123,9 +122,20 @@ def operating_rows(metrics):
     return pd.DataFrame(rows)
 
 
+def robustness_rows(metrics):
+    """DataFrame of a row a corruption: the drop of each metric, as text."""
+    rows = {}
+    for drop in metrics.get("robustness", ()):
+        row = rows.setdefault(drop["corruption"], {"corruption": drop["corruption"]})
+        text = f"{_number(drop['drop'])} {_interval((drop['low'], drop['high']))}"
+        row[f"{drop['metric']}, clean {_number(drop['clean'])}"] = text
+    return pd.DataFrame(rows.values())
+
+
 def _facts(facts):
     rows = pd.DataFrame(facts.items(), columns=["what", "value"])
-    return _section("What was evaluated", _table(rows))
+    table = f'<div class="facts">{_table(rows)}</div>'
+    return _section("What was evaluated", table)
 
 
 def _figures(metrics, per_image):
@@ -184,6 +194,16 @@ def _rows(metrics, key, heading, note):
             for v, b in zip(table[name], bounds, strict=True)
         ]
     return _section(heading, _table(table), note)
+
+
+def _robustness(metrics):
+    if not metrics.get("robustness"):
+        return ""
+    note = (
+        "The same images, spoiled: how far each score drops below that of the clean "
+        "images, with the paired 95 % interval. Below 0 is a rise."
+    )
+    return _section("Robustness", _table(robustness_rows(metrics)), note)
 
 
 def _explanation(metrics):

@@ -14,6 +14,7 @@ SHOWN = {
     "segmentation": ("JA", "DI"),
     "classification": ("AUC", "SE", "SP"),
 }
+RECALLS = {"SE": "malignant", "SP": "benign"}
 MAX_GROUPS = 12  # a column of more values is no grouping
 AGE_EDGES = [0, 30, 50, 70, 200]
 AGE_NAMES = ["under 30", "30 to 49", "50 to 69", "70 and over"]
@@ -94,10 +95,15 @@ def _order(names):
 
 
 def _shown(part, resamples, seed):
+    """Scores of a group with their intervals; a recall needs images to recall."""
     intervals = confidence_intervals(part, resamples, seed)
+    labels = set(part.loc[part["p_malignant"].notna(), "label"].dropna())
     columns = {}
     for task, name, value in flatten(summarize(part)):
-        if name in SHOWN.get(task, ()) and name not in columns:
+        is_recall = task == "classification" and name in RECALLS
+        if is_recall and RECALLS[name] not in labels:
+            continue
+        if name in SHOWN.get(task, ()):
             columns[name] = value
             columns[f"{name}_low"], columns[f"{name}_high"] = intervals[task][name]
     return columns

@@ -147,7 +147,8 @@ def facts(model, dataset, folder, dropped, args):
         else "None are generated.",
         "split": f"Evaluated on {args.split}; temperature and thresholds: "
         f"{args.calibration_split or 'not chosen'}.",
-        "left out": f"{len(dropped)} images were left out; dropped.csv names them.",
+        "left out": f"{len(dropped)} images were left out"
+        + ("; dropped.csv names them." if len(dropped) else "."),
         "network": f"{_name(config.BACKBONE)}, {config.IMAGE_MAX_DIM} px, tasks "
         f"{', '.join(config.TASKS)}.",
         "losses": f"RPN {config.RPN_CLASS_LOSS}, class {config.CLASS_LOSS}, mask "

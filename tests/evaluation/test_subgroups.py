@@ -83,6 +83,7 @@ def test_scores_of_groups():
     assert rows.loc["male", "AUC"] == 1 and np.isnan(rows.loc["female", "AUC"])
     assert rows.loc["female", "SP"] == 0
     assert rows.loc["male", "SE"] == 1  # of the diagnosis, not of the pixels
+    assert np.isnan(rows.loc["female", "SE"])  # no malignant image to be found
 
 
 def test_numbers_become_classes():
