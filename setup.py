@@ -37,6 +37,7 @@ setup(
             "ruff>=0.17,<0.18",
             "hypothesis>=6.100,<7",
             "pydicom>=3,<4",
+            "pycocotools>=2.0.10,<3",
         ],
         # For samples/convert_efficientnet_lite.py
         "convert": [

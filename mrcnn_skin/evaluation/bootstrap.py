@@ -117,7 +117,22 @@ def _resample(tables, resamples, seed, threshold=0.5):
         for table, part in zip(tables, parts, strict=True):
             for task, name, value in flatten(summarize(table, weights, threshold)):
                 part.setdefault((task, name), []).append(value)
-    return [{key: np.concatenate(value) for key, value in p.items()} for p in parts]
+    parts = [{key: np.concatenate(v) for key, v in part.items()} for part in parts]
+    for part in parts:
+        _forget_lost_classes(part)
+    return parts
+
+
+def _forget_lost_classes(part):
+    """Set the diagnoses' scores to nan where a resample drew one class of two only.
+
+    The challenge counts an empty denominator as 1, which would widen the interval.
+    """
+    area = part.get(("classification", "AUC"), np.array([np.nan]))
+    if not np.isnan(area).all():
+        for (task, _), values in part.items():
+            if task == "classification":
+                values[np.isnan(area)] = np.nan
 
 
 def _p_value(differences):

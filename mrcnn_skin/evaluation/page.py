@@ -20,7 +20,7 @@ PICTURE_SIDE = 420  # pixels, of the longer side
 NOTICE = "Research software. It is no medical device, and nothing here is a diagnosis."
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-       max-width: 1100px; margin: 2em auto; padding: 0 1em; }
+       max-width: 1400px; margin: 2em auto; padding: 0 1em; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.2em; border-bottom: 1px solid #ccc; }
 .notice { background: #fff3cd; border: 1px solid #e0c060; padding: .6em 1em; }
 .note { color: #555; max-width: 48em; }

@@ -44,7 +44,7 @@ def main():
     scored = run.score(model, dataset, calibration, other, args)
     out, facts = Path(args.out), run.facts(model, dataset, folder, dropped, args)
     write_tables(out, scored.per_image, scored.metrics)
-    cases = run.draw_cases(model, scored, dataset, args.explain)
+    cases = run.draw_cases(scored, dataset)
     title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
     parts = (title, facts, scored.metrics, scored.per_image)
     write_page(out / "report.html", *parts, cases)

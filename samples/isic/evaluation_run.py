@@ -13,11 +13,16 @@ SHOWN_CASES = 3  # pictures a heading
 
 
 class Scored(NamedTuple):
-    """per_image: DataFrame; metrics: dict of metrics.json; detector: that was used."""
+    """What `score` found, and with what.
+
+    per_image: DataFrame. metrics: dict of metrics.json. detector: that was scored.
+    grad_cam: mrcnn_skin.explain.GradCam, or None if it was not asked for.
+    """
 
     per_image: Any
     metrics: dict
     detector: Any
+    grad_cam: Any
 
 
 def read_other(path):
@@ -65,11 +70,12 @@ def score(model, dataset, calibration, other, args):
     from mrcnn_skin.evaluation.tta import AugmentedDetector
 
     detector = AugmentedDetector(model.detector) if args.tta else model.detector
-    details = [describe]
+    details, grad_cam = [describe], None
     if args.explain:
         from mrcnn_skin.explain import GradCam, HeatShare
 
-        details.append(HeatShare(GradCam(model.detector.model, model.config)))
+        grad_cam = GradCam(model.detector.model, model.config)
+        details.append(HeatShare(grad_cam))
     coco_scorer = coco.CocoScorer() if coco.is_installed() else None
     if coco_scorer:
         details.append(coco_scorer)
@@ -89,7 +95,7 @@ def score(model, dataset, calibration, other, args):
     if args.robustness:
         rows = robustness_table(detector, dataset, per_image, args.bootstrap, args.seed)
         metrics["robustness"] = as_records(rows)
-    return Scored(per_image, metrics, detector)
+    return Scored(per_image, metrics, detector, grad_cam)
 
 
 def explanation_scores(per_image):
@@ -102,16 +108,11 @@ def explanation_scores(per_image):
     }
 
 
-def draw_cases(model, scored, dataset, explain):
+def draw_cases(scored, dataset):
     """Pictures of the cases that tell most, {heading: list of (caption, pixels)}."""
     from mrcnn_skin.evaluation.analysis import choose_cases
     from mrcnn_skin.visualize import overlay_truth
 
-    heat = None
-    if explain:
-        from mrcnn_skin.explain import GradCam, overlay_heat
-
-        heat = GradCam(model.detector.model, model.config)
     ids = {str(dataset.image_info[i]["id"]): i for i in dataset.image_ids}
     drawn = {}
     for heading, rows in choose_cases(scored.per_image, SHOWN_CASES).items():
@@ -122,8 +123,10 @@ def draw_cases(model, scored, dataset, explain):
             picture = overlay_truth(image, truth, scored.detector(image))
             caption = f"{row['image']}: {row['label'] or 'no diagnosis'}"
             pictures.append((caption, picture))
-            if heat:
-                seen = overlay_heat(image, heat(image))
+            if scored.grad_cam:
+                from mrcnn_skin.explain import overlay_heat
+
+                seen = overlay_heat(image, scored.grad_cam(image))
                 pictures.append((f"{row['image']}: Grad-CAM", seen))
     return drawn
 

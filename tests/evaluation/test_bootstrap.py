@@ -95,6 +95,12 @@ def test_a_metric_without_a_value_has_no_interval():
     assert interval([1.0, np.nan, 1.0]) == [1.0, 1.0]
 
 
+def test_a_resample_without_malignant_images_says_nothing_on_sensitivity():
+    images = table(6).assign(label=["malignant"] + ["benign"] * 5, p_malignant=0.1)
+    intervals = confidence_intervals(images, 200)["classification"]
+    assert intervals["SE"] == [0, 0]  # not 1 where the malignant one was not drawn
+
+
 def test_a_thousand_images_take_seconds():
     images = table(1000)
     start = time.process_time()

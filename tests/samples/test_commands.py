@@ -138,6 +138,37 @@ def test_evaluate_finds_the_last_run(trained, folder):
     assert len(scores) == 3 and scores.columns[0] == "image"
 
 
+def test_evaluate_with_everything(trained, folder):
+    options = ["--dataset=data", "--calibration-split=train", "--out=everything"]
+    options += ["--tta", "--robustness", "--explain", "--bootstrap=50"]
+    other = f"--compare={trained[1] / 'evaluation' / 'per_image.csv'}"
+    process = command("evaluate", *options, other, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    out = folder / "everything"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {"comparison", "tta", "robustness", "explanation"} <= set(metrics)
+    assert [p["target"] for p in metrics["operating_points"]] == [0.8, 0.9, 0.95]
+    assert len({row["corruption"] for row in metrics["robustness"]}) == 9
+    table = pd.read_csv(out / "per_image.csv")
+    assert {"lesion_area", "ITA", "heat_inside", "height"} <= set(table)
+    page = (out / "report.html").read_text()
+    assert "Grad-CAM" in page and "Test-time augmentation" in page
+    assert "## CLEAR Derm" in (out / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--calibration-split=val"], ["no image", "3 of both"]),
+        (["--tta", "--bootstrap=0"], ["--bootstrap"]),
+    ],
+)
+def test_evaluate_refuses_what_would_flatter_or_fail(trained, folder, options, words):
+    process = command("evaluate", "--dataset=data", *options, cwd=folder)
+    assert process.returncode == 2
+    assert all(word in process.stderr.splitlines()[-1] for word in words)
+
+
 def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):
     photos = folder / "photos"
     photos.mkdir()
