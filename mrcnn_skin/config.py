@@ -10,7 +10,7 @@ import difflib
 import json
 
 from .atomic import written_whole
-from .config_rules import LOSS_TERMS, RULES
+from .config_rules import DROPPED, LOSS_TERMS, RULES
 
 FIXED_SHAPE_MODES = ("square", "crop")
 
@@ -158,6 +158,11 @@ class Config:
         return self.IMAGE_SHAPE
 
     @property
+    def IMAGE_META_SIZE(self):
+        """Numbers in an image's meta data (molding.compose_image_meta)."""
+        return 12 + self.NUM_CLASSES
+
+    @property
     def HEAD_CLASSES(self):
         """Classes that the heads tell apart: without "classify", lesion or not."""
         return self.NUM_CLASSES if "classify" in self.TASKS else 2
@@ -238,6 +243,10 @@ class Config:
         for name in (n for c in type(self).__mro__ for n in vars(c) if n.isupper()):
             if name not in known:
                 self._require_known(name)
+        for name, (only, why) in DROPPED.items():
+            value = getattr(self, name, only)
+            if value is not only:
+                raise ValueError(f"{name} must be {only}, got {value!r}: {why}")
         for name, (accepts, wanted) in RULES.items():
             value = getattr(self, name)
             if not accepts(value):
@@ -319,10 +328,14 @@ class Config:
 
     def _require_known(self, name):
         fields = _fields(type(self))
-        if name not in fields:
+        if name not in fields and name not in DROPPED:
             close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ValueError(f"{type(self).__name__} has no setting {name!r}{hint}")
+            hint = (
+                f"did you mean {close[0]}?"
+                if close
+                else f"declare a field of your own with its type, {name}: int = 3"
+            )
+            raise ValueError(f"{type(self).__name__} has no setting {name!r}; {hint}")
 
 
 class IsicConfig(Config):

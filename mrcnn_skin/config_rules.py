@@ -159,3 +159,16 @@ RULES = {
     "CHECKPOINT_STEPS": _whole(0),
     "SEED": _whole(0),
 }
+
+# {field of Matterport's that is none here: (the only value it may have, why)}
+DROPPED = {
+    "COMPUTE_BACKBONE_SHAPE": (
+        None,
+        "the sizes of the feature maps follow from BACKBONE_STRIDES",
+    ),
+    "USE_RPN_ROIS": (
+        True,
+        "the heads learn from the RPN's proposals and the true boxes; to train the "
+        "RPN alone, use layers='rpn_.*'",
+    ),
+}

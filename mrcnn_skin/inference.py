@@ -76,6 +76,18 @@ def boxes_on_image(boxes, canvas, shape):
     return tf.clip_by_value(boxes, 0.0, limit)
 
 
+def unmold(detections, masks, canvas, canvas_shape, shape):
+    """Detections on the canvas as detections in the image.
+
+    detections: [n, (y1, x1, y2, x2, ...)], normalised; masks: [n, mask_h, mask_w],
+    probabilities, or None. canvas: a Canvas; canvas_shape, shape: int [2].
+    Returns boxes [n, 4], pixels of the image, and masks uint8 [n, h, w] or None.
+    """
+    boxes = denorm_boxes(detections[:, :4], canvas_shape)
+    pasted = None if masks is None else paste_masks(masks, boxes, canvas, shape)
+    return boxes_on_image(boxes, canvas, shape), pasted
+
+
 def paste_masks(masks, boxes, canvas, shape):
     """Paste masks of boxes over the whole image: the inverse of the mask targets.
 
@@ -150,16 +162,16 @@ class Detector:
         outputs = self.model([canvas.image[None], window[None]], training=False)
         count = outputs["num_detections"][0]
         detections = outputs["detections"][0, :count]
-        boxes = denorm_boxes(detections[:, :4], canvas_shape)
+        masks = outputs["masks"][0, :count] if "masks" in outputs else None
+        boxes, masks = unmold(detections, masks, canvas, canvas_shape, shape)
         result = {
-            "rois": boxes_on_image(boxes, canvas, shape),
+            "rois": boxes,
             "class_ids": tf.cast(detections[:, 4], tf.int32),
             "scores": detections[:, 5],
             "low_confidence": outputs["low_confidence"][0],
         }
-        if "masks" in outputs:
-            masks = outputs["masks"][0, :count]
-            result["masks"] = paste_masks(masks, boxes, canvas, shape)
+        if masks is not None:
+            result["masks"] = masks
         if "probs" in outputs:
             result["probs"] = outputs["probs"][0, :count]
             if self.config.MALIGNANT_CLASS_IDS:

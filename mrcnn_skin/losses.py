@@ -2,9 +2,12 @@
 
 Which anchors and RoIs count is decided by the target layers; how the terms are
 weighted, by Config. The layers around these functions are in layers/losses.py.
+With several devices each gives its share: the shares add up to the global batch's loss.
 """
 
 from keras import ops
+
+from .devices import sum_over_devices
 
 EPSILON = 1e-7  # keeps log() finite; the smallest probability told from 0
 
@@ -12,11 +15,12 @@ EPSILON = 1e-7  # keeps log() finite; the smallest probability told from 0
 def mean_where(values, mask):
     """Mean of `values` where `mask` is true; 0 where it is nowhere true.
 
-    values, mask: any shape, the same for both.
+    values, mask: any shape, the same for both. The count is that of all devices, so a
+    device with many positives weighs as much as its positives do.
     """
     mask = ops.cast(mask, values.dtype)
     total = ops.sum(ops.where(mask > 0, values, ops.zeros_like(values)))
-    return total / ops.maximum(ops.sum(mask), 1.0)
+    return total / ops.maximum(sum_over_devices(ops.sum(mask)), 1.0)
 
 
 def focal_loss(p, is_positive, alpha=0.25, beta=2.0):

@@ -1,25 +1,52 @@
 """MaskRCNN: the whole package behind one class, with Matterport's methods.
 
 Start here. The network's graphs are in graph/, training in training/, detection in
-inference.py, weight files in weights.py; this module only puts them to work.
+inference.py, weight files in weights.py, what looks into the network in
+introspection.py; this module only puts them to work.
 """
 
 import datetime
 import functools
+import os
 from pathlib import Path
 
 import keras
 
+from . import downloads
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
+from .introspection import Introspection, log
+from .molding import (
+    build_rpn_targets,
+    compose_image_meta,
+    load_image_gt,
+    mold_image,
+    parse_image_meta,
+    unmold_image,
+)
 from .training.callbacks import CsvLog, TensorBoardLog
-from .training.devices import device_strategy
+from .training.checkpoint import CheckpointFolder
+from .training.devices import device_strategy, is_chief, make_repeatable
 from .training.loop import Trainer
-from .training.stages import Stage
+from .training.provenance import record_start
+from .training.run_lock import locked
+from .training.stages import set_trainable
 from .weights import copy_weights, load_h5, save_h5
 
+# MaskRCNN, and what Matterport's scripts take from its model.py besides
+__all__ = [
+    "MaskRCNN",
+    "build_rpn_targets",
+    "compose_image_meta",
+    "load_image_gt",
+    "log",
+    "mold_image",
+    "parse_image_meta",
+    "unmold_image",
+]
 
-class MaskRCNN:
+
+class MaskRCNN(Introspection):
     """Diagnosis, box and mask of skin lesions from one network.
 
     mode: "training" or "inference". config: a Config. model_dir: where the run
@@ -31,20 +58,22 @@ class MaskRCNN:
     def __init__(self, mode, config, model_dir="logs"):
         if mode not in ("training", "inference"):
             raise ValueError(f"mode must be 'training' or 'inference', got {mode!r}")
+        config.validate()  # it may have been changed since it was made
         self.mode, self.config = mode, config
         self.model_dir = Path(model_dir)
         self.log_dir = None
-        self.stages = []
         self.strategy = device_strategy(config.GPU_COUNT if mode == "training" else 1)
         self.keras_model = self.build()
 
     def build(self):
         """Build the graph of the mode; see graph/mask_rcnn.py.
 
-        For training it seeds Keras with Config.SEED, so that random weights repeat.
+        For training it seeds Keras with Config.SEED, so that random weights repeat,
+        and so does the whole run, bit by bit, on CPUs.
         """
         if self.mode == "inference":
             return build_inference_model(self.config)
+        make_repeatable()
         keras.utils.set_random_seed(self.config.SEED)
         with self.strategy.scope():
             return build_training_model(self.config)
@@ -56,17 +85,34 @@ class MaskRCNN:
             return Detector(self.keras_model, self.config)
         return Detector(build_inference_model(self.config), self.config)
 
-    def load_weights(self, filepath, by_name=True, exclude=()):
+    def ready_detector(self):
+        """The detector, with the weights of the moment."""
+        if self.mode == "training":
+            copy_weights(self.keras_model, self.detector.model)
+        return self.detector
+
+    def load_weights(self, filepath, by_name=True, exclude=None):
         """Load a .h5 file of Matterport's layout by layer name.
 
         exclude: names or patterns of layers to leave as they are. by_name: kept for
         Matterport's callers; weights go by name always.
-        Returns a weights.LoadReport; print it. Raises ValueError, and changes
+        Prints and returns a weights.LoadReport. Raises ValueError, and changes
         nothing, for a file that does not fit.
+
+        The next train() goes on with the run whose last weights these are, optimizer
+        and epochs included; with other weights it begins a new run. A folder that
+        set_log_dir chose and that holds no run yet is used in either case.
         """
         if not by_name:
             raise ValueError("by_name must be True: weights are matched by name only")
-        return load_h5(self.keras_model, filepath, exclude or ())
+        report = load_h5(self.keras_model, filepath, exclude or ())
+        whole = not (report.excluded or report.missing or report.mismatched)
+        folder = Path(filepath).parent
+        if self.log_dir is None or CheckpointFolder(self.log_dir).states():
+            is_last = whole and str(filepath).endswith("_last.h5")
+            goes_on = is_last and CheckpointFolder(folder).states()
+            self.log_dir = folder if goes_on else None
+        return report
 
     def save_weights(self, filepath):
         """Write the weights as a .h5 file of Matterport's layout."""
@@ -81,11 +127,38 @@ class MaskRCNN:
         return self.log_dir
 
     def find_last(self):
-        """Return the run folder in model_dir whose checkpoint is the newest.
+        """Return the newest weights of a run's last epoch in model_dir.
 
-        Raises FileNotFoundError if no run has left one.
+        Runs of other Config.NAMEs do not count. Raises FileNotFoundError if there
+        is none.
         """
-        return find_last(self.model_dir)
+        pattern = f"*/mask_rcnn_{self.config.NAME.lower()}_last.h5"
+        paths = self.model_dir.glob(pattern)
+        last = max(paths, key=lambda path: path.stat().st_mtime, default=None)
+        if last is None:
+            raise FileNotFoundError(f"there is no {pattern} in {self.model_dir}")
+        return last
+
+    def get_imagenet_weights(self):
+        """Download the ImageNet weights of a ResNet-50, unless they are there.
+
+        They lie where Keras keeps its own: ~/.keras/models, or $KERAS_HOME/models.
+        Returns the path, for load_weights. Raises downloads.DownloadError.
+        """
+        home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+        return downloads.fetch_imagenet_weights(home / "models")
+
+    def set_trainable(self, layer_regex, keras_model=None, verbose=1):
+        """Make exactly the layers learn whose whole names match; train() does it too.
+
+        layer_regex: a regular expression, or "heads", "3+", "4+", "5+" or "all".
+        keras_model: another model than this one's. verbose: 1 prints their names.
+        Returns the names. Raises ValueError if there is none.
+        """
+        names = set_trainable(keras_model or self.keras_model, layer_regex)
+        if verbose:
+            print("\n".join(["layers that learn:", *names]))
+        return names
 
     def train(
         self,
@@ -95,49 +168,68 @@ class MaskRCNN:
         epochs=None,
         layers="heads",
         augmentation=None,
-        custom_callbacks=(),
+        custom_callbacks=None,
+        no_augmentation_sources=None,
         stages=None,
         verbose=1,
     ):
         """Train, and go on where the run folder's checkpoint stands if it has one.
 
-        Either one stage, as in Matterport: `layers` ("heads", "3+", "4+", "5+",
-        "all" or a regular expression) at `learning_rate` until `epochs` epochs are
-        done, those of earlier calls included. Or `stages`, a list of Stage.
+        Either, as in Matterport, `layers` ("heads", "3+", "4+", "5+", "all" or a
+        regular expression) at `learning_rate` until `epochs` epochs are done, those
+        of earlier calls included. Or `stages`, a list of Stage.
         augmentation: an imgaug augmenter instead of the paper's.
-        custom_callbacks: of keras.callbacks.
+        custom_callbacks: of keras.callbacks. no_augmentation_sources: sources of
+        train_dataset whose images are not augmented. val_dataset: None for none.
 
-        Leaves in log_dir: config.json, checkpoints/, log.csv, TensorBoard events and
-        the weights of the last and of the best epoch. Returns the last epoch's log.
+        Leaves in log_dir: config.json, environment.json, checkpoints/, log.csv,
+        TensorBoard events and the weights of the last and of the best epoch. Returns
+        the last epoch's log, {} if there was nothing left to do.
+        Raises BlockingIOError if another process trains there, and what
+        training.loop.Trainer.run does.
         """
         if self.mode != "training":
             raise ValueError("train() needs a model in mode 'training'")
-        if stages is not None:
-            self.stages = list(stages)
-        elif epochs is None:
+        if stages is None and epochs is None:
             raise ValueError("train() wants `epochs` or `stages`, got neither")
-        else:
-            rest = epochs - sum(stage.epochs for stage in self.stages)
-            rate = learning_rate or self.config.LEARNING_RATE
-            if rest > 0:
-                self.stages.append(Stage(layers, rest, rate))
         run_dir = self.log_dir or self.set_log_dir()
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self.config.to_json(run_dir / "config.json")
-        logs = [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
-        return Trainer(
+        trainer = Trainer(
             self.keras_model,
             self.detector,
             self.config,
             train_dataset,
             val_dataset,
             run_dir,
-            self.stages,
             self.strategy,
             augmentation,
-            [*logs, *(custom_callbacks or ())],
+            no_augmentation_sources or (),
+            [*self._logs(run_dir), *(custom_callbacks or ())],
             verbose,
-        ).run()
+        )
+        rate = learning_rate or self.config.LEARNING_RATE
+
+        def run():
+            if stages is not None:
+                return trainer.run(stages)
+            return trainer.run_until(epochs, layers, rate)
+
+        if not self.is_chief:
+            return run()
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with locked(run_dir):
+            self.config.to_json(run_dir / "config.json")
+            record_start(run_dir, train=train_dataset, val=val_dataset)
+            return run()
+
+    @property
+    def is_chief(self):
+        """Whether this process writes the run folder: the first of several."""
+        return is_chief(self.strategy)
+
+    def _logs(self, run_dir):
+        if not self.is_chief:
+            return []
+        return [CsvLog(run_dir / "log.csv"), TensorBoardLog(run_dir / "tensorboard")]
 
     def detect(self, images, verbose=0):
         """Detect lesions in images of any number and size.
@@ -146,26 +238,14 @@ class MaskRCNN:
         Returns a list of dicts: rois float32 [n, (y1, x1, y2, x2)], pixels of the
         image; class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w,
         n]; probs [n, classes]; p_malignant float or None; low_confidence bool, true
-        if no score reaches DETECTION_MIN_CONFIDENCE.
+        if no score exceeds DETECTION_MIN_CONFIDENCE. "masks" is absent without the
+        task "segment", "probs" without "classify".
         """
-        if self.mode == "training":
-            copy_weights(self.keras_model, self.detector.model)
+        detector = self.ready_detector()
         results = []
         for number, image in enumerate(images):
-            results.append(self.detector(image))
+            results.append(detector(image))
             if verbose:
                 found = len(results[-1]["rois"])
                 print(f"image {number}: {image.shape}, {found} detections")
         return results
-
-
-def find_last(model_dir):
-    """Return the run folder under model_dir whose checkpoint was written last.
-
-    Raises FileNotFoundError if there is none.
-    """
-    states = Path(model_dir).glob("*/checkpoints/checkpoint")
-    newest = max(states, key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
-        raise FileNotFoundError(f"no run with a checkpoint in {model_dir}")
-    return newest.parents[1]

@@ -68,16 +68,16 @@ def named_weights(model):
     """
     return with_unique_names(
         (f"{layer.name}/{weight.name}", weight.path, weight)
-        for layer in _flat_layers(model)
+        for layer in leaf_layers(model)
         for weight in layer.weights
     )
 
 
-def _flat_layers(model):
+def leaf_layers(model):
     """The layers of a model, those of a nested model in its place."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _flat_layers(layer)
+            yield from leaf_layers(layer)
         else:
             yield layer
 

@@ -32,6 +32,9 @@ from mrcnn_skin.config_rules import RULES
         ({"NAME": "a/b"}, ["NAME", "slashes"]),
         ({"NAME": ".."}, ["NAME", "'..'"]),
         ({"BATCH_SIZE": 4}, ["BATCH_SIZE"]),
+        ({"DATA_FOLDER": "x"}, ["DATA_FOLDER: int = 3"]),
+        ({"USE_RPN_ROIS": False}, ["USE_RPN_ROIS must be True", "got False"]),
+        ({"COMPUTE_BACKBONE_SHAPE": len}, ["must be None", "BACKBONE_STRIDES"]),
         ({"CLASS_NAMES": "abc"}, ["CLASS_NAMES", "a list of names"]),
         ({"MALIGNANT_CLASS_IDS": 2}, ["MALIGNANT_CLASS_IDS", "list", "2"]),
         ({"MEAN_PIXEL": ("a", "b", "c")}, ["MEAN_PIXEL", "numbers"]),
@@ -68,6 +71,66 @@ def test_a_subclass_overrides_as_in_matterport():
     assert config.MEAN_PIXEL == (43.5, 39.5, 48.2)
     assert config.RPN_ANCHOR_RATIOS == (1,)
     assert Config.NUM_CLASSES == 1
+
+
+def test_every_field_of_matterports_is_accepted_at_its_value():
+    class MatterportConfig(Config):
+        NAME = "all"
+        GPU_COUNT = 1
+        IMAGES_PER_GPU = 2
+        STEPS_PER_EPOCH = 1000
+        VALIDATION_STEPS = 50
+        BACKBONE = "resnet101"
+        COMPUTE_BACKBONE_SHAPE = None
+        BACKBONE_STRIDES = [4, 8, 16, 32, 64]
+        FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+        TOP_DOWN_PYRAMID_SIZE = 256
+        NUM_CLASSES = 1
+        RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)
+        RPN_ANCHOR_RATIOS = [0.5, 1, 2]
+        RPN_ANCHOR_STRIDE = 1
+        RPN_NMS_THRESHOLD = 0.7
+        RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+        PRE_NMS_LIMIT = 6000
+        POST_NMS_ROIS_TRAINING = 2000
+        POST_NMS_ROIS_INFERENCE = 1000
+        USE_MINI_MASK = True
+        MINI_MASK_SHAPE = (56, 56)
+        IMAGE_RESIZE_MODE = "square"
+        IMAGE_MIN_DIM = 800
+        IMAGE_MAX_DIM = 1024
+        IMAGE_MIN_SCALE = 0
+        IMAGE_CHANNEL_COUNT = 3
+        MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
+        TRAIN_ROIS_PER_IMAGE = 200
+        ROI_POSITIVE_RATIO = 0.33
+        POOL_SIZE = 7
+        MASK_POOL_SIZE = 14
+        MASK_SHAPE = [28, 28]
+        MAX_GT_INSTANCES = 100
+        RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+        BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+        DETECTION_MAX_INSTANCES = 100
+        DETECTION_MIN_CONFIDENCE = 0.7
+        DETECTION_NMS_THRESHOLD = 0.3
+        LEARNING_RATE = 0.001
+        LEARNING_MOMENTUM = 0.9
+        WEIGHT_DECAY = 0.0001
+        LOSS_WEIGHTS = {
+            "rpn_class_loss": 1.0,
+            "rpn_bbox_loss": 1.0,
+            "mrcnn_class_loss": 1.0,
+            "mrcnn_bbox_loss": 1.0,
+            "mrcnn_mask_loss": 1.0,
+        }
+        USE_RPN_ROIS = True
+        TRAIN_BN = False
+        GRADIENT_CLIP_NORM = 5.0
+
+    assert sum(name.isupper() for name in vars(MatterportConfig)) == 45
+    config = MatterportConfig()
+    assert config.to_dict() == Config(NAME="all").to_dict(), "and is the default here"
+    assert config.replace(USE_RPN_ROIS=True).IMAGE_META_SIZE == 13
 
 
 def test_a_typing_error_in_a_subclass_is_found_and_a_declared_field_is_not_one():

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tiny import tiny_config
 
-from mrcnn_skin.graph.resnet import build_backbone
+from mrcnn_skin.graph.backbones import build_backbone
 from mrcnn_skin.imagenet import from_applications, with_unique_names
 from mrcnn_skin.weights import load_h5, named_weights
 

@@ -29,6 +29,8 @@ LEVELS = {
     "imagenet": 0,
     "data": 0,
     "evaluation": 0,
+    "utils": 0,
+    "devices": 1,
     "losses": 1,
     "layers": 2,
     "graph": 3,
@@ -36,11 +38,13 @@ LEVELS = {
     "weights": 4,
     "training": 4,
     "data.pipeline": 4,
-    "model": 5,
+    "molding": 4,
+    "introspection": 5,
     "explain": 5,
-    "export": 6,
-    "visualize": 6,
-    "": 7,
+    "model": 6,
+    "export": 7,
+    "visualize": 7,
+    "": 8,
 }
 # Level 0 is plain Python and NumPy.
 WITHOUT_TENSORFLOW = 0

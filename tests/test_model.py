@@ -3,14 +3,14 @@
 import json
 import os
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 from tiny import tiny_config
 
-from mrcnn_skin import MaskRCNN
+from mrcnn_skin import MaskRCNN, downloads
 from mrcnn_skin.data.synthetic import SyntheticDataset
-from mrcnn_skin.model import find_last
-from mrcnn_skin.training.stages import Stage
 from mrcnn_skin.weights import named_weights
 
 
@@ -44,17 +44,20 @@ def values_of(model):
 
 def test_epochs_of_two_calls_add_up(trained, images):
     model, (start, heads, everything) = trained
-    assert model.stages == [Stage("heads", 1, 0.01), Stage("all", 1, 0.01)]
     name = "res3a_branch2a/kernel"
     assert (start[name] == heads[name]).all()
     assert (heads[name] != everything[name]).any()
-    log = (model.log_dir / "log.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in log] == ["epoch", "0", "1"]
+    log = pd.read_csv(model.log_dir / "log.csv")
+    assert log["epoch"].tolist() == [0, 1] and log["stage"].tolist() == [0, 1]
 
 
-def test_epochs_that_are_done_are_not_done_again(trained, images):
+def test_epochs_that_are_done_are_not_done_again(trained, images, capsys):
     model, (*_, before) = trained
-    assert model.train(images, None, 0.01, epochs=2, layers="all", verbose=0) == {}
+    for epochs, layers in ((2, "all"), (1, "heads")):
+        logs = model.train(images, None, 0.01, epochs, layers, verbose=0)
+        assert logs == {}
+        said = f"nothing to train: 2 of {epochs} epochs are done"
+        assert said in capsys.readouterr().out
     after = values_of(model)
     for name, value in before.items():
         np.testing.assert_array_equal(value, after[name])
@@ -109,22 +112,104 @@ def test_load_weights_leaves_out_what_it_is_told_to(trained, inference, tmp_path
     assert report.excluded == ["mrcnn_bbox_fc/kernel", "mrcnn_bbox_fc/bias"]
 
 
-def test_find_last_takes_the_newest_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run with a checkpoint"):
-        find_last(tmp_path)
-    # The names say the opposite of the times; "c" has trained, but saved no state
-    for time, name in ((3, "a"), (2, "b"), (9, "c")):
-        folder = tmp_path / name / "checkpoints"
-        folder.mkdir(parents=True)
-        if name != "c":
-            (folder / "checkpoint").touch()
-            os.utime(folder / "checkpoint", (time, time))
-    assert find_last(tmp_path) == tmp_path / "a"
+def test_find_last_gives_the_newest_weights_of_its_name(tmp_path):
+    model = MaskRCNN("inference", tiny_config(NAME="Lesion"), tmp_path)
+    with pytest.raises(FileNotFoundError, match="mask_rcnn_lesion_last.h5"):
+        model.find_last()
+    # The names of the folders say the opposite of the times
+    files = ("a", "lesion", 3), ("b", "lesion", 2), ("c", "nucleus", 9)
+    for folder, name, time in files:
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / f"mask_rcnn_{name}_last.h5"
+        path.touch()
+        os.utime(path, (time, time))
+    assert model.find_last() == tmp_path / "a" / "mask_rcnn_lesion_last.h5"
 
 
-def test_find_last_of_a_model(trained):
-    model, _ = trained
-    assert model.find_last() == model.log_dir
+class Rates(keras.callbacks.Callback):
+    """Keeps the learning rate of every epoch; stops by force before one of them."""
+
+    def __init__(self, stop_before=None):
+        super().__init__()
+        self.stop_before, self.rates = stop_before, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.stop_before:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rates.append(logs["learning_rate"])
+
+
+def test_another_rate_for_the_rest_of_interrupted_epochs_is_taken(images, tmp_path):
+    config = tiny_config(STEPS_PER_EPOCH=1)
+    model = MaskRCNN("training", config, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        model.train(images, None, 0.01, 3, custom_callbacks=[Rates(1)], verbose=0)
+    seen = Rates()
+    model.train(images, None, 0.002, 3, custom_callbacks=[seen], verbose=0)
+    assert seen.rates == pytest.approx([0.002, 0.002])
+    log = pd.read_csv(model.log_dir / "log.csv")
+    assert log["epoch"].tolist() == [0, 1, 2] and log["stage"].tolist() == [0, 1, 1]
+
+
+def test_the_last_weights_of_a_run_go_on_with_it_and_others_begin_a_new_one(
+    images, tmp_path
+):
+    config = tiny_config(STEPS_PER_EPOCH=1)
+    first = MaskRCNN("training", config, tmp_path)
+    first.train(images, None, 0.01, epochs=1, verbose=0)
+    run = first.log_dir
+
+    again = MaskRCNN("training", config, tmp_path)
+    again.load_weights(again.find_last(), by_name=True)
+    seen = Rates()
+    again.train(images, None, 0.01, epochs=2, custom_callbacks=[seen], verbose=0)
+    assert again.log_dir == run and len(seen.rates) == 1
+    assert pd.read_csv(run / "log.csv")["stage"].tolist() == [0, 0], "one optimizer"
+
+    # Other weights between two calls: the state of the run must not overrule them
+    again.save_weights(tmp_path / "others.h5")
+    bias = named_weights(again.keras_model)["mrcnn_class_logits/bias"]
+    bias.assign([5.0, 6.0, 7.0])
+    again.save_weights(tmp_path / "others.h5")
+    bias.assign([0.0, 0.0, 0.0])
+    again.load_weights(tmp_path / "others.h5", by_name=True)
+    assert again.log_dir is None
+    again.set_log_dir("new")
+    again.train(images, None, 1e-9, epochs=1, verbose=0)
+    np.testing.assert_allclose(bias, [5.0, 6.0, 7.0], atol=1e-4)
+    assert again.log_dir == tmp_path / "new"
+
+    # Part of the weights, and a folder that was chosen before and holds no run
+    other = MaskRCNN("training", config, tmp_path)
+    last = run / "mask_rcnn_isic_last.h5"
+    other.load_weights(last, by_name=True, exclude=["mrcnn_bbox_fc"])
+    assert other.log_dir is None
+    chosen = other.set_log_dir("chosen")
+    other.load_weights(last, by_name=True)
+    assert other.log_dir == chosen
+
+
+def test_imagenet_weights_are_kept_where_keras_keeps_its_own(
+    inference, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        downloads, "download", lambda url, path, **checks: (url, path, *checks)
+    )
+    url, path, check = inference.get_imagenet_weights()
+    assert url.endswith(path.name) and path.name.startswith("resnet50_weights")
+    assert path.parent == tmp_path / "models" and check == "md5"
+
+
+def test_set_trainable_names_the_layers_that_learn(inference, capsys):
+    names = inference.set_trainable("rpn_.*|mrcnn_mask")
+    assert names == ["rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred", "mrcnn_mask"]
+    assert capsys.readouterr().out.split("\n")[1:5] == names
+    assert len(inference.keras_model.trainable_variables) == 8
+    inference.set_trainable("all", verbose=0)
+    assert not capsys.readouterr().out
 
 
 def test_set_log_dir(tmp_path):

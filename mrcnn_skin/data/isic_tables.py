@@ -118,11 +118,12 @@ def label_texts(table):
     At most 40 characters of the filled cells of the columns that row_labels reads.
     """
     columns = [c for c in table if c in _LABEL_COLUMNS or c in _ONE_HOT]
-    texts = pd.Series("", index=table.index, dtype=object)
-    for column in columns:
-        cells = table[column].fillna("").astype(str)
-        texts += cells.where(cells == "", f"{column}=" + cells.str[:40] + " ")
-    return texts.str[:40].str.strip().where(texts != "", None)
+    texts = []
+    for cells in table[columns].fillna("").to_numpy():
+        pairs = zip(columns, cells, strict=True)
+        told = " ".join(f"{column}={cell}" for column, cell in pairs if cell)
+        texts.append(told[:40] or None)
+    return pd.Series(texts, index=table.index, dtype=object)
 
 
 def _read_text_table(path):

@@ -6,6 +6,7 @@ that a run can go on at any position and threads cannot change what it sees.
 
 import functools
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -49,14 +50,30 @@ class ExampleOrder:
         return np.random.default_rng([self.seed, group, number]).permutation(images)
 
 
+class Example(NamedTuple):
+    """One image with its truth, resized and augmented.
+
+    image: uint8 [h, w, channels]. class_ids: int32 [n]. boxes: int32 [n, (y1, x1, y2,
+    x2)], pixels. masks: bool [h, w, n]. window: (y1, x1, y2, x2), pixels, the part of
+    the image that is not padding. scale: of the resize. original_shape: of the image
+    before it.
+    """
+
+    image: np.ndarray
+    class_ids: np.ndarray
+    boxes: np.ndarray
+    masks: np.ndarray
+    window: tuple
+    scale: float
+    original_shape: tuple
+
+
 def load_example(dataset, config, image_id, augmenter=None, seed=0):
-    """Load, resize and augment one image with its truth (Matterport's load_image_gt).
+    """Load, resize and augment one image with its truth; returns an Example.
 
     dataset: a prepared Dataset. augmenter: of imgaug, or None. seed: int, of this
-    example's augmentation and crop.
-    Returns image uint8 [h, w, channels]; class_ids int32 [n]; boxes int32 [n, 4],
-    pixels of the resized image; masks bool [n, mask_h, mask_w], over the boxes with
-    USE_MINI_MASK, else over the image. Instances that vanish are left out.
+    example's augmentation and crop. Instances that vanish are left out, as are those
+    beyond MAX_GT_INSTANCES.
     Raises ValueError if the masks are not as large as the image.
     """
     image = dataset.load_image(image_id)
@@ -68,7 +85,8 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
             f"masks must have the size of their image {image.shape[:2]}, got "
             f"{masks.shape[:2]} for {dataset.image_reference(image_id)}"
         )
-    image, _, scale, padding, crop = resize_image(
+    original_shape = image.shape
+    image, window, scale, padding, crop = resize_image(
         image,
         config.IMAGE_MIN_DIM,
         config.IMAGE_MAX_DIM,
@@ -76,39 +94,53 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
         config.IMAGE_RESIZE_MODE,
         rng=np.random.default_rng(seed),
     )
-    masks = resize_mask(masks, scale, padding, crop)
+    masks = resize_mask(masks.astype(bool), scale, padding, crop)
     if augmenter is not None:
         image, masks = augment(augmenter, image, masks, seed)
     boxes = extract_bboxes(masks)
     there = np.flatnonzero(boxes[:, 2] > boxes[:, 0])[: config.MAX_GT_INSTANCES]
-    masks, boxes, class_ids = masks[..., there], boxes[there], class_ids[there]
-    if config.USE_MINI_MASK:
-        masks = minimize_mask(boxes, masks, config.MINI_MASK_SHAPE)
-    return image, class_ids.astype(np.int32), boxes, np.moveaxis(masks, -1, 0)
+    class_ids = np.asarray(class_ids, np.int32)[there]
+    return Example(
+        image,
+        class_ids,
+        boxes[there],
+        masks[..., there],
+        window,
+        scale,
+        original_shape,
+    )
 
 
 def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
     """Inputs of the training graph for one image, in order, as NumPy arrays.
 
-    See load_example and graph.mask_rcnn.training_inputs.
+    The arguments are those of load_example; see graph.mask_rcnn.training_inputs.
     """
-    image, class_ids, boxes, masks = load_example(
-        dataset, config, image_id, augmenter, seed
-    )
-    room = config.MAX_GT_INSTANCES - len(class_ids)
+    example = load_example(dataset, config, image_id, augmenter, seed)
+    masks = example.masks
+    if config.USE_MINI_MASK:
+        masks = minimize_mask(example.boxes, masks, config.MINI_MASK_SHAPE)
+    masks = np.moveaxis(masks, -1, 0).astype(np.uint8)  # [n, mask_h, mask_w]
+    room = config.MAX_GT_INSTANCES - len(example.class_ids)
     return (
-        image,
-        np.pad(class_ids, [[0, room]]),
-        np.pad(boxes.astype(np.float32), [[0, room], [0, 0]]),
-        np.pad(masks.astype(np.uint8), [[0, room], [0, 0], [0, 0]]),
+        example.image,
+        np.pad(example.class_ids, [[0, room]]),
+        np.pad(example.boxes.astype(np.float32), [[0, room], [0, 0]]),
+        np.pad(masks, [[0, room], [0, 0], [0, 0]]),
         dataset.active_class_ids(image_id).astype(np.int32),
         np.array([config.SEED, seed], np.int32),
     )
 
 
-def readable_example(dataset, config, order, position, augmenter=None):
+def unaugmented(image_id):
+    """No augmenter for any image."""
+    return None
+
+
+def readable_example(dataset, config, order, position, augmenter_of=unaugmented):
     """Load the example at a position of an order, as (image id, *example_arrays).
 
+    augmenter_of: function of an image id, giving its augmenter, of imgaug, or None.
     A file that has become unreadable since the data set was checked costs a warning,
     not the run: the next image of the same group takes its place.
     Raises UnreadableImage after MAX_UNREADABLE images in a row.
@@ -118,6 +150,7 @@ def readable_example(dataset, config, order, position, augmenter=None):
     for attempt in range(MAX_UNREADABLE):
         image_id = order(position + attempt * len(order.groups))
         try:
+            augmenter = augmenter_of(image_id)
             arrays = example_arrays(dataset, config, image_id, augmenter, seed)
             return np.int32(image_id), *arrays
         except (UnreadableImage, FileNotFoundError) as error:
@@ -139,12 +172,23 @@ def training_order(dataset, config):
     return ExampleOrder(groups, config.SEED)
 
 
-def training_batches(dataset, config, start=0, augmentation=None, workers=None):
-    """Endless batches for training, from any position on.
+def training_batches(
+    dataset,
+    config,
+    start=0,
+    augmentation=None,
+    workers=None,
+    no_augmentation_sources=(),
+    shard=(0, 1),
+):
+    """Endless batches for training, from any position on, one a device and step.
 
     start: position of the first example (steps done * BATCH_SIZE).
     augmentation: an imgaug augmenter; None takes the paper's if Config.AUGMENT.
     workers: threads that load; None leaves it to tf.data.
+    no_augmentation_sources: of the data set, whose images stay as they are.
+    shard: (i, n), the share of process i of n: of each step's BATCH_SIZE positions
+        the i-th n-th, in batches of IMAGES_PER_GPU for its devices in turn.
     Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
     graph.mask_rcnn.training_inputs as a tuple.
     """
@@ -152,7 +196,17 @@ def training_batches(dataset, config, start=0, augmentation=None, workers=None):
         # Images of no fixed size ("none", "pad64") are about as large as the paper's
         augmentation = paper_augmentation(config.IMAGE_SHAPE[0] or 1024)
     order = training_order(dataset, config)
-    return _batches(dataset, config, order, start, None, augmentation, workers)
+
+    def augmenter_of(image_id):
+        source = dataset.image_info[image_id]["source"]
+        return None if source in no_augmentation_sources else augmentation
+
+    index, count = shard
+    positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    positions = positions.batch(config.BATCH_SIZE // count).shard(count, index)
+    positions = positions.unbatch()
+    examples = _examples(dataset, config, order, positions, augmenter_of, workers)
+    return examples.batch(config.IMAGES_PER_GPU, drop_remainder=True).prefetch(2)
 
 
 def validation_batches(dataset, config, count, workers=None):
@@ -163,10 +217,13 @@ def validation_batches(dataset, config, count, workers=None):
     """
     order = ExampleOrder([dataset.image_ids], config.SEED, shuffle=False)
     count = -(-count // config.BATCH_SIZE) * config.BATCH_SIZE
-    return _batches(dataset, config, order, 0, count, None, workers)
+    positions = tf.data.Dataset.range(count)
+    examples = _examples(dataset, config, order, positions, unaugmented, workers)
+    return examples.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)
 
 
-def _batches(dataset, config, order, start, count, augmenter, workers):
+def _examples(dataset, config, order, positions, augmenter_of, workers):
+    """Load the example at each of a tf.data.Dataset of positions."""
     if dataset.num_classes != config.NUM_CLASSES:
         raise ValueError(
             f"NUM_CLASSES is {config.NUM_CLASSES}, but the data set has "
@@ -185,16 +242,17 @@ def _batches(dataset, config, order, start, count, augmenter, workers):
     ]
 
     def load(position):
-        return readable_example(dataset, config, order, position, augmenter)
+        return readable_example(dataset, config, order, position, augmenter_of)
 
     def example(position):
-        values = tf.numpy_function(load, [position], [dtype for dtype, _ in specs])
+        # An example depends on its position alone. Unsaid, deterministic runs would
+        # load one at a time.
+        types = [dtype for dtype, _ in specs]
+        values = tf.numpy_function(load, [position], types, stateful=False)
         for value, (_, shape) in zip(values, specs, strict=True):
             value.set_shape(shape)
         return values[0], tuple(values[1:])
 
-    stop = np.iinfo(np.int64).max if count is None else start + count
-    batches = tf.data.Dataset.range(start, stop).map(
+    return positions.map(
         example, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
     )
-    return batches.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)

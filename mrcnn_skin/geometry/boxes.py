@@ -8,16 +8,16 @@ mrcnn_skin.layers, not here.
 import numpy as np
 
 
-def extract_bboxes(masks):
+def extract_bboxes(mask):
     """Tightest box around each mask (Matterport's extract_bboxes).
 
-    masks: [height, width, N], bool or 0/1.
+    mask: [height, width, N], bool or 0/1.
     Returns int32 [N, (y1, x1, y2, x2)], pixels; zeros for an empty mask.
     """
-    masks = np.asarray(masks, dtype=bool)
-    height, width = masks.shape[:2]
-    rows = masks.any(axis=1)  # [height, N]
-    columns = masks.any(axis=0)  # [width, N]
+    mask = np.asarray(mask, dtype=bool)
+    height, width = mask.shape[:2]
+    rows = mask.any(axis=1)  # [height, N]
+    columns = mask.any(axis=0)  # [width, N]
     y1, x1 = rows.argmax(axis=0), columns.argmax(axis=0)
     y2 = height - rows[::-1].argmax(axis=0)
     x2 = width - columns[::-1].argmax(axis=0)
@@ -32,10 +32,20 @@ def compute_overlaps(boxes1, boxes2):
     Returns float32 [N, M]; 0 where neither box has an area.
     """
     boxes1, boxes2 = _as_boxes(boxes1, "boxes1"), _as_boxes(boxes2, "boxes2")
-    top_left = np.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
-    bottom_right = np.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
-    intersection = np.maximum(bottom_right - top_left, 0).prod(axis=2)  # [N, M]
+    intersection = _intersections(boxes1, boxes2)
     return _over_union(intersection, _areas(boxes1), _areas(boxes2))
+
+
+def compute_iou(box, boxes, box_area, boxes_area):
+    """Intersection over union of one box with many, whose areas are known already.
+
+    box: [(y1, x1, y2, x2)]; boxes: [N, 4], in the same unit.
+    box_area: number; boxes_area: [N].
+    Returns float32 [N]; 0 where neither box has an area.
+    """
+    intersection = _intersections(_as_boxes([box], "box"), _as_boxes(boxes, "boxes"))
+    areas = np.array([box_area], np.float32), np.asarray(boxes_area, np.float32)
+    return _over_union(intersection, *areas)[0]
 
 
 def compute_overlaps_masks(masks1, masks2):
@@ -160,6 +170,13 @@ def _norm_scale_shift(shape):
 def _to_center_size(boxes):
     sizes = boxes[:, 2:] - boxes[:, :2]
     return boxes[:, :2] + sizes / 2, sizes
+
+
+def _intersections(boxes1, boxes2):
+    """Common area of every pair of boxes: [N, 4] and [M, 4] give [N, M]."""
+    top_left = np.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
+    bottom_right = np.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
+    return np.maximum(bottom_right - top_left, 0).prod(axis=2)
 
 
 def _areas(boxes):

@@ -138,6 +138,11 @@ def build_training_model(config):
 
 def _features(image, config):
     """Backbone, pyramid and RPN. Returns [P2..P5], anchors, RPN probs and deltas."""
+    if config.NUM_CLASSES < 2:
+        raise ValueError(
+            "NUM_CLASSES must be at least 2 to build a network, the background and "
+            f"one class, got {config.NUM_CLASSES}; set it in a subclass of Config"
+        )
     mean = [float(value) for value in config.MEAN_PIXEL]
     image_minus_mean = layers.Rescaling(1.0, [-m for m in mean], name="mold_image")(
         image

@@ -1,7 +1,7 @@
 """Region proposal network (Ren et al., 2015), one small model over every level."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 
 def build_rpn_model(anchor_stride, anchors_per_location, depth, width=512):
@@ -53,6 +53,12 @@ def rpn(pyramid, config):
         config.RPN_WIDTH,
     )
     outputs = [model(level) for level in pyramid]
-    probs = ops.concatenate([probs for _, probs, _ in outputs], axis=1)
-    deltas = ops.concatenate([deltas for _, _, deltas in outputs], axis=1)
+    # Named as in Matterport, for those who look at the layers' outputs
+    probs, deltas = (
+        layers.Concatenate(axis=1, dtype="float32", name=name)(levels)
+        for name, levels in (
+            ("rpn_class", [probs for _, probs, _ in outputs]),
+            ("rpn_bbox", [deltas for _, _, deltas in outputs]),
+        )
+    )
     return probs, deltas

@@ -12,14 +12,17 @@ import tensorflow as tf
 class Progress(tf.Module):
     """How far a run is: all that is not weights or optimizer.
 
-    stage: index of the current stage; epoch: epochs finished in it; step: steps
-    finished in the current epoch; total_steps and total_epochs: since the start.
+    stage: index of the current stage; recipe: its stages.recipe_number, which tells
+    whether the saved optimizer is of this stage; epoch: epochs finished in it; step:
+    steps finished in the current epoch; total_steps, total_epochs: since the start.
     best: the best value of Config.MONITOR so far; waited: epochs since then.
+    saves: states written, which numbers them.
     """
 
     def __init__(self):
         super().__init__()
-        for name in ("stage", "epoch", "step", "total_steps", "total_epochs", "waited"):
+        counters = "epoch", "step", "total_steps", "total_epochs", "waited", "saves"
+        for name in ("stage", "recipe", *counters):
             setattr(self, name, tf.Variable(0, dtype=tf.int64, trainable=False))
         self.best = tf.Variable(float("-inf"), trainable=False)
 
@@ -32,33 +35,115 @@ class Progress(tf.Module):
             getattr(self, name).assign_add(1)
 
 
+def find_last_run(model_dir):
+    """Return the run folder under model_dir whose state was written last.
+
+    Raises FileNotFoundError if there is none.
+    """
+    states = Path(model_dir).glob("*/checkpoints/checkpoint")
+    newest = max(states, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise FileNotFoundError(f"no run with a checkpoint in {model_dir}")
+    return newest.parents[1]
+
+
 class CheckpointFolder:
-    """The states of one run: the newest two, in RUN/checkpoints."""
+    """The states of one run: the newest two, in RUN/checkpoints.
 
-    def __init__(self, run_dir):
+    writes: False for a process that leaves the writing to another.
+    """
+
+    def __init__(self, run_dir, writes=True):
         self.folder = Path(run_dir) / "checkpoints"
+        self.writes = writes
+        self._progress = self._manager = None
 
-    @property
     def latest(self):
-        """Path of the newest state, None if there is none."""
-        return tf.train.latest_checkpoint(self.folder)
+        """Return the path of the newest state that is whole, None if there is none.
+
+        Says which newer ones are damaged. Raises OSError if all of them are.
+        """
+        paths = self.states()
+        for path in paths:
+            damage = find_damage(path)
+            if damage is None:
+                return path
+            print(f"{path} is damaged ({damage}); trying the state before it")
+        if paths:
+            raise OSError(f"no state in {self.folder} can be read, see above")
+        return None
+
+    def states(self):
+        """Paths of the states, whole or not, the newest first."""
+        index = self.folder / "checkpoint"
+        if not index.exists():  # no state was ever finished
+            return []
+        state = tf.train.get_checkpoint_state(self.folder)
+        if state is not None:
+            return list(reversed(state.all_model_checkpoint_paths))
+        print(f"{index} is damaged; looking for states by their names")
+        paths = [path.with_suffix("") for path in self.folder.glob("ckpt-*.index")]
+        return [str(p) for p in sorted(paths, key=_number, reverse=True)]
 
     def read(self, progress, model):
-        """Restore how far the run was and its weights; False if there is no state.
+        """Restore how far the run was and its weights.
 
-        The optimizer's part waits for `manager`, since it depends on the stage.
-        Raises the errors of tf.train.Checkpoint if the state is of another network.
+        The optimizer's part waits for `open`, since it depends on the stage.
+        Returns the path of the state, None if there is none. Raises the errors of
+        `latest`, and of tf.train.Checkpoint if the state is of another network.
         """
-        path = self.latest
-        if path is None:
-            return False
-        checkpoint = tf.train.Checkpoint(progress=progress, model=model)
-        checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
-        return True
+        path = self.latest()
+        if path is not None:
+            checkpoint = tf.train.Checkpoint(progress=progress, model=model)
+            status = checkpoint.restore(path).expect_partial()
+            status.assert_existing_objects_matched()
+        return path
 
-    def manager(self, progress, model, optimizer):
-        """Return a CheckpointManager of the whole state, which keeps the newest two."""
+    def open(self, progress, model, optimizer, path=None):
+        """Name what `save` saves, and restore all of it from `path` if there is one."""
         checkpoint = tf.train.Checkpoint(
             progress=progress, model=model, optimizer=optimizer
         )
-        return tf.train.CheckpointManager(checkpoint, self.folder, max_to_keep=2)
+        self._progress = progress
+        if self.writes:
+            self._manager = tf.train.CheckpointManager(
+                checkpoint, self.folder, max_to_keep=2
+            )
+        if path is not None:
+            checkpoint.restore(path).assert_existing_objects_matched()
+
+    def save(self):
+        """Write the whole state, and keep the newest two; returns its path.
+
+        Returns None, and writes nothing, for a process that does not write.
+        A state's number is new to the run, so that it never overwrites a whole one.
+        Raises OSError if it cannot be written; the state before it stays.
+        """
+        if not self.writes:
+            return None
+        self._progress.advance("saves")
+        try:
+            return self._manager.save(self._progress["saves"])
+        except tf.errors.OpError as error:
+            reason = error.message.splitlines()[0]
+            raise OSError(
+                f"the run's state cannot be written, the one before it stays: {reason}"
+            ) from error
+
+
+def find_damage(path):
+    """Read a whole state, and with it TensorFlow's checksums.
+
+    Returns what is wrong, None if nothing is.
+    """
+    try:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, IndexError, ValueError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _number(path):
+    return int(path.name.rpartition("-")[2])

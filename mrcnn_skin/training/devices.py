@@ -1,15 +1,36 @@
-"""Which devices a run computes on."""
+"""Which devices a run computes on, in one process or in several."""
 
 import tensorflow as tf
 
 
+def in_cluster():
+    """Whether TF_CONFIG names this process as one of several that train together."""
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    return len(resolver.cluster_spec().as_dict().get("worker", ())) > 1
+
+
+def is_chief(strategy):
+    """Whether this process writes what the run leaves: the first of the workers."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_id
+
+
 def device_strategy(count):
-    """A tf.distribute strategy over `count` devices.
+    """A tf.distribute strategy over `count` devices, those of all processes.
 
     One device needs none, and keeps the strategy in force. More are GPUs, or where
     there is no GPU logical CPUs, which share the cores and serve tests and trials.
-    Raises ValueError if there are fewer GPUs than asked for.
+    With several workers in TF_CONFIG they are all the GPUs of each, or its one CPU.
+    Raises ValueError if there are not as many devices as asked for.
     """
+    if in_cluster():
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        if strategy.num_replicas_in_sync != count:
+            raise ValueError(
+                f"GPU_COUNT is {count}, but the workers of TF_CONFIG have "
+                f"{strategy.num_replicas_in_sync} devices"
+            )
+        return strategy
     if count == 1:
         return tf.distribute.get_strategy()
     # Physical devices first: to list the logical ones starts TensorFlow, after which
@@ -33,3 +54,12 @@ def device_strategy(count):
             "devices; build the model before anything else"
         )
     return tf.distribute.MirroredStrategy([cpu.name for cpu in cpus[:count]])
+
+
+def make_repeatable():
+    """Have TensorFlow's sums in one order on CPUs, whatever thread is first.
+
+    GPUs are left alone: they have no such kernel for the gradient of RoIAlign.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()

@@ -1,7 +1,7 @@
 """The training loop: one for one device and for many, on tf.distribute's public API.
 
-It drives stages, steps, validation, callbacks and checkpoints. What is learned is the
-training graph's affair, what is drawn or logged that of the callbacks.
+It drives stages, steps, callbacks and checkpoints. What is learned is the training
+graph's affair, what is drawn or logged that of the callbacks.
 """
 
 import math
@@ -11,12 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..data.pipeline import training_batches, validation_batches
-from ..evaluation.report import evaluate
-from ..weights import copy_weights, save_h5
+from ..data.pipeline import training_batches
+from ..devices import sum_over_devices
+from ..weights import save_h5
 from .checkpoint import CheckpointFolder, Progress
+from .devices import in_cluster, is_chief
+from .memory import ADVICE, describe, estimate_step, free_memory
 from .optimizer import l2_loss, make_optimizer
-from .stages import set_trainable
+from .signals import StopSignals
+from .stages import Stage, recipe_number, set_trainable
+from .validation import Validation
 
 
 class TrainingDiverged(ArithmeticError):
@@ -29,8 +33,9 @@ class Trainer:
     model: the training graph, built in `strategy`'s scope. detector: an
     inference.Detector whose weights follow the model's for the validation.
     train, val: prepared Datasets; val may be None. run_dir: of this run.
-    stages: of stages.Stage. strategy: of tf.distribute. augmentation: an imgaug
-    augmenter instead of the paper's. callbacks: of keras.callbacks.
+    strategy: of tf.distribute. augmentation: an imgaug augmenter instead of the
+    paper's. no_augmentation_sources: of `train`, whose images are not augmented.
+    callbacks: of keras.callbacks.
     verbose: 1 shows Keras's progress bar with the mean of every loss so far.
     """
 
@@ -42,26 +47,26 @@ class Trainer:
         train,
         val,
         run_dir,
-        stages,
         strategy=None,
         augmentation=None,
+        no_augmentation_sources=(),
         callbacks=(),
         verbose=1,
     ):
-        self.model, self.detector, self.config = model, detector, config
-        self.train_set, self.val_set = train, val
+        self.model, self.config, self.train_set = model, config, train
         self.run_dir = Path(run_dir)
-        self.stages = tuple(stages)
         self.strategy = strategy or tf.distribute.get_strategy()
         self.augmentation = augmentation
-        self.checkpoints = CheckpointFolder(run_dir)
+        self.no_augmentation_sources = no_augmentation_sources
+        # Of several processes all compute the same; the first one writes
+        self.writes = is_chief(self.strategy)
+        self.checkpoints = CheckpointFolder(run_dir, self.writes)
+        self.validation = Validation(
+            model, detector, config, val, self._stop_validation_if_asked
+        )
+        self.verbose = verbose
         self.callbacks = keras.callbacks.CallbackList(
-            list(callbacks),
-            add_progbar=bool(verbose),
-            model=model,
-            verbose=verbose,
-            epochs=sum(stage.epochs for stage in self.stages),
-            steps=self.steps_per_epoch,
+            list(callbacks), add_progbar=bool(verbose), model=model
         )
         with self.strategy.scope():
             self.progress = Progress()
@@ -72,25 +77,70 @@ class Trainer:
         images = self.train_set.num_images
         return self.config.STEPS_PER_EPOCH or -(-images // self.config.BATCH_SIZE)
 
-    def run(self):
-        """Train to the end of the last stage, or until early stopping.
+    def run(self, stages):
+        """Train through a list of stages.Stage, or until early stopping.
 
+        A run that was interrupted goes on in the stage of the same place in the list.
         Returns the log of the last epoch, {} if there was nothing left to do.
-        Raises TrainingDiverged when the loss or its gradient is NaN or infinite.
+        Raises TrainingDiverged when the loss or its gradient is NaN or infinite,
+        OSError when the state cannot be written, MemoryError when a step does not fit;
+        and after SIGTERM or Ctrl-C, once the state is saved, SystemExit or
+        KeyboardInterrupt.
         """
-        resumed = self.checkpoints.read(self.progress, self.model)
-        if resumed:
+        state = self._restore()
+        epochs = sum(stage.epochs for stage in stages)
+        return self._run(dict(enumerate(stages)), epochs, state)
+
+    def run_until(self, epochs, layers, learning_rate):
+        """Train until `epochs` epochs of the run are done, as Matterport's train().
+
+        A run whose last epochs had these layers and this rate goes on with their
+        stage; else a new one begins. Returns and raises as `run` does.
+        """
+        state = self._restore()
+        rest = epochs - self.progress["total_epochs"]
+        stage = Stage(layers, rest, learning_rate)
+        if state and self.progress["recipe"] != recipe_number(stage):
+            self.progress.advance("stage")
+            self.progress.epoch.assign(0)
+        if rest <= 0:
+            print(f"nothing to train: {epochs - rest} of {epochs} epochs are done")
+        stage = stage._replace(epochs=self.progress["epoch"] + rest)
+        stages = {self.progress["stage"]: stage} if rest > 0 else {}
+        return self._run(stages, epochs, state)
+
+    def _restore(self):
+        """Take weights and progress from the run folder's newest whole state.
+
+        Returns its path, None if there is no state.
+        """
+        state = self.checkpoints.read(self.progress, self.model)
+        if state:
             print(
                 f"going on at step {self.progress['total_steps']}, epoch "
-                f"{self.progress['total_epochs'] + 1}, from {self.checkpoints.latest}"
+                f"{self.progress['total_epochs'] + 1}, from {state}"
             )
+        return state
+
+    def _run(self, stages, epochs, state):
+        """Train in stages {index: Stage} from the current one on.
+
+        epochs: in all, for the callbacks. state: path of the one restored, or None.
+        """
+        with StopSignals() as self.signals:
+            return self._run_stages(stages, epochs, state)
+
+    def _run_stages(self, stages, epochs, state):
+        self.callbacks.set_params(
+            {"verbose": self.verbose, "epochs": epochs, "steps": self.steps_per_epoch}
+        )
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         logs = {}
-        while self.progress["stage"] < len(self.stages):
-            stage = self.stages[self.progress["stage"]]
-            self._enter(stage, resumed)
-            resumed = False
+        while self.progress["stage"] in stages:
+            stage = stages[self.progress["stage"]]
+            self._enter(stage, state)
+            state = None
             logs = self._run_stage(stage) or logs
             if self.model.stop_training:
                 break
@@ -99,34 +149,52 @@ class Trainer:
         self.callbacks.on_train_end(logs)
         return logs
 
-    def _enter(self, stage, resumed):
-        """Make the stage's layers learn, with a fresh optimizer or the saved one."""
+    def _enter(self, stage, state):
+        """Make the stage's layers learn, with a fresh optimizer or the saved one.
+
+        The saved one is of use only if it is of the same layers and learning rate.
+        """
         set_trainable(self.model, stage.layers)
+        self._say_memory(stage)
         steps = stage.epochs * self.steps_per_epoch
         with self.strategy.scope():
             self.optimizer = make_optimizer(self.config, stage.learning_rate, steps)
             self.optimizer.build(self.model.trainable_variables)
-        self.manager = self.checkpoints.manager(
-            self.progress, self.model, self.optimizer
-        )
-        if resumed:
-            state = self.manager.checkpoint.restore(self.checkpoints.latest)
-            state.assert_existing_objects_matched()
+        if self.progress["recipe"] != recipe_number(stage):
+            state = None
+        self.checkpoints.open(self.progress, self.model, self.optimizer, state)
+        self.progress.recipe.assign(recipe_number(stage))
         self._train_step = tf.function(self._make_step())
+
+    def _say_memory(self, stage):
+        """Print what the stage's steps will need, of main memory if there is no GPU."""
+        need = estimate_step(self.model, self.config)
+        free = None
+        if not tf.config.list_physical_devices("GPU"):
+            need *= self.strategy.num_replicas_in_sync
+            free = free_memory()
+        print(f"stage {stage.layers}: {describe(need, free)}")
 
     def _run_stage(self, stage):
         start = self.progress["total_steps"] * self.config.BATCH_SIZE
-        batches = iter(
-            self.strategy.experimental_distribute_dataset(
-                training_batches(self.train_set, self.config, start, self.augmentation)
+
+        def share(context):
+            return training_batches(
+                self.train_set,
+                self.config,
+                start,
+                self.augmentation,
+                no_augmentation_sources=self.no_augmentation_sources,
+                shard=(context.input_pipeline_id, context.num_input_pipelines),
             )
-        )
+
+        batches = iter(self.strategy.distribute_datasets_from_function(share))
         logs = {}
         while self.progress["epoch"] < stage.epochs and not self.model.stop_training:
             epoch = self.progress["total_epochs"]
             self.callbacks.on_epoch_begin(epoch)
             logs = self._run_epoch(batches)
-            logs |= self._validate()
+            logs |= self.validation.run()
             logs["stage"] = self.progress["stage"]
             rate = tf.convert_to_tensor(self.optimizer.learning_rate)
             logs["learning_rate"] = float(rate)
@@ -141,8 +209,8 @@ class Trainer:
             step = self.progress["step"]
             self.callbacks.on_train_batch_begin(step)
             image_ids, inputs = next(batches)
-            terms = self._train_step(inputs)
-            terms = {name: float(value) for name, value in terms.items()}
+            terms = self._take_step(inputs)
+            stop = terms.pop("stop")
             self._require_finite(terms, image_ids)
             self.progress.advance("step", "total_steps")
             steps += 1
@@ -152,28 +220,63 @@ class Trainer:
             self.callbacks.on_train_batch_end(step, means)
             every = self.config.CHECKPOINT_STEPS
             if every and self.progress["total_steps"] % every == 0:
-                self.manager.save()
+                self.checkpoints.save()
+            if stop:
+                self._save_and_stop()
         return means if steps else {}
+
+    def _take_step(self, inputs):
+        """Run one step; returns {name: float}, see _make_step.
+
+        Raises MemoryError, and ConnectionError if another process is gone.
+        """
+        wish = tf.constant(bool(self.signals.received), tf.float32)
+        try:
+            terms = self._train_step(inputs, wish)
+            return {name: float(value) for name, value in terms.items()}
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(f"a step does not fit into memory; {ADVICE}") from error
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            raise ConnectionError(
+                f"another process of the run is gone at step "
+                f"{self.progress['total_steps']}; start all of them again to go on "
+                "from the last state"
+            ) from error
+
+    def _save_and_stop(self):
+        """Save the state and end the run, as a signal has asked."""
+        state = self.checkpoints.save()
+        print(f"\nstopped at step {self.progress['total_steps']}, saved as {state}")
+        self.signals.end()
+
+    def _stop_validation_if_asked(self):
+        """Several processes stop together, after the next step."""
+        if self.signals.received and not in_cluster():
+            self._save_and_stop()
 
     def _finish_epoch(self, stage, logs):
         """Count the epoch, keep the best weights, end a stage early, save all."""
         self.progress.step.assign(0)
         self.progress.advance("epoch", "total_epochs")
         name = f"mask_rcnn_{self.config.NAME.lower()}"
-        save_h5(self.model, self.run_dir / f"{name}_last.h5")
+        self._save_weights(f"{name}_last.h5")
         value = self._monitored(logs)
         if value is not None:
             if value > self.progress["best"]:
                 self.progress.best.assign(value)
                 self.progress.waited.assign(0)
-                save_h5(self.model, self.run_dir / f"{name}_best.h5")
+                self._save_weights(f"{name}_best.h5")
             else:
                 self.progress.advance("waited")
             patience = self.config.EARLY_STOPPING_PATIENCE
             if patience and self.progress["waited"] >= patience:
                 self.progress.waited.assign(0)
                 self.progress.epoch.assign(stage.epochs)  # the next stage has its turn
-        self.manager.save()
+        self.checkpoints.save()
+
+    def _save_weights(self, name):
+        if self.writes:
+            save_h5(self.model, self.run_dir / name)
 
     def _monitored(self, logs):
         """The value to maximise, as float32 like `best`; None without validation.
@@ -187,91 +290,51 @@ class Trainer:
         return None if value is None else np.float32(value)
 
     def _make_step(self):
-        """Build the function of one step: inputs -> {loss name: scalar}."""
+        """Build the function of one step: inputs, wish -> {name: scalar}.
+
+        inputs: of the training graph, one share a device. wish: 1.0 if this process is
+        asked to stop; "stop" in the result is above 0 if any is.
+        """
         replicas = self.strategy.num_replicas_in_sync
         variables = self.model.trainable_variables
         weights = self.config.LOSS_WEIGHTS
 
-        def replica_step(inputs):
+        def replica_step(inputs, wish):
             with tf.GradientTape() as tape:
                 terms = self.model(list(inputs), training=True)
                 total = sum(weights[name] * term for name, term in terms.items())
                 if self.config.OPTIMIZER == "sgd":  # AdamW decays on its own
-                    terms["l2_loss"] = l2_loss(variables, self.config.WEIGHT_DECAY)
+                    decay = l2_loss(variables, self.config.WEIGHT_DECAY)
+                    terms["l2_loss"] = decay / replicas
                     total += terms["l2_loss"]
-                scaled = total / replicas
-            gradients = tape.gradient(scaled, variables)
+            gradients = tape.gradient(total, variables)
             # Clip the gradient of the whole batch, not each device's part of it. The
             # optimizer sums over the devices too, hence the division.
-            context = tf.distribute.get_replica_context()
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients = sum_over_devices(gradients)
             gradients, norm = tf.clip_by_global_norm(
                 gradients, self.config.GRADIENT_CLIP_NORM
             )
             self.optimizer.apply([g / replicas for g in gradients], variables)
-            return {"loss": total, **terms, "gradient_norm": norm}
+            # A copy on the device itself, as a sum over devices wants it
+            shares = {"loss": total, **terms, "stop": tf.identity(wish)}
+            return {**sum_over_devices(shares), "gradient_norm": norm}
 
-        def step(inputs):
-            terms = self.strategy.run(replica_step, args=(inputs,))
+        def step(inputs, wish):
+            results = self.strategy.run(replica_step, args=(inputs, wish))
+            # Every device has the same numbers: take those of the first
             return {
-                name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, term, None)
-                for name, term in terms.items()
+                name: self.strategy.experimental_local_results(value)[0]
+                for name, value in results.items()
             }
 
         return step
-
-    def _validate(self):
-        """Losses, JA, AUC ... of the validation images, named val_*.
-
-        val_score is the mean of JA and AUC, of what the tasks give: one number for
-        outline and diagnosis together.
-        """
-        if self.val_set is None or not self.val_set.num_images:
-            return {}
-        count = self.val_set.num_images
-        if self.config.VALIDATION_STEPS:
-            count = min(count, self.config.VALIDATION_STEPS * self.config.BATCH_SIZE)
-        logs = self._validation_losses(count)
-        copy_weights(self.model, self.detector.model)
-        image_ids = self.val_set.image_ids[:count]
-        metrics = evaluate(
-            self.detector, self.val_set, image_ids=image_ids, progress=False
-        )
-        for task, names in (
-            ("segmentation", ("JA", "DI")),
-            ("classification", ("AC", "AUC", "AP", "SE", "SP")),
-            ("detection", ("box_iou",)),
-        ):
-            for name in names:
-                if name in metrics.get(task, {}):
-                    logs[f"val_{name}"] = metrics[task][name]
-        scores = [logs[name] for name in ("val_JA", "val_AUC") if name in logs]
-        if scores:
-            logs["val_score"] = sum(scores) / len(scores)
-        return logs
-
-    def _validation_losses(self, count):
-        sums, steps = {}, 0
-        for _, inputs in validation_batches(self.val_set, self.config, count):
-            terms = self._validation_step(inputs)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-            steps += 1
-        return {f"val_{name}": total / steps for name, total in sums.items()}
-
-    @tf.function
-    def _validation_step(self, inputs):
-        terms = self.model(list(inputs), training=False)
-        weights = self.config.LOSS_WEIGHTS
-        total = sum(weights[name] * term for name, term in terms.items())
-        return {"loss": total, **terms}
 
     def _require_finite(self, terms, image_ids):
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if not bad:
             return
         ids = tf.concat(self.strategy.experimental_local_results(image_ids), axis=0)
-        names = [self.train_set.image_reference(i) for i in ids.numpy()]
+        names = [str(self.train_set.image_reference(i)) for i in ids.numpy()]
         raise TrainingDiverged(
             f"{', '.join(bad)} must be finite, got NaN or infinity at step "
             f"{self.progress['total_steps']}, on the images {', '.join(names)}. "

@@ -1,6 +1,7 @@
 """What is trained when: heads first, then more of the backbone, then everything."""
 
 import re
+import zlib
 from typing import NamedTuple
 
 import keras
@@ -32,6 +33,14 @@ class Stage(NamedTuple):
     layers: str
     epochs: int
     learning_rate: float
+
+
+def recipe_number(stage):
+    """A number for a stage's layers and learning rate: checkpoints hold no text.
+
+    The same for stages that one optimizer can go on with, however long they are.
+    """
+    return zlib.crc32(f"{stage.layers} {float(stage.learning_rate)!r}".encode())
 
 
 # Three phases: the paper names their number, Matterport's COCO recipe their contents

@@ -15,6 +15,7 @@ DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
 LITE_BACKBONE = "efficientnet_lite0"
+SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,7 +37,7 @@ def run(main):
         NotADirectoryError,
     ) as error:
         fail(error)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         fail(error, status=1)
     except KeyboardInterrupt:
         fail("interrupted", status=130)
@@ -132,11 +133,11 @@ def default_dataset():
     return "synthetic"
 
 
-def open_synthetic(count, side, seed):
-    """Generate lesions, and print how many; other seeds share none of them."""
+def open_synthetic(count, side, split):
+    """Generate the lesions of a split, and print how many; no two splits share one."""
     from mrcnn_skin.data.synthetic import SyntheticDataset
 
-    dataset = SyntheticDataset(count, (side, side), seed)
+    dataset = SyntheticDataset(count, (side, side), SYNTHETIC_SEEDS[split])
     print(dataset.summary())
     return dataset
 
@@ -147,9 +148,9 @@ def trained_weights(weights, logs):
         if not Path(weights).is_file():
             raise FileNotFoundError(f"there is no weight file {weights}")
         return Path(weights)
-    from mrcnn_skin.model import find_last
+    from mrcnn_skin.training.checkpoint import find_last_run
 
-    run_dir = find_last(logs)
+    run_dir = find_last_run(logs)
     for pattern in ("*_best.h5", "*_last.h5"):
         for path in run_dir.glob(pattern):
             return path

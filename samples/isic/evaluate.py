@@ -20,8 +20,6 @@ import common
 import evaluation_run as run
 import isic_data
 
-SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
-
 
 def main():
     args = parse_arguments()
@@ -62,10 +60,10 @@ def parse_arguments():
         help="folder of ISIC images, or synthetic; default: datasets/isic, "
         "$MRCNN_SKIN_DATA, or generated lesions",
     )
-    parser.add_argument("--split", choices=tuple(SYNTHETIC_SEEDS), default="val")
+    parser.add_argument("--split", choices=tuple(common.SYNTHETIC_SEEDS), default="val")
     parser.add_argument(
         "--calibration-split",
-        choices=tuple(SYNTHETIC_SEEDS),
+        choices=tuple(common.SYNTHETIC_SEEDS),
         help="choose the temperature and the thresholds for 80, 90 and 95 %% "
         "sensitivity on these images, none of which may be among those of --split "
         "(default: no such figures)",
@@ -118,8 +116,8 @@ def parse_arguments():
 def open_split(folder, split, config, args):
     """A prepared dataset of one split, of files or of generated lesions."""
     if folder == "synthetic":
-        seed = SYNTHETIC_SEEDS[split]
-        return common.open_synthetic(args.limit or 100, config.IMAGE_MAX_DIM, seed)
+        side = config.IMAGE_MAX_DIM
+        return common.open_synthetic(args.limit or 100, side, split)
     return isic_data.open_isic(folder, split, config, args.logs, args.limit)
 
 

@@ -47,7 +47,7 @@ QUICK = {
     "image_size": 128,
     "images_per_device": 8,
     "steps_per_epoch": 100,
-    "stages": "all:8:1e-3",
+    "stages": "all:6:1e-3",
 }
 QUICK_CONFIG = {
     "BACKBONE": "resnet26",
@@ -62,7 +62,6 @@ QUICK_CONFIG = {
     "TRAIN_ROIS_PER_IMAGE": 8,
 }
 SYNTHETIC_COUNTS = {"train": 2000, "val": 60, "test": 100}
-SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 OVERLAYS = 12
 
 
@@ -73,6 +72,7 @@ def main():
     args = argparse.Namespace(**options)
 
     from mrcnn_skin import MaskRCNN
+    from mrcnn_skin.training.checkpoint import CheckpointFolder
     from mrcnn_skin.training.stages import parse_stages
 
     resuming = args.weights == "last"
@@ -85,20 +85,23 @@ def main():
     if args.check_only:
         open_datasets(args, config)
         return
-    begun = resuming and (run_dir / "checkpoints" / "checkpoint").exists()
+    begun = resuming and CheckpointFolder(run_dir).states()
     weight_file = None if begun else find_weights(args.weights)
     train, val, test, dropped = open_datasets(args, config)
 
     model = MaskRCNN("training", config, args.logs)
     run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
-    if not resuming:
-        start_folder(run_dir, args)
-    isic_data.write_dropped(dropped, run_dir)
+    if model.is_chief:
+        if not resuming:
+            start_folder(run_dir, args)
+        isic_data.write_dropped(dropped, run_dir)
     if weight_file:
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
-    model.train(train, val, stages=stages, custom_callbacks=[loss_curves(run_dir)])
-    report(model, test, run_dir)
+    callbacks = [loss_curves(run_dir)] if model.is_chief else []
+    model.train(train, val, stages=stages, custom_callbacks=callbacks)
+    if model.is_chief:
+        report(model, test, run_dir, chosen_by_them=test is val)
 
 
 # What an option is where neither the command line nor the run's own run.json says
@@ -126,7 +129,14 @@ DEFAULTS = {
 
 def make_parser():
     parser = common.Parser(description=__doc__, argument_default=argparse.SUPPRESS)
-    add = parser.add_argument
+    add_data_options(parser.add_argument)
+    add_run_options(parser.add_argument)
+    common.add_config_options(parser)
+    return parser
+
+
+def add_data_options(add):
+    """Options on what is trained on; add: of the parser."""
     add(
         "--dataset",
         metavar="DIR|synthetic",
@@ -138,48 +148,7 @@ def make_parser():
         metavar="DIR",
         help="folder of validation images; default: the val split of --dataset",
     )
-    add(
-        "--weights",
-        default="coco",
-        metavar="coco|imagenet|last|none|PATH",
-        help="weights to start from: coco and imagenet are downloaded into weights/; "
-        "last goes on with the run --run, or the newest in --logs (default: coco)",
-    )
-    add("--logs", metavar="DIR", help="folder of all runs (default: logs)")
-    add("--run", metavar="NAME", help="the run folder in --logs (default: dated)")
-    common.add_config_options(parser)
-    add(
-        "--stages",
-        metavar="LAYERS:EPOCHS:RATE,...",
-        help="what is trained, for how long, how fast; LAYERS is heads, 3+, 4+, 5+, "
-        "all or a regular expression; paper is heads, 4+, all by Matterport's recipe "
-        f"(default: {STAGES['pretrained']}; from random weights {STAGES['none']})",
-    )
-    add(
-        "--images-per-device",
-        type=int,
-        metavar="N",
-        help=f"images per device and step (default: 2; 8 with {common.LITE_BACKBONE})",
-    )
-    add(
-        "--devices",
-        type=int,
-        metavar="N",
-        help="GPUs, or logical CPUs where there is none (default: 1)",
-    )
-    add(
-        "--steps-per-epoch",
-        type=int,
-        metavar="N",
-        help="default: one pass over the training images",
-    )
     add("--limit", type=int, metavar="N", help="use so many images of each split only")
-    add("--seed", type=int, help="of every random choice (default: 0)")
-    add(
-        "--quick",
-        action="store_true",
-        help="a small network at 128 px for 8 epochs: a trial of a few minutes",
-    )
     add(
         "--held-out",
         action="append",
@@ -204,7 +173,52 @@ def make_parser():
         action="store_true",
         help="say what the data hold and what would be dropped and why, and stop",
     )
-    return parser
+
+
+def add_run_options(add):
+    """Options on where a run starts, what it does and where it goes; add: as above."""
+    add(
+        "--weights",
+        default="coco",
+        metavar="coco|imagenet|last|none|PATH",
+        help="weights to start from: coco and imagenet are downloaded into weights/; "
+        "last goes on with the run --run, or the newest in --logs (default: coco)",
+    )
+    add("--logs", metavar="DIR", help="folder of all runs (default: logs)")
+    add("--run", metavar="NAME", help="the run folder in --logs (default: dated)")
+    add(
+        "--stages",
+        metavar="LAYERS:EPOCHS:RATE,...",
+        help="what is trained, for how long, how fast; LAYERS is heads, 3+, 4+, 5+, "
+        "all or a regular expression; paper is heads, 4+, all by Matterport's recipe "
+        f"(default: {STAGES['pretrained']}; from random weights {STAGES['none']})",
+    )
+    add(
+        "--images-per-device",
+        type=int,
+        metavar="N",
+        help=f"images per device and step (default: 2; 8 with {common.LITE_BACKBONE})",
+    )
+    add(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="GPUs, or logical CPUs where there is none, over all processes; several "
+        "are started with the same options, --run among them, and TF_CONFIG "
+        "(default: 1)",
+    )
+    add(
+        "--steps-per-epoch",
+        type=int,
+        metavar="N",
+        help="default: one pass over the training images",
+    )
+    add("--seed", type=int, help="of every random choice (default: 0)")
+    add(
+        "--quick",
+        action="store_true",
+        help="a small network at 128 px for 6 epochs: a trial of a few minutes",
+    )
 
 
 def stored_options(given):
@@ -214,10 +228,10 @@ def stored_options(given):
     """
     if given["weights"] != "last":
         return {}, None
-    from mrcnn_skin.model import find_last
+    from mrcnn_skin.training.checkpoint import find_last_run
 
     logs = Path(given.get("logs", DEFAULTS["logs"]))
-    run_dir = logs / given["run"] if "run" in given else find_last(logs)
+    run_dir = logs / given["run"] if "run" in given else find_last_run(logs)
     path = run_dir / "run.json"
     if not path.exists():
         raise FileNotFoundError(
@@ -246,7 +260,15 @@ def start_folder(run_dir, args):
 
 
 def make_config(args):
-    """The settings that the options ask for; --set has the last word."""
+    """The settings that the options ask for; --set has the last word.
+
+    Raises ValueError for weights of another backbone.
+    """
+    if args.backbone == common.LITE_BACKBONE and args.weights in ("coco", "imagenet"):
+        raise ValueError(
+            f"--weights={args.weights} is a ResNet's: with --backbone={args.backbone} "
+            "it must be none or the file of samples/convert_efficientnet_lite.py"
+        )
     overrides = dict(FROM_SCRATCH) if args.weights == "none" else {}
     if args.quick:
         overrides |= QUICK_CONFIG
@@ -284,9 +306,7 @@ def open_datasets(args, config):
         return train, val, val, dropped
     side = config.IMAGE_MAX_DIM
     train, val, test = (
-        common.open_synthetic(
-            min(count, args.limit or count), side, SYNTHETIC_SEEDS[split]
-        )
+        common.open_synthetic(min(count, args.limit or count), side, split)
         for split, count in SYNTHETIC_COUNTS.items()
     )
     return train, val, test, ()
@@ -304,8 +324,11 @@ def loss_curves(run_dir):
     return keras.callbacks.LambdaCallback(on_epoch_end=draw)
 
 
-def report(model, dataset, run_dir):
-    """Evaluate the best weights, draw predictions beside the truth, say where it is."""
+def report(model, dataset, run_dir, chosen_by_them):
+    """Evaluate the best weights, draw predictions beside the truth, say where it is.
+
+    chosen_by_them: whether the images of `dataset` told which epoch is the best.
+    """
     from mrcnn_skin.evaluation.report import evaluate, format_metrics
 
     best = common.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
@@ -313,7 +336,8 @@ def report(model, dataset, run_dir):
     out = run_dir / "evaluation"
     metrics = evaluate(lambda image: model.detect([image])[0], dataset, out)
     draw_overlays(model, dataset, out / "overlays")
-    print(f"\n{best.name} on {dataset.num_images} images that it was not trained on:")
+    limit = ", but the best epoch was chosen by them" if chosen_by_them else ""
+    print(f"\n{best.name} on {dataset.num_images} images, not trained on{limit}:")
     print(format_metrics(metrics))
     print(f"\nEverything is in {run_dir.resolve()}:")
     for path in sorted(run_dir.iterdir()):

@@ -77,3 +77,4 @@ def test_what_a_table_says_of_labels_it_has_none_for():
         {"image_id": ["a", "b"], "melanoma": ["7", None], "dx": ["?", None]}
     )
     assert list(label_texts(table)) == ["melanoma=7 dx=?", None]
+    assert list(label_texts(table[["image_id"]])) == [None, None]

@@ -105,15 +105,17 @@ def test_balanced_classes_come_equally_often():
 def test_square_image_with_boxes_and_masks_by_hand():
     """32 x 16 pixels are doubled to 64 x 32 and get 16 columns on either side."""
     dataset = Blocks([(32, 16, [(2, (4, 2, 20, 10)), (1, (24, 8, 30, 14))])])
-    config = tiny_config(USE_MINI_MASK=False)
-    image, class_ids, boxes, masks = load_example(dataset, config, 0)
+    example = load_example(dataset, tiny_config(), 0)
+    image = example.image
     assert image.shape == (64, 64, 3) and image.dtype == np.uint8
-    np.testing.assert_array_equal(class_ids, [2, 1])
-    np.testing.assert_array_equal(boxes, [[8, 20, 40, 36], [48, 32, 60, 44]])
-    wanted = np.zeros([2, 64, 64], bool)
-    wanted[0, 8:40, 20:36] = True
-    wanted[1, 48:60, 32:44] = True
-    np.testing.assert_array_equal(masks, wanted)
+    np.testing.assert_array_equal(example.class_ids, [2, 1])
+    np.testing.assert_array_equal(example.boxes, [[8, 20, 40, 36], [48, 32, 60, 44]])
+    wanted = np.zeros([64, 64, 2], bool)
+    wanted[8:40, 20:36, 0] = True
+    wanted[48:60, 32:44, 1] = True
+    np.testing.assert_array_equal(example.masks, wanted)
+    assert example.original_shape == (32, 16, 3)
+    assert example.window == (0, 16, 64, 48) and example.scale == 2
     np.testing.assert_array_equal(image[:, [0, 15, 48, 63]], 0)
     inside = image[10:38, 22:34]
     np.testing.assert_array_equal(inside, np.full_like(inside, 200))
@@ -122,9 +124,9 @@ def test_square_image_with_boxes_and_masks_by_hand():
 def test_mini_masks_cover_their_box():
     dataset = Blocks([(64, 64, [(1, (8, 8, 40, 24))])])
     dataset.load_mask = lambda _: (half_empty_box(), np.array([1], np.int32))
-    _, _, boxes, masks = load_example(dataset, tiny_config(), 0)
-    np.testing.assert_array_equal(boxes, [[8, 8, 40, 24]])
-    assert masks.shape == (1, 28, 28)
+    _, _, boxes, masks, *_ = example_arrays(dataset, tiny_config(), 0)
+    np.testing.assert_array_equal(boxes[0], [8, 8, 40, 24])
+    assert masks.shape == (2, 28, 28)
     assert masks[0, :, :13].all() and not masks[0, 1:-1, 15:].any()
 
 
@@ -157,10 +159,10 @@ def test_masks_of_another_size_are_refused_not_dropped():
 def test_instances_beyond_the_maximum_and_vanished_ones_are_left_out():
     blocks = [(1, (0, 0, 10, 10)), (2, (5, 5, 5, 9)), (2, (20, 20, 30, 30))]
     dataset = Blocks([(64, 64, [*blocks, (1, (40, 40, 60, 60))])])
-    _, class_ids, boxes, masks = load_example(dataset, tiny_config(), 0)
-    np.testing.assert_array_equal(class_ids, [1, 2])  # the second has no pixel
-    np.testing.assert_array_equal(boxes, [[0, 0, 10, 10], [20, 20, 30, 30]])
-    assert len(masks) == 2
+    example = load_example(dataset, tiny_config(), 0)
+    np.testing.assert_array_equal(example.class_ids, [1, 2])  # one has no pixel
+    np.testing.assert_array_equal(example.boxes, [[0, 0, 10, 10], [20, 20, 30, 30]])
+    assert example.masks.shape == (64, 64, 2)
 
 
 def test_padding_of_the_arrays_and_their_types():
@@ -178,12 +180,12 @@ def test_padding_of_the_arrays_and_their_types():
 
 def test_crop_keeps_image_and_masks_together():
     dataset = Blocks([(64, 256, [(1, (0, 0, 64, 200))])])
-    config = tiny_config(IMAGE_RESIZE_MODE="crop", USE_MINI_MASK=False)
+    config = tiny_config(IMAGE_RESIZE_MODE="crop")
     edges = set()
     for seed in range(8):
-        image, _, boxes, masks = load_example(dataset, config, 0, seed=seed)
+        image, _, boxes, masks, *_ = load_example(dataset, config, 0, seed=seed)
         assert image.shape == (64, 64, 3)
-        np.testing.assert_array_equal(masks[0] * np.uint8(200), image[..., 0])
+        np.testing.assert_array_equal(masks[..., 0] * np.uint8(200), image[..., 0])
         edges.add(int(boxes[0, 3]))
     assert len(edges) > 1, "the crop must move with the seed"
 
@@ -191,10 +193,32 @@ def test_crop_keeps_image_and_masks_together():
 def test_augmentation_moves_image_and_masks_together():
     dataset = Blocks([(64, 64, [(1, (8, 16, 40, 24))])])
     flip = load_imgaug().augmenters.Fliplr(1.0)
-    config = tiny_config(USE_MINI_MASK=False)
-    image, _, boxes, masks = load_example(dataset, config, 0, flip)
+    image, _, boxes, masks, *_ = load_example(dataset, tiny_config(), 0, flip)
     np.testing.assert_array_equal(boxes, [[8, 40, 40, 48]])
-    np.testing.assert_array_equal(masks[0] * np.uint8(200), image[..., 0])
+    np.testing.assert_array_equal(masks[..., 0] * np.uint8(200), image[..., 0])
+
+
+def test_masks_may_be_numbers_as_in_many_data_sets_for_matterport():
+    dataset = Blocks([(64, 64, [])])
+    mask = np.zeros([64, 64, 1])
+    mask[8:40, 16:24] = 1.0
+    dataset.load_mask = lambda _: (mask, [2])
+    example = load_example(dataset, tiny_config(), 0, load_imgaug().augmenters.Fliplr())
+    assert example.masks.dtype == bool and example.class_ids.tolist() == [2]
+
+
+def test_sources_that_are_not_augmented():
+    blocks = [(64, 64, [(1, (8, 16, 40, 24))])] * 4
+    dataset = Blocks(blocks)
+    dataset.image_info[1]["source"] = dataset.image_info[2]["source"] = "drawn"
+    flip = load_imgaug().augmenters.Fliplr(1.0)
+    batches = training_batches(
+        dataset, tiny_config(), augmentation=flip, no_augmentation_sources=["drawn"]
+    )
+    for image_ids, inputs in batches.take(2).as_numpy_iterator():
+        for image_id, boxes in zip(image_ids, inputs[2], strict=True):
+            x1 = 16 if image_id in (1, 2) else 40
+            np.testing.assert_array_equal(boxes[0], [8, x1, 40, x1 + 8])
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +247,24 @@ def test_the_number_of_threads_changes_nothing(ten_blocks):
         one.as_numpy_iterator(), four.as_numpy_iterator(), strict=True
     ):
         assert_equal_batches(wanted, got)
+
+
+def test_processes_share_every_step_without_overlap_or_loss(ten_blocks):
+    """Two processes of two devices; a step ends one pass and begins the next."""
+    config = tiny_config(GPU_COUNT=4, IMAGES_PER_GPU=1)
+    shares = [
+        list(training_batches(ten_blocks, config, 4, shard=(i, 2)).take(8))
+        for i in range(2)
+    ]
+    order = training_order(ten_blocks, config)
+    wanted = [order(position) for position in range(4, 20)]
+    got = []
+    for step in range(4):
+        for share in shares:
+            got += [int(ids[0]) for ids, _ in share[2 * step : 2 * step + 2]]
+    assert got == wanted
+    seeds = {tuple(inputs[-1][0].numpy()) for share in shares for _, inputs in share}
+    assert len(seeds) == 16
 
 
 def assert_equal_batches(wanted, got):

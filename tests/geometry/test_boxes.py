@@ -74,6 +74,14 @@ def test_overlaps_of_boxes_and_of_their_masks_count_pixels():
     np.testing.assert_allclose(found, expected, 1e-5)
 
 
+def test_compute_iou_of_one_box_by_hand():
+    others = [[0, 0, 2, 2], [1, 1, 3, 3], [2, 2, 3, 3]]
+    iou = boxes.compute_iou(np.array([0, 0, 2, 2]), others, 4, [4, 4, 1])
+    np.testing.assert_allclose(iou, [1, 1 / 7, 0], rtol=1e-6)
+    # The areas are the caller's: 1 / (1 + 6 - 1) of the second box
+    assert boxes.compute_iou([0, 0, 2, 2], others[1:2], 1, [6])[0] == np.float32(1 / 6)
+
+
 def test_compute_overlaps_masks_with_empty_and_none():
     full, empty = np.ones((3, 3, 1)), np.zeros((3, 3, 1))
     assert boxes.compute_overlaps_masks(empty, empty).tolist() == [[0]]

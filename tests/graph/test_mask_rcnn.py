@@ -71,6 +71,12 @@ def test_strides_of_an_oblong_image():
     assert pyramid == [(*size, 256) for size in sizes]
 
 
+@pytest.mark.parametrize("build", [build_training_model, build_inference_model])
+def test_a_background_alone_builds_no_network(build):
+    with pytest.raises(ValueError, match="NUM_CLASSES must be at least 2 .* got 1"):
+        build(Config())
+
+
 def test_an_unknown_backbone_is_named():
     with pytest.raises(ValueError, match="resnet26, resnet50, resnet101.*vgg"):
         build_training_model(IsicConfig(BACKBONE="vgg"))

@@ -7,7 +7,7 @@ import tensorflow as tf
 from mrcnn_skin.geometry import anchors as anchors_np
 from mrcnn_skin.geometry import boxes as boxes_np
 from mrcnn_skin.graph.rpn import build_rpn_model
-from mrcnn_skin.layers.anchors import Anchors
+from mrcnn_skin.layers.anchors import Anchors, NormBoxes
 
 SCALES, RATIOS, STRIDES = (16, 32, 64, 128, 256), (0.5, 1, 2), (4, 8, 16, 32, 64)
 
@@ -72,3 +72,9 @@ def test_the_rpn_answers_in_the_order_of_the_anchors(anchor_stride):
     is_wide = (anchors[:, 3] - anchors[:, 1]) > 20
     np.testing.assert_allclose(deltas[:, :2], centers, atol=1e-5)
     np.testing.assert_array_equal(deltas[:, 2], is_wide)
+
+
+def test_norm_boxes_layer():
+    image = tf.zeros([1, 101, 51, 3])
+    result = NormBoxes()(tf.constant([[[10.0, 10.0, 51.0, 26.0]]]), image)
+    np.testing.assert_allclose(result, [[[0.1, 0.2, 0.5, 0.5]]], atol=1e-6)

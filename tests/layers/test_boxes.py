@@ -27,6 +27,23 @@ def test_overlaps_by_hand():
     assert boxes.overlaps(first, tf.zeros([0, 4])).shape == (2, 0)
 
 
+def test_box_arithmetic_equals_its_numpy_twin():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 50, (20, 2, 2)).astype(np.float32)
+    first = np.concatenate([corners[:, 0], corners[:, 0] + 5 + corners[:, 1]], axis=1)
+    second = np.roll(first, 1, axis=0)
+    np.testing.assert_allclose(
+        boxes.overlaps(first, second),
+        boxes_np.compute_overlaps(first, second),
+        atol=1e-5,
+    )
+    deltas = boxes.box_refinement(first, second)
+    np.testing.assert_allclose(
+        deltas, boxes_np.box_refinement(first, second), atol=1e-5
+    )
+    np.testing.assert_allclose(boxes.apply_box_deltas(first, deltas), second, atol=1e-3)
+
+
 def test_clip_boxes_by_a_window_of_each_image():
     box = tf.constant([[[-1.0, 0.2, 0.5, 3.0]], [[-1.0, 0.2, 0.5, 3.0]]])
     window = tf.constant([[0.0, 0.0, 1.0, 1.0], [0.1, 0.3, 0.4, 0.9]])
@@ -44,6 +61,8 @@ def test_norm_and_denorm_equal_their_numpy_twins():
     np.testing.assert_array_equal(
         boxes_np.denorm_boxes(normalised.numpy(), (100, 200)), pixels
     )
+    denormalised = boxes.denorm_boxes(normalised, (100, 200))
+    np.testing.assert_allclose(denormalised, pixels, atol=1e-4)
 
 
 @pytest.mark.parametrize("side, size", [(8, 14), (32, 7), (56, 28), (256, 14)])
@@ -66,6 +85,16 @@ def test_sample_is_uniform_without_repetition_and_differs_by_seed():
     assert counts[1] == 0
     # Each of the four is drawn in half of the steps: 100 +- 5 standard deviations
     assert np.all(np.abs(counts[[0, 2, 3, 4]] - 100) < 5 * np.sqrt(200 * 0.25))
+
+
+def test_sample_takes_no_more_than_there_are_and_repeats():
+    seed = tf.constant([3, 5])
+    mask = tf.constant([False, True, True, False, True])
+    index, chosen = boxes.sample(mask, 8, seed)
+    assert sorted(index.numpy()[chosen.numpy()]) == [1, 2, 4]
+    few, chosen_few = boxes.sample(mask, 2, seed)
+    assert chosen_few.numpy().all() and set(few.numpy()) < {1, 2, 4}
+    np.testing.assert_array_equal(few, boxes.sample(mask, 2, seed)[0])
 
 
 def test_sample_of_nothing():

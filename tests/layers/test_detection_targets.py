@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from mrcnn_skin.geometry import boxes as boxes_np
 from mrcnn_skin.geometry import masks as masks_np
-from mrcnn_skin.layers.detection_targets import DetectionTargetLayer
+from mrcnn_skin.layers.detection_targets import DetectionTargetLayer, MaskRois
 
 STD = (0.1, 0.1, 0.2, 0.2)
 BOX = [0.1, 0.1, 0.5, 0.5]
@@ -148,3 +148,54 @@ def test_targets_have_no_gradient():
         )
         total = tf.reduce_sum(rois) + tf.reduce_sum(deltas)
     assert tape.gradient(total, proposals) is None
+
+
+def test_positives_first_with_deltas_and_masks():
+    mini = np.zeros((2, 5, 5))
+    mini[0, :, :3] = 1  # the left half of the box, its middle column included
+    rois, match, class_ids, deltas, masks = roi_targets(
+        [[0, 0, 0.4, 0.4], [0.0, 0.0, 0.2, 0.4], [0.7, 0.7, 0.9, 0.9], [0] * 4],
+        [2, 0],
+        [[0, 0, 0.4, 0.4], [0] * 4],
+        mini,
+        rois_per_image=6,
+        positive_ratio=0.5,
+    )
+    # The true box, the same again as a proposal, and its upper half (IoU .5)
+    assert match.tolist()[:3] == [1, 1, 1] and (match == 1).sum() == 3
+    assert class_ids.tolist() == [2, 2, 2, 0, 0, 0]
+    half = np.flatnonzero(np.isclose(rois[:3, 2], 0.2))[0]
+    np.testing.assert_allclose(
+        deltas[half], [0.5 / 0.1, 0, np.log(2) / 0.2, 0], atol=1e-5
+    )
+    # Samples at columns 0, 4/3, 8/3, 4 of the mini mask: 1, 1, 1/3 -> 0, 0
+    np.testing.assert_array_equal(masks[half], [[1, 1, 0, 0]] * 4)
+    (negative,) = np.flatnonzero(match == -1)
+    np.testing.assert_allclose(rois[negative], [0.7, 0.7, 0.9, 0.9])
+    assert not rois[match == 0].any() and not masks[match != 1].any()
+
+
+def test_a_mask_target_cut_from_a_full_mask():
+    full = np.zeros((1, 101, 101))
+    full[0, :20, :] = 1
+    _, match, _, _, masks = roi_targets(
+        [[0] * 4], [1], [[0, 0, 0.3, 1.0]], full, mini_masks=False
+    )
+    # Rows 0, 10, 20, 30 of the image
+    expected = np.repeat([[1], [1], [0], [0]], 4, axis=1)
+    np.testing.assert_array_equal(masks[match == 1][0], expected)
+
+
+def test_an_image_without_a_lesion_gives_negative_rois():
+    _, match, class_ids, deltas, masks = roi_targets(
+        [[0, 0, 0.4, 0.4], [0.7, 0.7, 0.9, 0.9]], [0], [[0] * 4], np.zeros((1, 5, 5))
+    )
+    assert (match == -1).sum() == 2 and not (match == 1).any()
+    assert not class_ids.any() and not deltas.any() and not masks.any()
+
+
+def test_mask_rois_are_the_positive_ones_and_never_none():
+    match = tf.constant([[0, 1, -1], [1, 0, 0]])
+    keep = MaskRois()(match)
+    np.testing.assert_array_equal(keep, [[1, 1, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(MaskRois()(tf.constant([[-1, 0]])), [[1, 0]])

@@ -57,3 +57,25 @@ def test_many_random_boxes_equal_the_numpy_calculation():
     np.testing.assert_allclose(proposals[0, : len(keep)], refined[keep], atol=1e-5)
     np.testing.assert_allclose(scores[0, : len(keep)], foreground[best][keep])
     assert not proposals.numpy()[0, len(keep) :].any()
+
+
+def test_proposals_of_three_known_boxes():
+    anchors = tf.constant(
+        [[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.48], [0.5, 0.5, 1, 1]], tf.float32
+    )
+    probs = tf.constant([[[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]]])
+    deltas = tf.constant([[[0, 0, 0, 0], [0, 0, 0, 0], [1.0, 0, 0, 0]]])
+    layer = ProposalLayer(4, 0.7, 100, STD)
+    proposals, scores = layer(probs, deltas, anchors)
+    # The second overlaps the first by .96; the third moves down .05 and is clipped
+    expected = [[0, 0, 0.5, 0.5], [0.55, 0.5, 1, 1], [0] * 4, [0] * 4]
+    np.testing.assert_allclose(proposals[0], expected, atol=1e-6)
+    np.testing.assert_allclose(scores[0], [0.9, 0.7, 0, 0], atol=1e-6)
+
+
+def test_boxes_that_are_no_numbers_become_padding():
+    anchors = tf.constant([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]], tf.float32)
+    deltas = tf.constant([[[np.nan, 0, 0, 0], [0, 0, np.inf, 0]]])
+    probs = tf.constant([[[0.1, 0.9], [np.nan, np.nan]]])
+    proposals, scores = ProposalLayer(2, 0.7, 100, STD)(probs, deltas, anchors)
+    assert not np.any(proposals) and not np.any(scores)

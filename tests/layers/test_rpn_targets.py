@@ -95,3 +95,26 @@ def test_a_box_without_area_makes_no_anchor_positive(scene):
     _, match, deltas = targets(anchors, [[0.5, 0.5, 0.5, 0.5]], [1])
     assert not (match == 1).any()
     assert np.all(np.isfinite(deltas))
+
+
+def test_the_best_anchor_of_a_box_is_positive_however_bad_with_right_deltas():
+    anchors = np.array([[0, 0, 0.4, 0.4], [0.6, 0.6, 1, 1]], np.float32)
+    index, match, deltas = targets(anchors, [[0, 0, 0.2, 0.4]], [1], samples=8)
+    (row,) = np.flatnonzero(match == 1)
+    assert index[row] == 0  # IoU .5
+    # Centre .2 -> .1 of height .4: -.25; height halves: ln .5
+    np.testing.assert_allclose(deltas[row], [-2.5, 0, np.log(0.5) / 0.2, 0], atol=1e-5)
+
+
+def test_an_image_without_a_lesion_gives_negative_anchors_only():
+    anchors = np.array([[0, 0, 0.4, 0.4], [0.6, 0.6, 1, 1]], np.float32)
+    _, match, deltas = targets(anchors, [[0, 0, 0, 0]], [0], samples=8)
+    assert (match == -1).sum() == 2 and not (match == 1).any()
+    assert np.all(np.isfinite(deltas))
+
+
+def test_no_more_are_sampled_than_asked_and_half_of_them_positive():
+    pair = np.array([[0, 0, 0.4, 0.4], [0.6, 0.6, 1, 1]], np.float32)
+    index, match, _ = targets(np.tile(pair, [50, 1]), [pair[0]], [1], samples=16)
+    assert (match == 1).sum() == 8 and (match == -1).sum() == 8
+    assert len(set(index[match != 0])) == 16

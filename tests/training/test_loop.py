@@ -2,20 +2,24 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import tiny_config
+import tensorflow as tf
+from keras import ops
+from tiny import tiny_backbone, tiny_config
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
-from mrcnn_skin.training.loop import TrainingDiverged
+from mrcnn_skin.training.loop import Trainer, TrainingDiverged
 from mrcnn_skin.training.stages import Stage
 from mrcnn_skin.weights import named_weights, read_h5
 
@@ -150,6 +154,8 @@ def test_files_of_a_run(whole_run):
     assert_same(read_h5(run / "mask_rcnn_isic_best.h5"), recorder.weights[best + 1])
     assert {p.name for p in run.iterdir()} == {
         "config.json",
+        "environment.json",
+        "lock",
         "log.csv",
         "tensorboard",
         "checkpoints",
@@ -201,7 +207,7 @@ def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tm
         model.train(images, None, stages=STAGES[:1], verbose=0)
     assert "mrcnn_mask_loss" in str(error.value) and "at step 0" in str(error.value)
     assert str(error.value).count("generated, seed 0, image") == 2
-    assert CheckpointFolder(tmp_path / "run").latest is None
+    assert CheckpointFolder(tmp_path / "run").latest() is None
 
 
 def test_early_stopping_ends_a_stage_after_epochs_no_better(images, tmp_path):
@@ -241,6 +247,143 @@ def test_frozen_batch_norm_keeps_its_statistics(images, tmp_path):
     assert (before["bn2a_branch2a/gamma"] != after["bn2a_branch2a/gamma"]).any()
 
 
+class Signal(keras.callbacks.Callback):
+    """Sends a signal to this process in the middle of the step of that number."""
+
+    def __init__(self, number, step):
+        super().__init__()
+        self.number, self.step = number, step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def test_a_signal_saves_the_step_and_ends_the_run(images, tmp_path):
+    model = make_model(tmp_path)
+    with pytest.raises(SystemExit) as raised:
+        model.train(
+            images,
+            None,
+            stages=STAGES,
+            custom_callbacks=[Signal(signal.SIGTERM, step=1)],
+            verbose=0,
+        )
+    assert raised.value.code == 128 + 15
+    assert progress_of(tmp_path)["total_steps"] == 2  # no checkpoint was due
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_though_the_loss_is(
+    images, tmp_path
+):
+    """The slope of a square root at 0."""
+
+    def backbone(pixels, config):
+        *first, last = tiny_backbone(pixels, config)
+        return [*first, last + ops.sqrt(ops.relu(last - 1e9))]
+
+    model = make_model(tmp_path, BACKBONE=backbone, CHECKPOINT_STEPS=1)
+    with pytest.raises(TrainingDiverged, match="^gradient_norm must be finite"):
+        model.train(images, None, stages=STAGES[1:], verbose=0)
+    assert CheckpointFolder(tmp_path / "run").latest() is None
+
+
+@pytest.mark.slow  # TensorFlow asks for the memory again and again for ten seconds
+def test_a_step_that_does_not_fit_says_what_to_lower(images, tmp_path, monkeypatch):
+    def huge_step(trainer):
+        def step(inputs, wish):
+            side = tf.cast(wish, tf.int64) + 2**29  # no constant to fold
+            return {"loss": tf.reduce_sum(tf.fill([side, side], wish))}
+
+        return step
+
+    monkeypatch.setattr(Trainer, "_make_step", huge_step)
+    model = make_model(tmp_path)
+    with pytest.raises(MemoryError, match="less: IMAGES_PER_GPU"):
+        model.train(images, None, stages=STAGES, verbose=0)
+
+
+def test_two_runs_cannot_share_a_folder(images, tmp_path):
+    model = make_model(tmp_path)
+    with locked_by_another(tmp_path / "run") as process:
+        with pytest.raises(BlockingIOError, match=f"by process {process.pid} on"):
+            model.train(images, None, stages=STAGES, verbose=0)
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
+
+
+@contextmanager
+def locked_by_another(run_dir):
+    """Another process holds the lock of a run; it is killed in the end."""
+    code = (
+        "import sys, time\nfrom mrcnn_skin.training.run_lock import locked\n"
+        "with locked(sys.argv[1]): print('locked', flush=True); time.sleep(300)"
+    )
+    run_dir.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, run_dir],
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout.readline() == b"locked\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MB of its own, which only root may make."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a small tmpfs")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)  # logs are still open
+
+
+class FillDisk(keras.callbacks.Callback):
+    """Leaves no room on a disk from the step of that number on."""
+
+    def __init__(self, folder, step):
+        super().__init__()
+        self.path, self.step = folder / "ballast", step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.step:
+            with open(self.path, "wb", buffering=0) as handle, suppress(OSError):
+                while handle.write(bytes(4096)):
+                    pass
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_state(images, small_disk):
+    model = make_model(small_disk, CHECKPOINT_STEPS=1)
+    with pytest.raises(OSError, match="state cannot be written.*[Nn]o space") as error:
+        model.train(
+            images,
+            None,
+            stages=STAGES,
+            custom_callbacks=[FillDisk(small_disk, step=2)],
+            verbose=0,
+        )
+    assert "\n" not in str(error.value)
+    assert progress_of(small_disk)["total_steps"] == 2
+    (small_disk / "ballast").unlink()
+    model, recorder = make_model(small_disk, CHECKPOINT_STEPS=1), Recorder()
+    model.train(images, None, stages=STAGES[:1], custom_callbacks=[recorder], verbose=0)
+    assert recorder.steps == [2]
+
+
+def test_a_read_only_folder_is_said_before_the_first_step(images, small_disk):
+    model, recorder = make_model(small_disk), Recorder()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(OSError, match="Read-only file system: .*run"):
+        model.train(images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0)
+    assert recorder.steps == []
+
+
 TWO_DEVICES = """
 import sys
 import numpy as np
@@ -250,14 +393,11 @@ from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.training.stages import Stage
 from mrcnn_skin.weights import copy_weights, named_weights
 
-# One positive and one negative anchor, one positive and two negative RoIs an image:
-# only with equal counts is the mean over devices that over the images.
-counts = dict(RPN_TRAIN_ANCHORS_PER_IMAGE=2, TRAIN_ROIS_PER_IMAGE=3)
 images = SyntheticDataset(6, (64, 64))
 models = [
     MaskRCNN(
         "training",
-        tiny_config(GPU_COUNT=n, IMAGES_PER_GPU=4 // n, NORM="batch", **counts),
+        tiny_config(GPU_COUNT=n, IMAGES_PER_GPU=4 // n, NORM="batch"),
         f"{sys.argv[1]}/{n}",
     )
     for n in (2, 1)

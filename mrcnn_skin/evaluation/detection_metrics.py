@@ -1,0 +1,141 @@
+"""Matching of detected instances with the true ones, and average precision.
+
+The definitions are those of Matterport's utils, which follow the VOC challenge with
+mask overlaps. The scores of the ISIC challenges, one lesion an image, are in
+metrics.py.
+"""
+
+import numpy as np
+
+from mrcnn_skin.geometry.boxes import compute_overlaps, compute_overlaps_masks
+from mrcnn_skin.geometry.masks import trim_zeros
+
+COCO_THRESHOLDS = np.arange(50, 100, 5) / 100
+
+
+def compute_matches(
+    gt_boxes,
+    gt_class_ids,
+    gt_masks,
+    pred_boxes,
+    pred_class_ids,
+    pred_scores,
+    pred_masks,
+    iou_threshold=0.5,
+    score_threshold=0.0,
+):
+    """Pair detections with true instances, the best scores first.
+
+    A detection takes the free instance of its class whose mask it overlaps most, if
+    the IoU is at least iou_threshold.
+
+    gt_boxes, pred_boxes: [N, (y1, x1, y2, x2)] and [M, ...]; rows of zeros at the end
+        are padding. gt_masks, pred_masks: [height, width, N] and [..., M], bool.
+    gt_class_ids, pred_class_ids: int [N] and [M]; pred_scores: [M].
+    score_threshold: least IoU that is looked at, as Matterport has it.
+    Returns gt_match [N], the detection of each instance; pred_match [M], the instance
+    of each detection, -1 for none; overlaps [M, N], mask IoU. Detections are counted
+    in the order of their scores.
+    """
+    count = len(trim_zeros(np.asarray(gt_boxes)))
+    found = len(trim_zeros(np.asarray(pred_boxes)))
+    order = np.argsort(-np.asarray(pred_scores)[:found], kind="stable")
+    pred_class_ids = np.asarray(pred_class_ids)[order]
+    gt_masks = np.asarray(gt_masks)[..., :count]
+    overlaps = compute_overlaps_masks(np.asarray(pred_masks)[..., order], gt_masks)
+    gt_match, pred_match = np.full(count, -1), np.full(found, -1)
+    least = max(iou_threshold, score_threshold)
+    for row, iou in enumerate(overlaps):
+        for instance in np.argsort(-iou, kind="stable"):
+            if iou[instance] < least:
+                break
+            is_free = gt_match[instance] < 0
+            if is_free and pred_class_ids[row] == gt_class_ids[instance]:
+                gt_match[instance], pred_match[row] = row, instance
+                break
+    return gt_match, pred_match, overlaps
+
+
+def compute_ap(
+    gt_boxes,
+    gt_class_ids,
+    gt_masks,
+    pred_boxes,
+    pred_class_ids,
+    pred_scores,
+    pred_masks,
+    iou_threshold=0.5,
+):
+    """Average precision of one image's detections at one IoU threshold.
+
+    The arguments are those of compute_matches. Precision is made to fall with recall
+    and summed over its steps. Despite the name that Matterport gives it, the value is
+    no mean over classes: all of them share one ranking.
+
+    Returns AP, 0 where there is no true instance; precisions and recalls [M + 2],
+    after each detection in the order of scores, with both ends; overlaps [M, N].
+    """
+    gt_match, pred_match, overlaps = compute_matches(
+        gt_boxes,
+        gt_class_ids,
+        gt_masks,
+        pred_boxes,
+        pred_class_ids,
+        pred_scores,
+        pred_masks,
+        iou_threshold,
+    )
+    hits = np.cumsum(pred_match >= 0)
+    precisions = hits / np.arange(1, len(hits) + 1)
+    recalls = hits / max(len(gt_match), 1)
+    precisions = np.concatenate([[0], precisions, [0]])
+    recalls = np.concatenate([[0], recalls, [1]])
+    precisions = np.maximum.accumulate(precisions[::-1])[::-1]
+    ap = float(np.sum(np.diff(recalls) * precisions[1:]))
+    return ap, precisions, recalls, overlaps
+
+
+def compute_ap_range(
+    gt_box,
+    gt_class_id,
+    gt_mask,
+    pred_box,
+    pred_class_id,
+    pred_score,
+    pred_mask,
+    iou_thresholds=None,
+    verbose=1,
+):
+    """Mean of compute_ap over IoU thresholds, those of COCO if none are given.
+
+    The arguments are those of compute_matches. verbose: print every threshold's AP.
+    Returns a float.
+    """
+    thresholds = COCO_THRESHOLDS if iou_thresholds is None else iou_thresholds
+    truth = gt_box, gt_class_id, gt_mask
+    prediction = pred_box, pred_class_id, pred_score, pred_mask
+    values = []
+    for threshold in thresholds:
+        values.append(compute_ap(*truth, *prediction, iou_threshold=threshold)[0])
+        if verbose:
+            print(f"AP @{threshold:.2f}:\t {values[-1]:.3f}")
+    mean = float(np.mean(values))
+    if verbose:
+        print(f"AP @{thresholds[0]:.2f}-{thresholds[-1]:.2f}:\t {mean:.3f}")
+    return mean
+
+
+def compute_recall(pred_boxes, gt_boxes, iou):
+    """Part of the true boxes that some predicted box overlaps by at least `iou`.
+
+    pred_boxes, gt_boxes: [M, (y1, x1, y2, x2)] and [N, ...], in the same unit. Each
+    predicted box counts for the true one that it overlaps most.
+    Returns recall, 0 where there is no true box, and int [K], the predicted boxes
+    that reach the IoU.
+    """
+    overlaps = compute_overlaps(pred_boxes, gt_boxes)  # [M, N]
+    if not overlaps.size:
+        return 0.0, np.empty([0], int)
+    positive_ids = np.flatnonzero(overlaps.max(axis=1) >= iou)
+    matched = set(overlaps.argmax(axis=1)[positive_ids])
+    return len(matched) / len(gt_boxes), positive_ids

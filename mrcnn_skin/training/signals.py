@@ -1,0 +1,41 @@
+"""SIGTERM and Ctrl-C as a wish to stop, which the loop grants between two steps.
+
+A signal may come in the middle of anything; only between steps are weights, optimizer
+and counters of one moment. What is saved then is the loop's affair.
+"""
+
+import signal
+import threading
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """While entered, the first signal is only noted; a second one acts at once.
+
+    Signals reach the main thread only: elsewhere this does nothing.
+    """
+
+    def __init__(self):
+        self.received = None  # the signal's number
+        self._before = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._note) for s in SIGNALS}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        self.received = number
+        self.__exit__()
+        print(f"{signal.Signals(number).name}: saving; a second one stops at once")
+
+    def end(self):
+        """Raise what the signal would have: SIGTERM's if another process had one."""
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + signal.SIGTERM)

@@ -1,0 +1,79 @@
+"""Losses and metrics of the validation images, at the end of every epoch.
+
+Which value decides, and what it decides, is the training loop's affair.
+"""
+
+import tensorflow as tf
+
+from ..data.pipeline import validation_batches
+from ..evaluation.report import evaluate
+from ..weights import copy_weights
+
+METRICS = {
+    "segmentation": ("JA", "DI"),
+    "classification": ("AC", "AUC", "AP", "SE", "SP"),
+    "detection": ("box_iou",),
+}
+
+
+class Validation:
+    """The validation of one run.
+
+    model: the training graph. detector: an inference.Detector, which gets the model's
+    weights. dataset: a prepared Dataset; None for no validation. between: called
+    between two images or batches, as a validation may take long; it may raise.
+    """
+
+    def __init__(self, model, detector, config, dataset, between=lambda: None):
+        self.model, self.detector, self.config = model, detector, config
+        self.dataset, self.between = dataset, between
+
+    def run(self):
+        """Return losses, JA, AUC ... as {"val_*": number}, {} without images.
+
+        val_score is the mean of JA and AUC, of what the tasks give: one number for
+        outline and diagnosis together.
+        """
+        if self.dataset is None or not self.dataset.num_images:
+            return {}
+        count = self.dataset.num_images
+        if self.config.VALIDATION_STEPS:
+            count = min(count, self.config.VALIDATION_STEPS * self.config.BATCH_SIZE)
+        logs = {**self._losses(count), **self._metrics(count)}
+        scores = [logs[name] for name in ("val_JA", "val_AUC") if name in logs]
+        if scores:
+            logs["val_score"] = sum(scores) / len(scores)
+        return logs
+
+    def _losses(self, count):
+        sums, steps = {}, 0
+        for _, inputs in validation_batches(self.dataset, self.config, count):
+            self.between()
+            for name, value in self._loss_terms(inputs).items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            steps += 1
+        return {f"val_{name}": total / steps for name, total in sums.items()}
+
+    @tf.function
+    def _loss_terms(self, inputs):
+        terms = self.model(list(inputs), training=False)
+        weights = self.config.LOSS_WEIGHTS
+        total = sum(weights[name] * term for name, term in terms.items())
+        return {"loss": total, **terms}
+
+    def _metrics(self, count):
+        copy_weights(self.model, self.detector.model)
+        image_ids = self.dataset.image_ids[:count]
+        metrics = evaluate(
+            self._detect, self.dataset, image_ids=image_ids, progress=False
+        )
+        return {
+            f"val_{name}": metrics[task][name]
+            for task, names in METRICS.items()
+            for name in names
+            if name in metrics.get(task, {})
+        }
+
+    def _detect(self, image):
+        self.between()
+        return self.detector(image)

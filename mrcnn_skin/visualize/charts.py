@@ -1,0 +1,128 @@
+"""Charts and tables: training logs, precision and recall, overlaps, weights.
+
+Charts are matplotlib Figures that need no screen; tables are pandas DataFrames, which
+print in a terminal and show in a notebook.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..atomic import written_whole
+
+OVERFLOW = 1000  # a weight beyond this is suspect, as in Matterport
+
+
+def plot_losses(log):
+    """Draw the curves of a training log: total loss, its terms, validation scores.
+
+    log: path of a log.csv, or its DataFrame. Dotted lines mark where a stage begins.
+    Returns the Figure.
+    """
+    log = log if isinstance(log, pd.DataFrame) else pd.read_csv(log)
+    terms = [n for n in log if n.endswith("_loss") and not n.startswith("val_")]
+    scores = [n for n in ("val_JA", "val_DI", "val_AUC", "val_AC") if n in log]
+    figure = Figure(figsize=(15, 4.2), layout="constrained")
+    total, parts, quality = figure.subplots(1, 3)
+    for name in ("loss", "val_loss"):
+        if name in log:
+            total.plot(log["epoch"] + 1, log[name], marker=".", label=name)
+    for index, name in enumerate(terms):
+        parts.plot(log["epoch"] + 1, log[name], color=f"C{index}", label=name)
+        if f"val_{name}" in log:
+            values = log[f"val_{name}"]
+            parts.plot(log["epoch"] + 1, values, color=f"C{index}", ls="--")
+    for name in scores:
+        quality.plot(log["epoch"] + 1, log[name], marker=".", label=name[4:])
+    total.set(title="loss", yscale="log")
+    parts.set(title="terms (dashed: validation)", yscale="log")
+    quality.set(title="validation", ylim=(0, 1))
+    starts = log["epoch"][log["stage"].diff() > 0] if "stage" in log else []
+    for ax in (total, parts, quality):
+        ax.set_xlabel("epoch")
+        ax.grid(alpha=0.3)
+        for start in starts:
+            ax.axvline(start + 0.5, color="grey", ls=":")
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(fontsize=8)
+    return figure
+
+
+def plot_precision_recall(AP, precisions, recalls):
+    """Draw the curve of evaluation.detection_metrics.compute_ap.
+
+    AP: number; precisions, recalls: [n]. Returns the Figure.
+    """
+    figure = Figure(layout="constrained")
+    ax = figure.subplots()
+    ax.plot(recalls, precisions, marker=".")
+    ax.set(title=f"precision and recall, AP@50 = {AP:.3f}")
+    ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.05), ylim=(0, 1.1))
+    ax.grid(alpha=0.3)
+    return figure
+
+
+def plot_overlaps(
+    gt_class_ids, pred_class_ids, pred_scores, overlaps, class_names, threshold=0.5
+):
+    """Show how far detections (rows) overlap true instances (columns), as a table.
+
+    gt_class_ids: [n]; pred_class_ids, pred_scores: [m], best score first. overlaps:
+    [m, n], IoU, as of compute_matches. class_names: by class id. threshold: overlaps
+    above it are marked: "match", or "wrong" where the classes differ.
+    Returns the Figure.
+    """
+    gt_class_ids = np.asarray(gt_class_ids)[: overlaps.shape[1]]  # less padding
+    figure = Figure(
+        figsize=(3 + 1.2 * len(gt_class_ids), 2 + 0.7 * len(pred_class_ids)),
+        layout="constrained",
+    )
+    ax = figure.subplots()
+    if overlaps.size:
+        ax.imshow(overlaps, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), iou in np.ndenumerate(overlaps):
+        text = f"{iou:.3f}"
+        if iou > threshold:
+            same = pred_class_ids[row] == gt_class_ids[column]
+            text += "\nmatch" if same else "\nwrong"
+        color = "white" if iou > 0.5 else "black"
+        ax.text(column, row, text, ha="center", va="center", size=9, color=color)
+    rows = [
+        f"{class_names[class_id]} ({score:.2f})"
+        for class_id, score in zip(pred_class_ids, pred_scores, strict=True)
+    ]
+    ax.set_yticks(range(len(rows)), rows)
+    columns = [class_names[class_id] for class_id in gt_class_ids]
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set(xlabel="truth", ylabel="detections")
+    return figure
+
+
+def display_table(table):
+    """Turn a list of rows, the first of them the titles, into a DataFrame."""
+    return pd.DataFrame(table[1:], columns=table[0])
+
+
+def display_weight_stats(model):
+    """Extremes and spread of every tensor of a model's weights, one a row.
+
+    model: a MaskRCNN. The column "alert" marks tensors that are dead, all of one
+    value though they are no bias and no statistic, or that hold values beyond 1000.
+    Returns a DataFrame.
+    """
+    rows = [["weight", "shape", "min", "max", "std", "alert"]]
+    for layer in model.get_trainable_layers():
+        for weight in layer.weights:
+            values = np.asarray(weight)
+            alert = "dead?" if weight.name == "kernel" and not np.ptp(values) else ""
+            if np.abs(values).max() > OVERFLOW:
+                alert = "overflow?"
+            row = [f"{layer.name}/{weight.name}", values.shape]
+            rows.append([*row, values.min(), values.max(), values.std(), alert])
+    return display_table(rows)
+
+
+def save_figure(figure, path, dpi=110):
+    """Write a Figure as PNG, whole or not at all."""
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=dpi, format="png")

@@ -1,0 +1,299 @@
+"""Instances on images in Matterport's figures: masks, boxes, regions, differences.
+
+Functions return their matplotlib Figure and need no screen; in a notebook it shows as
+the result of its cell. Boxes are (y1, x1, y2, x2), pixels.
+"""
+
+import colorsys
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from skimage.measure import find_contours
+
+from ..evaluation.detection_metrics import compute_matches
+from ..geometry.boxes import clip_boxes
+from ..geometry.masks import unmold_mask
+
+TRUTH, PREDICTION = (0, 1, 0), (1, 0, 0)
+GREY = (0.25, 0.25, 0.25)
+# How a box is drawn, by its visibility: faint, dotted or solid
+LINES = (
+    {"ls": ":", "alpha": 0.7, "color": GREY},
+    {"ls": ":"},
+    {"ls": "-"},
+)
+
+
+def random_colors(n, bright=True):
+    """Return n colours (r, g, b) in 0..1, as far apart in hue as n allows.
+
+    They are the same every time, so that two pictures can be compared.
+    """
+    value = 1.0 if bright else 0.7
+    return [colorsys.hsv_to_rgb(i / max(n, 1), 1, value) for i in range(n)]
+
+
+def apply_mask(image, mask, color, alpha=0.5):
+    """Blend a colour (r, g, b), 0..1, into an image where a mask is true.
+
+    image: uint8 [h, w, 3]; mask: bool [h, w]. Returns a new uint8 [h, w, 3].
+    """
+    blended = (1 - alpha) * image[mask] + alpha * 255 * np.asarray(color)
+    image = image.copy()
+    image[mask] = blended.round().astype(np.uint8)
+    return image
+
+
+def display_images(
+    images, titles=None, cols=4, cmap=None, norm=None, interpolation=None
+):
+    """Show images side by side; returns the Figure.
+
+    images: list of [h, w, 3] or [h, w]; titles: one an image. cmap, norm,
+    interpolation: of matplotlib's imshow.
+    """
+    titles = titles if titles is not None else [""] * len(images)
+    rows = max(1, -(-len(images) // cols))
+    figure = Figure(figsize=(3 * cols, 3.2 * rows), layout="constrained")
+    for ax in np.ravel(axes := figure.subplots(rows, cols, squeeze=False)):
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        image = np.asarray(image)
+        if image.dtype == bool:
+            image = image.astype(np.uint8)
+        ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation)
+        ax.set_title(title, size=9)
+    return figure
+
+
+def display_instances(
+    image,
+    boxes,
+    masks,
+    class_ids,
+    class_names,
+    scores=None,
+    title="",
+    figsize=(16, 16),
+    ax=None,
+    show_mask=True,
+    show_bbox=True,
+    colors=None,
+    captions=None,
+):
+    """Draw instances over an image.
+
+    image: uint8 [h, w, 3]. boxes: [n, (y1, x1, y2, x2)], pixels; masks: bool [h, w, n]
+    or None; class_ids: [n]; class_names: by class id; scores: [n] or None.
+    colors: (r, g, b), 0..1, one an instance. captions: one a box instead of class and
+    score. Returns the Figure, that of `ax` if one is given.
+    """
+    figure, ax = _axes(ax, figsize, title)
+    colors = colors or random_colors(len(boxes))
+    for i, box in enumerate(boxes):
+        if show_mask and masks is not None:
+            image = apply_mask(image, masks[..., i], colors[i])
+            _draw_contours(ax, masks[..., i], colors[i])
+        if show_bbox:
+            _draw_rectangle(ax, box, colors[i], ls="--")
+        caption = captions[i] if captions else class_names[class_ids[i]]
+        if not captions and scores is not None:
+            caption += f" {scores[i]:.3f}"
+        _write(ax, box, caption)
+    ax.imshow(image)
+    return figure
+
+
+def display_differences(
+    image,
+    gt_box,
+    gt_class_id,
+    gt_mask,
+    pred_box,
+    pred_class_id,
+    pred_score,
+    pred_mask,
+    class_names,
+    title="",
+    ax=None,
+    show_mask=True,
+    show_box=True,
+    iou_threshold=0.5,
+    score_threshold=0.5,
+):
+    """Draw true instances (green) and detections (red) on one image.
+
+    The arguments are those of display_instances and compute_matches. Captions of
+    detections say score / IoU with the instance that they match, or with the one that
+    they overlap most. Returns the Figure.
+    """
+    order = np.argsort(-np.asarray(pred_score), kind="stable")  # as compute_matches
+    pred_box, pred_class_id = np.asarray(pred_box)[order], pred_class_id[order]
+    pred_score, pred_mask = np.asarray(pred_score)[order], pred_mask[..., order]
+    _, pred_match, overlaps = compute_matches(
+        gt_box,
+        gt_class_id,
+        gt_mask,
+        pred_box,
+        pred_class_id,
+        pred_score,
+        pred_mask,
+        iou_threshold,
+        score_threshold,
+    )
+    iou = [
+        row[match] if match >= 0 else row.max(initial=0.0)
+        for row, match in zip(overlaps, pred_match, strict=True)
+    ]
+    captions = [""] * len(gt_class_id)
+    captions += [
+        f"{score:.2f} / {i:.2f}" for score, i in zip(pred_score, iou, strict=True)
+    ]
+    return display_instances(
+        image,
+        np.concatenate([gt_box, pred_box]),
+        np.concatenate([gt_mask, pred_mask], axis=-1),
+        np.concatenate([gt_class_id, pred_class_id]),
+        class_names,
+        title=title or "truth (green), detections (red): score / IoU",
+        ax=ax,
+        show_mask=show_mask,
+        show_bbox=show_box,
+        colors=[TRUTH] * len(gt_class_id) + [PREDICTION] * len(pred_class_id),
+        captions=captions,
+    )
+
+
+def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10):
+    """Draw regions (dotted), what they are refined to (solid), and their masks.
+
+    image: uint8 [h, w, 3]; rois, refined_rois: [n, 4]; mask: [n, mask_h, mask_w],
+    probabilities over the refined boxes; class_ids: [n], 0 for background, which is
+    drawn faintly. limit: so many, chosen at random but the same each time.
+    Returns the Figure.
+    """
+    class_ids = np.asarray(class_ids)
+    chosen = np.random.default_rng(0).permutation(len(rois))[:limit]
+    chosen = chosen[np.argsort(class_ids[chosen], kind="stable")]  # lesions on top
+    window = 0, 0, *image.shape[:2]
+    refined = clip_boxes(refined_rois, window).round().astype(int)[chosen]
+    found = class_ids[chosen] > 0
+    masks = [
+        unmold_mask(mask[i], box, image.shape) if class_ids[i] else None
+        for i, box in zip(chosen, refined, strict=True)
+    ]
+    return draw_boxes(
+        image,
+        np.asarray(rois)[chosen],
+        np.where(found[:, None], refined, 0),
+        masks,
+        [class_names[i] if i else "" for i in class_ids[chosen]],
+        np.where(found, 1, 0),
+        f"{np.count_nonzero(class_ids)} of {len(rois)} regions are foreground; "
+        f"{len(chosen)} shown",
+    )
+
+
+def draw_box(image, box, color):
+    """Draw a box, two pixels wide, into an image in place, and return it.
+
+    image: [h, w, 3]; box: whole (y1, x1, y2, x2), y2 and x2 outside; color: (r, g, b)
+    in the image's own range.
+    """
+    y1, x1, y2, x2 = box
+    image[y1 : y1 + 2, x1:x2] = color
+    image[max(y2 - 2, 0) : y2, x1:x2] = color
+    image[y1:y2, x1 : x1 + 2] = color
+    image[y1:y2, max(x2 - 2, 0) : x2] = color
+    return image
+
+
+def draw_boxes(
+    image,
+    boxes=None,
+    refined_boxes=None,
+    masks=None,
+    captions=None,
+    visibilities=None,
+    title="",
+    ax=None,
+):
+    """Draw boxes, what they are refined to, masks and captions; each may be left out.
+
+    image: uint8 [h, w, 3]. boxes, refined_boxes: [n, 4], the latter solid, with a
+    line from the box's corner; rows of zeros are left out. masks: list of bool
+    [h, w] or None. visibilities: int [n], 0 faint, 1 dotted (boxes that are refined)
+    or 2 solid (the others), which are the defaults.
+    Returns the Figure, that of `ax` if one is given.
+    """
+    figure, ax = _axes(ax, (12, 12), title)
+    given = [v for v in (boxes, refined_boxes, masks) if v is not None]
+    count = len(given[0]) if given else 0
+    if visibilities is None:
+        visibilities = [2 if refined_boxes is None else 1] * count
+    for i, color in enumerate(random_colors(count)):
+        line = {"color": color, **LINES[visibilities[i]]}
+        place = None
+        if boxes is not None and np.any(boxes[i]):
+            place = boxes[i]
+            _draw_rectangle(ax, place, **line)
+        if refined_boxes is not None and np.any(refined_boxes[i]):
+            if place is not None:
+                (y1, x1), (end_y, end_x) = place[:2], refined_boxes[i][:2]
+                ax.plot([x1, end_x], [y1, end_y], color=color, lw=1)
+            place = refined_boxes[i]
+            _draw_rectangle(ax, place, color)
+        if captions is not None and place is not None:
+            _write(ax, place, captions[i])
+        if masks is not None and masks[i] is not None:
+            image = apply_mask(image, masks[i], color)
+            _draw_contours(ax, masks[i], color)
+    ax.imshow(image)
+    return figure
+
+
+def display_top_masks(image, mask, class_ids, class_names, limit=4):
+    """Show an image and, for each of its largest classes, the union of their masks.
+
+    image: uint8 [h, w, 3]; mask: bool [h, w, n]; class_ids: [n]; limit: classes shown.
+    Returns the Figure.
+    """
+    class_ids = np.asarray(class_ids)
+    unions = {i: mask[..., class_ids == i].any(axis=-1) for i in np.unique(class_ids)}
+    largest = sorted(unions, key=lambda i: -np.count_nonzero(unions[i]))[:limit]
+    empty = np.zeros(image.shape[:2], bool)
+    pictures = [unions[i] for i in largest] + [empty] * (limit - len(largest))
+    titles = [class_names[i] for i in largest] + ["-"] * (limit - len(largest))
+    size = f"{image.shape[0]} x {image.shape[1]}"
+    return display_images(
+        [image, *pictures], [size, *titles], cols=limit + 1, cmap="Blues_r"
+    )
+
+
+def _axes(ax, figsize, title):
+    """(Figure, axes without ticks): those given, or new ones."""
+    if ax is None:
+        ax = Figure(figsize=figsize, layout="constrained").subplots()
+    ax.set_title(title)
+    ax.axis("off")
+    return ax.figure, ax
+
+
+def _draw_rectangle(ax, box, color, ls="-", alpha=1.0):
+    y1, x1, y2, x2 = box
+    rectangle = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, lw=2)
+    rectangle.set(edgecolor=color, linestyle=ls, alpha=alpha)
+    ax.add_patch(rectangle)
+
+
+def _write(ax, box, text):
+    """Write a caption into a box's upper left corner, legible on any skin."""
+    label = {"facecolor": "black", "alpha": 0.4, "pad": 1, "edgecolor": "none"}
+    if text:
+        ax.text(box[1], box[0], text, color="white", size=10, va="top", bbox=label)
+
+
+def _draw_contours(ax, mask, color):
+    for line in find_contours(np.pad(mask, 1).astype(float), 0.5):
+        ax.plot(line[:, 1] - 1, line[:, 0] - 1, color=color, lw=1)

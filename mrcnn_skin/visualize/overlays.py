@@ -1,0 +1,118 @@
+"""Outlines, boxes and captions drawn into the pixels of an image.
+
+These pictures have the image's own size and go into files; charts and Matterport's
+figures are in the modules beside. Nothing is computed here that metrics.py has.
+"""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
+
+from ..atomic import written_whole
+from ..evaluation.metrics import segmentation_scores
+from ..evaluation.submission import official_mask
+
+TRUTH_COLOR = (60, 220, 90)
+PREDICTION_COLOR = (255, 130, 20)
+
+
+def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
+    """Draw outlines of masks, boxes and a line of text for each into an image.
+
+    image: uint8 [h, w, 3]. masks: bool [h, w, n]. boxes: [m, (y1, x1, y2, x2)],
+    pixels. captions: text lines, on a strip above the image. color: (r, g, b), 0..255.
+    Lines and letters grow with the image. Returns uint8 [h + strip, w, 3].
+    """
+    width = _line_width(image)
+    for i in range(masks.shape[-1]):
+        image = draw_outline(image, masks[..., i], color, width)
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    for y1, x1, y2, x2 in boxes:
+        draw.rectangle(
+            [x1, y1, x2 - 1, y2 - 1], outline=color, width=max(1, width // 2)
+        )
+    return _with_captions(np.asarray(picture), [(text, color) for text in captions])
+
+
+def overlay_truth(image, truth, result):
+    """Draw the truth's outline (green) and the best prediction's (orange).
+
+    image: uint8 [h, w, 3]; truth: bool [h, w]; result: as of Detector. The caption has
+    the Jaccard index and P(malignant), where the model gives them.
+    Returns uint8 [h + strip, w, 3].
+    """
+    width = _line_width(image)
+    image = draw_outline(image, truth, TRUTH_COLOR, width)
+    found = len(result["rois"]) > 0
+    captions = [("truth", TRUTH_COLOR)]
+    text = "prediction" if found else "no lesion found"
+    if found and "masks" in result:
+        mask = official_mask(result["masks"][..., 0])
+        image = draw_outline(image, mask, PREDICTION_COLOR, width)
+        text += f"  Jaccard {segmentation_scores(truth, mask)['JA']:.2f}"
+    if result["p_malignant"] is not None:
+        text += f"  P(malignant) {result['p_malignant']:.2f}"
+    return _with_captions(image, [*captions, (text, PREDICTION_COLOR)])
+
+
+def draw_outline(image, mask, color, width):
+    """Draw the outline of a mask, `width` pixels wide, just outside of it.
+
+    image: uint8 [h, w, 3]; mask: bool [h, w]. Returns a new image.
+    """
+    image = image.copy()
+    if mask.any():
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        window = tuple(
+            slice(max(0, there[0] - width), there[-1] + width + 1)
+            for there in (rows, columns)
+        )  # the lesion and its rim: distances elsewhere are not needed
+        outside = ~mask[window]
+        image[window][outside & (distance_transform_edt(outside) <= width)] = color
+    return image
+
+
+def save_image(image, path):
+    """Write pixels, uint8 [h, w, 3] or [h, w], as PNG, whole or not at all."""
+    with written_whole(path) as partial:
+        Image.fromarray(image).save(partial, format="PNG")
+
+
+def _line_width(image):
+    return max(1, round(max(image.shape[:2]) / 300))
+
+
+def _with_captions(image, captions):
+    """Put lines of text (text, colour) on a dark strip above an image.
+
+    Where a line is wider than the image it breaks at its double spaces; a part that
+    is still too wide gets smaller letters.
+    """
+    if not captions:
+        return image
+    width = image.shape[1] - 8
+    size = max(11, round(image.shape[1] / 28))
+    font = ImageFont.load_default(size)
+    lines = [
+        (line, color) for text, color in captions for line in _wrap(text, font, width)
+    ]
+    widest = max(font.getlength(line) for line, _ in lines)
+    size = max(8, min(size, int(size * width / max(widest, 1))))
+    font, height = ImageFont.load_default(size), round(1.4 * size)
+    strip = Image.new("RGB", (image.shape[1], height * len(lines)), "#222")
+    draw = ImageDraw.Draw(strip)
+    for row, (line, color) in enumerate(lines):
+        draw.text((4, height * row), line, fill=color, font=font)
+    return np.concatenate([np.asarray(strip), image])
+
+
+def _wrap(text, font, width):
+    """Break a text at double spaces into lines that fit a width in pixels."""
+    lines = []
+    for part in text.split("  "):
+        if lines and font.getlength(f"{lines[-1]}  {part}") <= width:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(part)
+    return lines
