@@ -10,21 +10,21 @@ CHECKED_FILES = "checked_files.json"
 SHOWN = 20  # dropped files named on the terminal, unless all are asked for
 
 
-def open_isic(folder, split, config, logs, limit=None, **options):
+def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
     """Read and check one split of a folder of ISIC images, None for all of it.
 
     config: its MAX_IMAGE_PIXELS is used. logs: folder of the remembered checks.
+    extra: further folders, of which all images are taken. limit: images of each folder.
     options: of IsicDataset.load_isic.
     """
     from mrcnn_skin import IsicDataset
 
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"there is no data set folder {folder}")
     dataset = IsicDataset(max_image_pixels=config.MAX_IMAGE_PIXELS)
-    cache = Path(logs) / CHECKED_FILES
-    dataset.load_isic(
-        folder, split, limit=limit, **{"check": "full", "cache": cache, **options}
-    )
+    options = {"check": "full", "cache": Path(logs) / CHECKED_FILES, **options}
+    for path, part in [(folder, split), *((path, None) for path in extra)]:
+        if not Path(path).is_dir():
+            raise FileNotFoundError(f"there is no data set folder {path}")
+        dataset.load_isic(path, part, limit=limit, **options)
     dataset.prepare()
     return dataset
 
@@ -35,7 +35,9 @@ def open_train_and_val(args, config):
     Returns (train, val, dropped): dropped is a DataFrame of split, image_id, file,
     reason. Raises ValueError if args.strict and something was dropped.
     """
-    train = open_isic(args.dataset, "train", config, args.logs, args.limit)
+    train = open_isic(
+        args.dataset, "train", config, args.logs, args.limit, args.extra_train or ()
+    )
     if args.val_dataset:
         val = open_isic(args.val_dataset, None, config, args.logs, args.limit)
     else:

@@ -107,6 +107,7 @@ def main():
 # What an option is where neither the command line nor the run's own run.json says
 DEFAULTS = {
     "dataset": None,
+    "extra_train": None,
     "val_dataset": None,
     "logs": "logs",
     "run": None,
@@ -142,6 +143,12 @@ def add_data_options(add):
         metavar="DIR|synthetic",
         help="folder of ISIC images in any of the known layouts, or generated lesions; "
         "default: datasets/isic, $MRCNN_SKIN_DATA, or generated lesions",
+    )
+    add(
+        "--extra-train",
+        action="append",
+        metavar="DIR",
+        help="a further folder, of which all images are trained on; may be repeated",
     )
     add(
         "--val-dataset",
@@ -301,6 +308,8 @@ def find_weights(weights):
 
 def open_datasets(args, config):
     """Data sets to train, validate and report on, and what was dropped of them."""
+    if args.dataset == "synthetic" and args.extra_train:
+        raise ValueError("--extra-train needs a folder as --dataset")
     if args.dataset != "synthetic":
         train, val, dropped = isic_data.open_train_and_val(args, config)
         return train, val, val, dropped

@@ -78,6 +78,7 @@ WRONG = {
 def arguments(folder, **changes):
     args = {
         "dataset": str(folder),
+        "extra_train": None,
         "val_dataset": None,
         "logs": str(folder.parent / "logs"),
         "limit": None,
@@ -133,6 +134,27 @@ def test_held_out_folders_and_tables_are_not_trained_on(isic_data, tmp_path, cap
     kept = [info["id"] for info in train.image_info]
     assert kept == ["ISIC_0000001", "ISIC_0000003"] and val.num_images == 2
     assert "1 validation images are also held out" in capsys.readouterr().out
+
+
+def test_further_folders_are_trained_on_whole_and_hold_no_leak(
+    isic_data, tmp_path, capsys
+):
+    folder, other = tmp_path / "data", tmp_path / "other"
+    write_synthetic_isic(folder, 2, (64, 64), seed=0, validation=1)
+    write_synthetic_isic(other, 6, (64, 64), seed=9)  # the ids 0 .. 2 are in `folder`
+    leak = next((folder / "ISIC-2017_Validation_Data").glob("*.jpg"))
+    (other / IMAGES / "ISIC_0000004.jpg").write_bytes(leak.read_bytes())
+    options = arguments(folder, extra_train=[str(other)])
+    train, val, dropped = isic_data.open_train_and_val(options, IsicConfig())
+    kept = [info["id"] for info in train.image_info]
+    assert kept == [f"ISIC_000000{i}" for i in (0, 1, 3, 5)] and val.num_images == 1
+    reasons = dict(zip(dropped["image_id"], dropped["reason"], strict=True))
+    assert reasons["ISIC_0000000"] == reasons["ISIC_0000001"] == "image id occurs twice"
+    assert reasons["ISIC_0000002"].startswith("same id as held out")
+    assert reasons["ISIC_0000004"].startswith("looks like held out")
+    with pytest.raises(FileNotFoundError, match="no data set folder .*absent"):
+        options.extra_train = [str(tmp_path / "absent")]
+        isic_data.open_train_and_val(options, IsicConfig())
 
 
 @pytest.mark.parametrize("options, status", [([], 0), (["--strict"], 2)])
