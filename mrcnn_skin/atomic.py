@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Files and folders of results that are written whole or not at all."""
 
 import os
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,3 +20,23 @@ def written_whole(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(folder):
+    """Yield a temporary folder; its files move into `folder` at the end.
+
+    If the block raises, `folder` is as it was before. Files of before that the block
+    does not write stay.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{folder.name}-", dir=folder.parent
+    ) as name:
+        partial = Path(name)
+        yield partial
+        for path in sorted(p for p in partial.rglob("*") if p.is_file()):
+            target = folder / path.relative_to(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)

@@ -1,8 +1,8 @@
 """model_card.md: the headings of TRIPOD+AI and CLEAR Derm, filled from a run.
 
-What a run cannot know, such as consent or ethics, is said to be unknown: the card never
-guesses. TRIPOD+AI: Collins et al., BMJ 2024; CLEAR Derm: Daneshjou et al., JAMA
-Dermatology 2022.
+What a run cannot know, such as consent or ethics, is said to be unknown: the card
+never guesses. TRIPOD+AI: the 27 items of Collins et al., BMJ 2024;385:e078378; CLEAR
+Derm: the 25 of Daneshjou et al., JAMA Dermatology 2022;158(1):90; in words of our own.
 """
 
 import pandas as pd
@@ -36,54 +36,65 @@ def write_model_card(path, title, facts, metrics, per_image):
 
 
 TRIPOD = [
-    ("Title", "title"),
-    ("Background and intended use", "use"),
-    ("Objectives", "objective"),
-    ("Source of data", "data"),
-    ("Participants", "participants"),
-    ("Data preparation", "preparation"),
-    ("Outcome", "outcome"),
-    ("Predictors", "predictors"),
-    ("Sample size", "sample"),
-    ("Missing data", "left out"),
-    ("Analytical methods", "methods"),
-    ("Class imbalance", "balance"),
-    ("Fairness", "fairness"),
-    ("Model output", "output"),
-    ("Training versus evaluation", "split"),
-    ("Ethical approval", None),
-    ("Open science: funding, conflicts, protocol, registration", None),
-    ("Data and code sharing", "software"),
-    ("Patient and public involvement", None),
-    ("Model development and specification", "network"),
-    ("Model performance", "performance"),
-    ("Model updating", None),
-    ("Interpretation and limitations", "limits"),
-    ("Usability in current care", "usability"),
+    ("1 Title", "title"),
+    ("2 Abstract", None),
+    ("3 Background: context, purpose, users, known inequalities", "use"),
+    ("4 Objectives", "objective"),
+    ("5 Data: sources and dates", "data"),
+    ("6 Participants: setting, eligibility, treatments", None),
+    ("7 Data preparation", "preparation"),
+    ("8 Outcome and who assessed it", "outcome"),
+    ("9 Predictors", "predictors"),
+    ("10 Sample size", "sample"),
+    ("11 Missing data", "left out"),
+    ("12 Analytical methods", "methods"),
+    ("13 Class imbalance: methods against it", "imbalance"),
+    ("14 Fairness: what was done for it", "fairness"),
+    ("15 Model output and thresholds", "output"),
+    ("16 Training versus evaluation data", "split"),
+    ("17 Ethical approval", None),
+    ("18a Funding", None),
+    ("18b Conflicts of interest", None),
+    ("18c Protocol", None),
+    ("18d Registration", None),
+    ("18e Data sharing", None),
+    ("18f Code sharing", "software"),
+    ("19 Patient and public involvement", None),
+    ("20 Participants: flow and characteristics", "participants"),
+    ("21 Model development: images and outcomes in each analysis", "numbers"),
+    ("22 Model specification", "network"),
+    ("23 Model performance, with subgroups", "performance"),
+    ("24 Model updating", "calibration"),
+    ("25 Interpretation", None),
+    ("26 Limitations", "limits"),
+    ("27 Usability in current care", "usability"),
 ]
 CLEAR_DERM = [
     ("Data: image types", "predictors"),
-    ("Data: artefacts", "artefacts"),
-    ("Data: acquisition and devices", None),
+    ("Data: image artefacts", "artefacts"),
+    ("Data: technical acquisition", None),
     ("Data: pre-processing", "preparation"),
     ("Data: synthetic images", "synthetic"),
-    ("Data: public availability", "data"),
-    ("Data: participants and metadata", "participants"),
-    ("Data: skin tone", "skin"),
+    ("Data: public images", "data"),
+    ("Data: patients' metadata", "participants"),
+    ("Data: skin tone and how it was assessed", "skin"),
     ("Data: potential biases", "limits"),
     ("Data: partitions", "split"),
-    ("Data: sample sizes and class distribution", "balance"),
+    ("Data: sample sizes", "sample"),
+    ("Data: external test set", "external"),
+    ("Data: images of several vendors", None),
+    ("Data: class distribution", "numbers"),
     ("Data: images out of distribution", "uncertain"),
-    ("Data: labels and histopathology", "outcome"),
-    ("Technique: algorithm and training", "network"),
-    ("Technique: how to evaluate it publicly", "software"),
+    ("Technique: how the images were labelled", "outcome"),
+    ("Technique: accepted diagnostic labels", "labels"),
+    ("Technique: histopathology of malignant lesions", None),
+    ("Technique: development of the algorithm", "network"),
+    ("Technical assessment: how the public can evaluate it", "software"),
     ("Technical assessment: performance measures", "performance"),
-    ("Technical assessment: operating points", "operating"),
-    ("Technical assessment: calibration", "calibration"),
     ("Technical assessment: benchmark against others", "benchmark"),
-    ("Technical assessment: bias", "fairness"),
+    ("Technical assessment: bias", "groups"),
     ("Application: use cases and target conditions", "use"),
-    ("Application: impact on patients and clinicians", None),
+    ("Application: impact on patients and the health care team", None),
 ]
 
 
@@ -99,15 +110,17 @@ def _known(facts, metrics, per_image):
         "left out": facts.get("left out"),
         "software": facts.get("software"),
         "split": facts.get("split"),
-        "network": "\n\n".join(text for text in network if text),
+        "network": _paragraphs(*network),
         "sample": f"{len(per_image)} test images. No sample size was calculated.",
-        "balance": f"{balance or 'No diagnosis is known'}, of {len(per_image)} images.",
+        "numbers": f"Evaluation: {balance or 'no diagnosis is known'}, of "
+        f"{len(per_image)} images.",
         "participants": _participants(per_image),
         "skin": _groups(metrics, ["skin tone"]),
-        "fairness": _groups(metrics),
+        "groups": _groups(metrics),
+        "imbalance": facts.get("imbalance"),
         "artefacts": _robustness(metrics),
-        "performance": _markdown(score_rows(metrics)),
-        "operating": _markdown(operating_rows(metrics)),
+        "performance": _paragraphs(_markdown(score_rows(metrics)), _groups(metrics)),
+        "output": _paragraphs(FIXED["output"], _markdown(operating_rows(metrics))),
         "calibration": _calibration(metrics),
         "benchmark": _comparison(metrics),
         "uncertain": f"{metrics['low_confidence']} of {metrics['images']} images were "
@@ -135,8 +148,19 @@ FIXED = {
     "frequent than in practice, so PPV and NPV do not carry over. Images of dark skin "
     "are rare in public collections. Intervals cover the sampling of the test images, "
     "not that of training.",
-    "usability": "None was studied.",
+    "labels": "Benign and malignant only: the collection's diagnoses are put into "
+    "these two classes.",
+    "fairness": "Nothing was done for it; the scores by subgroup are under 23.",
+    "external": "The card tells of one collection. A test on another one is an "
+    "evaluation, and a card, of its own.",
+    "usability": "A file that cannot be decoded is named and gets no answer; every "
+    "other image gets one, flagged where the detector is unsure. Image quality is not "
+    "assessed. How clinicians would use the answers was not studied.",
 }
+
+
+def _paragraphs(*texts):
+    return "\n\n".join(text for text in texts if text)
 
 
 def _methods(metrics):

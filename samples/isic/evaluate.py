@@ -23,6 +23,7 @@ import isic_data
 
 def main():
     args = parse_arguments()
+    from mrcnn_skin.atomic import folder_written_whole
     from mrcnn_skin.evaluation.model_card import write_model_card
     from mrcnn_skin.evaluation.page import write_page
     from mrcnn_skin.evaluation.report import format_metrics, write_tables
@@ -39,17 +40,18 @@ def main():
         calibration = open_split(folder, args.calibration_split, model.config, args)
         run.refuse_shared_images(calibration, dataset)
 
-    scored = run.score(model, dataset, calibration, other, args)
-    out, facts = Path(args.out), run.facts(model, dataset, folder, dropped, args)
-    write_tables(out, scored.per_image, scored.metrics)
-    cases = run.draw_cases(scored, dataset)
-    title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
-    parts = (title, facts, scored.metrics, scored.per_image)
-    write_page(out / "report.html", *parts, cases)
-    write_model_card(out / "model_card.md", *parts)
-    isic_data.write_dropped(dropped, out)
+    facts = run.facts(model, dataset, folder, dropped, args)
+    with folder_written_whole(args.out) as out:
+        scored = run.score(model, dataset, calibration, other, out, args)
+        write_tables(out, scored.per_image, scored.metrics)
+        cases = run.draw_cases(scored, dataset)
+        title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
+        parts = (title, facts, scored.metrics, scored.per_image)
+        write_page(out / "report.html", *parts, cases)
+        write_model_card(out / "model_card.md", *parts)
+        isic_data.write_dropped(dropped, out)
     print(format_metrics(scored.metrics))
-    print(f"written to {out.resolve()}")
+    print(f"written to {Path(args.out).resolve()}")
     return 1 if len(dropped) or scored.metrics["unreadable"] else 0
 
 

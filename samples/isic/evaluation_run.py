@@ -59,8 +59,11 @@ def refuse_shared_images(calibration, dataset):
         )
 
 
-def score(model, dataset, calibration, other, args):
-    """Score the dataset with all that args ask for. Returns a Scored."""
+def score(model, dataset, calibration, other, out, args):
+    """Score the dataset with all that args ask for. Returns a Scored.
+
+    out: folder for the masks.
+    """
     from mrcnn_skin.evaluation import coco
     from mrcnn_skin.evaluation.analysis import analyse, as_records
     from mrcnn_skin.evaluation.bootstrap import compare
@@ -79,7 +82,7 @@ def score(model, dataset, calibration, other, args):
     coco_scorer = coco.CocoScorer() if coco.is_installed() else None
     if coco_scorer:
         details.append(coco_scorer)
-    per_image, unreadable = score_images(detector, dataset, args.out, details=details)
+    per_image, unreadable = score_images(detector, dataset, out, details=details)
     chosen_on = score_images(detector, calibration)[0] if calibration else None
 
     metrics = {"unreadable": unreadable}
@@ -156,6 +159,9 @@ def facts(model, dataset, folder, dropped, args):
         f"{', '.join(config.TASKS)}.",
         "losses": f"RPN {config.RPN_CLASS_LOSS}, class {config.CLASS_LOSS}, mask "
         f"{config.MASK_LOSS}.",
+        "imbalance": "Benign and malignant images were drawn equally often in training."
+        if config.BALANCE_CLASSES
+        else "Nothing was done about it.",
         "weights": weights.name,
         "training": _training(weights.with_name("run.json")),
         "test-time augmentation": "four mirror images" if args.tta else "none",

@@ -130,7 +130,10 @@ def test_the_card_has_every_heading_and_the_numbers(metrics, tmp_path):
     card = (tmp_path / "card.md").read_text()
     headings = re.findall("^### (.*)$", card, re.MULTILINE)
     assert headings == [heading for heading, _ in TRIPOD + CLEAR_DERM]
+    numbers = [heading.split()[0] for heading, _ in TRIPOD]
+    assert {n.rstrip("abcdef") for n in numbers} == {str(n) for n in range(1, 28)}
+    assert len(CLEAR_DERM) == 25
     assert f"| JA | {metrics['segmentation']['JA']:.3f} |" in card
     assert "10 malignant" in card and "female 20" in card
-    ethics = card.split("### Ethical approval\n\n")[1].splitlines()[0]
+    ethics = card.split("### 17 Ethical approval\n\n")[1].splitlines()[0]
     assert ethics.startswith("Not known")

@@ -141,15 +141,14 @@ def test_evaluate_finds_the_last_run(trained, folder):
 
 def test_evaluate_with_everything(trained, folder):
     options = ["--dataset=data", "--calibration-split=train", "--out=everything"]
-    options += ["--tta", "--robustness", "--explain", "--bootstrap=50"]
+    options += ["--tta", "--explain", "--bootstrap=50"]
     other = f"--compare={trained[1] / 'evaluation' / 'per_image.csv'}"
     process = command("evaluate", *options, other, cwd=folder)
     assert process.returncode == 0, process.stderr
     out = folder / "everything"
     metrics = json.loads((out / "metrics.json").read_text())
-    assert {"comparison", "tta", "robustness", "explanation"} <= set(metrics)
+    assert {"comparison", "tta", "explanation"} <= set(metrics)
     assert [p["target"] for p in metrics["operating_points"]] == [0.8, 0.9, 0.95]
-    assert len({row["corruption"] for row in metrics["robustness"]}) == 9
     table = pd.read_csv(out / "per_image.csv")
     assert {"lesion_area", "ITA", "heat_inside", "height"} <= set(table)
     page = (out / "report.html").read_text()
@@ -165,9 +164,20 @@ def test_evaluate_with_everything(trained, folder):
     ],
 )
 def test_evaluate_refuses_what_would_flatter_or_fail(trained, folder, options, words):
-    process = command("evaluate", "--dataset=data", *options, cwd=folder)
+    options = ["--dataset=data", "--out=refused", *options]
+    process = command("evaluate", *options, cwd=folder)
     assert process.returncode == 2
     assert all(word in process.stderr.splitlines()[-1] for word in words)
+    assert not (folder / "refused").exists()
+
+
+def test_evaluate_that_fails_late_leaves_nothing(trained, folder):
+    table = pd.read_csv(trained[1] / "evaluation" / "per_image.csv")
+    table.assign(image="another").to_csv(folder / "other.csv", index=False)
+    options = ["--dataset=data", "--out=late", "--compare=other.csv"]
+    process = command("evaluate", *options, cwd=folder)
+    assert process.returncode == 2 and "share no image" in process.stderr
+    assert not [path for path in folder.iterdir() if "late" in path.name]
 
 
 def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):
