@@ -8,6 +8,7 @@ Derm: the 25 of Daneshjou et al., JAMA Dermatology 2022;158(1):90; in words of o
 import pandas as pd
 
 from mrcnn_skin.atomic import written_whole
+from mrcnn_skin.evaluation.markdown import markdown_table
 from mrcnn_skin.evaluation.page import (
     NOTICE,
     operating_rows,
@@ -119,8 +120,10 @@ def _known(facts, metrics, per_image):
         "groups": _groups(metrics),
         "imbalance": facts.get("imbalance"),
         "artefacts": _robustness(metrics),
-        "performance": _paragraphs(_markdown(score_rows(metrics)), _groups(metrics)),
-        "output": _paragraphs(FIXED["output"], _markdown(operating_rows(metrics))),
+        "performance": _paragraphs(
+            markdown_table(score_rows(metrics)), _groups(metrics)
+        ),
+        "output": _paragraphs(FIXED["output"], markdown_table(operating_rows(metrics))),
         "calibration": _calibration(metrics),
         "benchmark": _comparison(metrics),
         "uncertain": f"{metrics['low_confidence']} of {metrics['images']} images were "
@@ -196,11 +199,11 @@ def _groups(metrics, columns=None):
     if columns and len(table):
         table = table[table["by"].isin(columns)]
     bounds = [name for name in table if name.endswith(("_low", "_high"))]
-    return _markdown(table.drop(columns=bounds))
+    return markdown_table(table.drop(columns=bounds))
 
 
 def _robustness(metrics):
-    table = _markdown(robustness_rows(metrics))
+    table = markdown_table(robustness_rows(metrics))
     return table and f"Drops when they are overlaid on the test images:\n\n{table}"
 
 
@@ -210,7 +213,7 @@ def _calibration(metrics):
         return None
     rows = {k: calibration[k] for k in ("raw", "scaled") if k in calibration}
     table = pd.DataFrame(rows).T.rename_axis("P(malignant)").reset_index()
-    text = _markdown(table)
+    text = markdown_table(table)
     if "temperature" in calibration:
         text += (
             f"\n\nTemperature {calibration['temperature']:.3f}, chosen on "
@@ -220,19 +223,4 @@ def _calibration(metrics):
 
 
 def _comparison(metrics):
-    return _markdown(pd.DataFrame(metrics.get("comparison", [])))
-
-
-def _markdown(table):
-    """A Markdown table; "" for an empty one."""
-    if table.empty:
-        return ""
-    rows = [list(table), ["---"] * table.shape[1]]
-    rows += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _cell(value):
-    if isinstance(value, float):
-        return "-" if pd.isna(value) else f"{value:.3f}"
-    return "-" if value is None else str(value).replace("|", "\\|")
+    return markdown_table(pd.DataFrame(metrics.get("comparison", [])))

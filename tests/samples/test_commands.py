@@ -18,7 +18,7 @@ from PIL import Image
 from mrcnn_skin.data.synthetic import write_synthetic_isic
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("train", "evaluate", "predict")
+COMMANDS = ("train", "evaluate", "predict", "ablation")
 SMALL = [
     "--image-size=64",
     "--set=TOP_DOWN_PYRAMID_SIZE=32",
@@ -56,7 +56,8 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
     assert process.returncode == 0
     assert time.time() - start < 10, "--help must not wait for TensorFlow"
     options = set(re.findall(r"^ +(--[a-z-]+)", process.stdout, re.MULTILINE))
-    assert {"--weights", "--logs", "--set"} <= options
+    assert {"--weights", "--set"} <= options
+    assert options & {"--logs", "--out"}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,7 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
         ("train", ["--weights=last"], ["logs"]),
         ("train", ["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
         ("train", ["--backbone=efficientnet_lite0"], ["coco", "ResNet"]),
+        ("ablation", ["--dataset=synthetic", "--tables=loss"], ["losses", "loss"]),
         ("evaluate", ["--weights=no.h5"], ["no.h5"]),
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],

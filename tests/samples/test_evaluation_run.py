@@ -1,26 +1,11 @@
 """What evaluate.py computes, with a detector that needs no network."""
 
 import argparse
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
 from mrcnn_skin.data.synthetic import SyntheticDataset
-
-SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "isic"
-
-
-@pytest.fixture
-def run(monkeypatch):
-    monkeypatch.syspath_prepend(SAMPLES)
-    import evaluation_run
-
-    yield evaluation_run
-    for name in ("evaluation_run", "common"):
-        sys.modules.pop(name, None)
 
 
 def find_dark(image):
@@ -39,7 +24,8 @@ def find_dark(image):
     }
 
 
-def test_robustness_is_in_the_metrics(run, tmp_path):
+def test_robustness_is_in_the_metrics(commands, tmp_path):
+    run = commands("evaluation_run")
     dataset = SyntheticDataset(6, (64, 64), seed=0)
     model = SimpleNamespace(detector=find_dark)
     args = argparse.Namespace(
