@@ -35,12 +35,14 @@ setup(
         "serving": ["tensorflow-serving-api>=2.21,<3"],
         # For samples/isic/score_archive.py
         "archive": ["ray[data]>=2.60,<3", "pyarrow>=20,<27"],
+        "coco": ["pycocotools>=2.0.10,<3"],
         "test": [
             "pytest>=9,<10",
             "ruff>=0.17,<0.18",
             "hypothesis>=6.100,<7",
             "pydicom>=3,<4",
             "tensorflow-serving-api>=2.21,<3",
+            "pycocotools>=2.0.10,<3",
         ],
         # For samples/convert_efficientnet_lite.py
         "convert": [

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 
 from .atomic import written_whole
 from .data.files import UnreadableImage, is_image_file, read_image
-from .evaluation.report import mask_png, predicted_mask, result_columns
+from .evaluation.report import predicted_mask, result_columns
+from .evaluation.submission import mask_png
 
 # Of an image that cannot be read: id, path and error. Boxes are pixels, the mask and
-# its area in pixels are those of evaluation.report.official_mask.
+# its area in pixels are those of evaluation.submission.official_mask.
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),  # the file's name without suffix; need not be unique

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,3 +41,23 @@ def folder_written_whole(path):
         os.rename(partial, path)  # fails if somebody has filled `path` meanwhile
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def files_written_whole(folder):
+    """Yield a temporary folder; its files move into `folder` at the end.
+
+    If the block raises, `folder` is as it was before. Files of before that the block
+    does not write stay.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{folder.name}-", dir=folder.parent
+    ) as name:
+        partial = Path(name)
+        yield partial
+        for path in sorted(p for p in partial.rglob("*") if p.is_file()):
+            target = folder / path.relative_to(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)

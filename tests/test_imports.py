@@ -42,6 +42,7 @@ LEVELS = {
     "data.pipeline": 4,
     "molding": 4,
     "introspection": 5,
+    "explain": 5,
     "model": 6,
     "serving": 6,
     "export": 7,

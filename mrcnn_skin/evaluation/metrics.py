@@ -2,17 +2,17 @@
 
 The definitions are those of the challenge's own scorer, isic-challenge-scoring.
 Nothing here runs a model or touches a file, and nothing adopts the reporting style
-of the paper: malignant is the positive class, every image counts once.
+of the paper: malignant is the positive class, every image counts once. Training,
+evaluation, bootstrap and ablation all call these functions.
 """
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
+from mrcnn_skin.evaluation import curves
 from mrcnn_skin.geometry.boxes import compute_overlaps
 
 JACCARD_THRESHOLD = 0.65
-MIN_SENSITIVITY = 0.8
 
 
 def segmentation_scores(truth, prediction):
@@ -42,74 +42,60 @@ def segmentation_scores(truth, prediction):
     }
 
 
-def mean_segmentation_scores(scores):
-    """Average the scores of single images; every image weighs the same.
+def mean_scores(scores, weights=None):
+    """Average the scores of single images.
 
-    scores: a list of dicts from segmentation_scores, or a DataFrame of them with one
-        row per image.
-    Returns a dict of the same keys. Raises ValueError when there is no image.
+    scores: a list of dicts from segmentation_scores or detection_scores, or a
+        DataFrame of them with one row per image.
+    weights: [..., n]; None: every image weighs the same.
+    Returns a dict of the same keys: floats, or float [...] with weights, nan where
+    all weights are 0. Raises ValueError when there is no image.
     """
     table = pd.DataFrame(scores)
     if table.empty:
-        raise ValueError("segmentation scores of at least one image are needed, got 0")
-    return {name: float(mean) for name, mean in table.mean().items()}
+        raise ValueError("scores of at least one image are needed, got 0")
+    weights = np.ones(len(table)) if weights is None else np.asarray(weights, float)
+    total = weights.sum(axis=-1)
+    sums = weights @ table.to_numpy(float)  # [..., scores]
+    with np.errstate(invalid="ignore"):
+        means = np.moveaxis(sums, -1, 0) / total
+    return {name: _plain(mean) for name, mean in zip(table, means, strict=True)}
 
 
-def classification_scores(labels, p_malignant, threshold=0.5):
+def classification_scores(labels, p_malignant, threshold=0.5, weights=None):
     """Score the diagnoses of a set of images (ISIC 2016-2018, classification).
 
     labels: int or bool [n], 1 = malignant.
     p_malignant: float [n], probabilities.
     threshold: an image is called malignant when its probability is above it.
+    weights: [..., n], how often each image counts; None: once.
 
-    Returns a dict of floats: AC, SE, SP, DI, PPV and NPV at the threshold, where an
-    empty denominator counts as 1; BMA, the recall averaged over the classes present,
-    to which a probability equal to the threshold is undecided and so always wrong;
-    and, free of any threshold, AUC, AUC_SENS80 (see auc_above_sensitivity) and AP,
-    the average precision. These three are nan when the labels hold one class only.
+    Returns a dict of floats, or of float [...] with weights: AC, SE, SP, DI, PPV and
+    NPV at the threshold, where an empty denominator counts as 1; BMA, the recall
+    averaged over the classes present, to which a probability equal to the threshold
+    is undecided and so always wrong; and, free of any threshold, AUC, AUC_SENS80 (see
+    curves.area_above_sensitivity) and AP, the average precision. These three are nan
+    when the labels hold one class only.
     Raises ValueError for lengths that differ, no image at all, labels other than
     0 and 1, or probabilities outside [0, 1].
     """
     labels, p_malignant = _checked_diagnoses(labels, p_malignant)
-    tp, fp, fn, tn = _confusion(labels, p_malignant > threshold)
-    both_classes = labels.any() and not labels.all()
-    nan = float("nan")
-    return {
+    weights = np.ones(len(labels)) if weights is None else np.asarray(weights, float)
+    tp, fp, fn, tn = _confusion(labels, p_malignant > threshold, weights)
+    curve = curves.rank(labels, p_malignant, weights)
+    scores = {
         "AC": _ratio(tp + tn, tp + fp + fn + tn),
         "SE": _ratio(tp, tp + fn),
         "SP": _ratio(tn, tn + fp),
         "DI": _ratio(2 * tp, 2 * tp + fp + fn),
         "PPV": _ratio(tp, tp + fp),
         "NPV": _ratio(tn, tn + fn),
-        "AUC": float(roc_auc_score(labels, p_malignant)) if both_classes else nan,
-        "AUC_SENS80": (
-            auc_above_sensitivity(labels, p_malignant) if both_classes else nan
-        ),
-        "AP": (
-            float(average_precision_score(labels, p_malignant)) if both_classes else nan
-        ),
-        "BMA": _balanced_accuracy(labels, p_malignant, threshold),
+        "AUC": curves.area_under_roc(curve),
+        "AUC_SENS80": curves.area_above_sensitivity(curve),
+        "AP": curves.average_precision(curve),
+        "BMA": _balanced_accuracy(labels, p_malignant, threshold, weights),
     }
-
-
-def auc_above_sensitivity(labels, p_malignant, min_sensitivity=MIN_SENSITIVITY):
-    """Area under the part of the ROC curve with sensitivity of at least the minimum.
-
-    The area reaches down to the axis and is not normalised: it runs from the false
-    positive rate at which the curve, interpolated linearly, first attains the minimum,
-    up to 1. A perfect ranking scores 1, a random one (1 - min_sensitivity^2) / 2.
-
-    labels: bool [n] with both classes, True = malignant.  p_malignant: float [n].
-    Returns a float.
-    """
-    fpr, tpr, _ = roc_curve(labels, p_malignant, drop_intermediate=False)
-    # The curve starts at (0, 0), so there is always a point before the crossing.
-    crossing = np.searchsorted(tpr, min_sensitivity)
-    before = slice(crossing - 1, crossing + 1)
-    start = np.interp(min_sensitivity, tpr[before], fpr[before])
-    return float(
-        auc(np.r_[start, fpr[crossing:]], np.r_[min_sensitivity, tpr[crossing:]])
-    )
+    return {name: _plain(value) for name, value in scores.items()}
 
 
 def detection_scores(truth_box, predicted_box):
@@ -125,28 +111,42 @@ def detection_scores(truth_box, predicted_box):
     return {"box_iou": float(compute_overlaps([truth_box], [predicted_box])[0, 0])}
 
 
-def _confusion(truth, prediction):
-    """Count true positives, false positives, false negatives and true negatives."""
-    tp = np.count_nonzero(truth & prediction)
-    fp = np.count_nonzero(prediction) - tp
-    fn = np.count_nonzero(truth) - tp
-    return tp, fp, fn, truth.size - tp - fp - fn
+def _confusion(truth, prediction, weights=None):
+    """Weight of true positives, false positives, false negatives, true negatives.
+
+    truth, prediction: bool, one shape. weights: [..., n] for a shape of [n]; None: 1.
+    """
+    if weights is None:
+        tp = np.count_nonzero(truth & prediction)
+        fp = np.count_nonzero(prediction) - tp
+        fn = np.count_nonzero(truth) - tp
+        return tp, fp, fn, truth.size - tp - fp - fn
+    cells = (truth & prediction, ~truth & prediction)
+    cells += (truth & ~prediction, ~truth & ~prediction)
+    return np.moveaxis(weights @ np.stack(cells, axis=-1), -1, 0)
 
 
 def _ratio(numerator, denominator):
-    return float(numerator / denominator) if denominator else 1.0
+    """Element by element; an empty denominator counts as 1."""
+    is_empty = np.equal(denominator, 0)
+    return _plain(
+        np.where(is_empty, 1.0, numerator / np.where(is_empty, 1, denominator))
+    )
 
 
-def _balanced_accuracy(labels, p_malignant, threshold):
-    recalls = [
-        np.mean(is_right)
-        for is_right in (
-            p_malignant[labels] > threshold,
-            p_malignant[~labels] < threshold,
-        )
-        if is_right.size
-    ]
-    return float(np.mean(recalls))
+def _plain(value):
+    """A float for a single number, an array as it is."""
+    return value if np.ndim(value) else float(value)
+
+
+def _balanced_accuracy(labels, p_malignant, threshold, weights):
+    right = weights @ np.stack(
+        [labels & (p_malignant > threshold), ~labels & (p_malignant < threshold)], -1
+    )
+    of_class = weights @ np.stack([labels, ~labels], axis=-1)  # [..., 2]
+    is_present = of_class > 0
+    recalls = np.where(is_present, right / np.where(is_present, of_class, 1), 0)
+    return _ratio(recalls.sum(axis=-1), is_present.sum(axis=-1))
 
 
 def _checked_diagnoses(labels, p_malignant):

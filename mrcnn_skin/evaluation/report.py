@@ -1,47 +1,77 @@
-"""Run a detector over a dataset, score it, and write the files the challenges want.
+"""Run a detector over a dataset, score it, and write what was found.
 
 A detector is any function from an image to a result dict, so that nothing here knows
-the model. The scores themselves are defined in metrics.py.
+the model. The scores are defined in metrics.py, their summary in summary.py, the forms
+of the challenges in submission.py.
 """
 
-import io
 import json
 import math
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from skimage.measure import label, regionprops
 from tqdm import tqdm
 
 from mrcnn_skin.atomic import written_whole
 from mrcnn_skin.data.files import UnreadableImage
-from mrcnn_skin.evaluation.metrics import (
-    classification_scores,
-    detection_scores,
-    mean_segmentation_scores,
-    segmentation_scores,
+from mrcnn_skin.evaluation.metrics import detection_scores, segmentation_scores
+from mrcnn_skin.evaluation.submission import (
+    mask_path,
+    official_mask,
+    write_classification,
+    write_mask,
 )
+from mrcnn_skin.evaluation.summary import BOX, COLUMNS, TASKS, summarize
 from mrcnn_skin.geometry.boxes import extract_bboxes
 
-SEGMENTATION = ["JA", "JA65", "DI", "AC", "SE", "SP"]
-BOX = ["y1", "x1", "y2", "x2"]
-COLUMNS = [
-    "image",
-    "label",
-    "p_malignant",
-    "low_confidence",
-    "score",
-    *BOX,
-    "box_iou",
-    *SEGMENTATION,
-]
+
+class Case(NamedTuple):
+    """One image with its truth and the model's answer.
+
+    info: image_info of the dataset. image: uint8 [height, width, 3]. masks: bool
+    [height, width, n] and class_ids: int [n], the true instances. result: of the
+    detector.
+    """
+
+    info: dict
+    image: np.ndarray
+    masks: np.ndarray
+    class_ids: np.ndarray
+    result: dict
+
+    @property
+    def truth(self):
+        """bool [height, width]: the union of the true instances."""
+        return self.masks.any(axis=-1)
 
 
 def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
-    """Score a detector on every image of a dataset.
+    """Score a detector on every image of a dataset; what training calls.
+
+    out_dir: folder for metrics.json, per_image.csv, classification.csv and masks/;
+        nothing is written without. For the other arguments see score_images.
+
+    Returns {"images": int, "unreadable": int, "low_confidence": int,
+    "segmentation": {...}, "detection": {"box_iou"}, "classification": {...}}, each
+    task with the number of its images; scores as in metrics.py.
+    Raises ValueError if no image can be read.
+    """
+    per_image, unreadable = score_images(
+        detector, dataset, out_dir, progress, image_ids
+    )
+    metrics = {"unreadable": unreadable, **summarize(per_image)}
+    if out_dir is not None:
+        write_tables(out_dir, per_image, metrics)
+    return metrics
+
+
+def score_images(
+    detector, dataset, out_dir=None, progress=True, image_ids=None, details=()
+):
+    """Score a detector on images, one by one.
 
     detector: function of an image, uint8 [height, width, 3], that returns a dict of
         rois: [n, (y1, x1, y2, x2)], pixels, the best lesion first;
@@ -50,21 +80,19 @@ def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
         p_malignant: float, or None: the model does not classify;
         low_confidence: bool.
     dataset: a prepared mrcnn_skin.data.dataset.Dataset.
-    out_dir: folder for metrics.json, per_image.csv, classification.csv (columns image,
-        malignant) and masks/<image>_segmentation.png; nothing is written without.
+    out_dir: folder for masks/<image>_segmentation.png; None: none are written.
     progress: show a progress bar.
     image_ids: of the dataset, which images to score; None for all.
+    details: functions of a Case that return {column: value} to add.
 
     The true mask is the union of an image's instances, the predicted one is that of
     the best lesion in the challenge's form (official_mask), empty without a lesion.
     Images whose dataset has no mask, or no diagnosis, are left out of that task only;
     so is a task that the model does not have. An image that cannot be read costs a
-    warning and is counted as "unreadable".
+    warning and is counted.
 
-    Returns {"images": int, "unreadable": int, "low_confidence": int,
-    "segmentation": {...}, "detection": {"box_iou"}, "classification": {...}}, each
-    task with the number of its images; scores as in metrics.py.
-    Raises ValueError if no image can be read.
+    Returns a DataFrame with summary.COLUMNS and those of details, a row an image, and
+    the number of unreadable images. Raises ValueError if no image can be read.
     """
     labels = dataset.labels()
     rows, unreadable = [], 0
@@ -73,71 +101,28 @@ def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
     for image_id in tqdm(image_ids, desc="evaluate", disable=not progress):
         try:
             image = dataset.load_image(image_id)
-            instances, _ = dataset.load_mask(image_id)
+            truth = dataset.load_mask(image_id)
         except (UnreadableImage, FileNotFoundError) as error:
             warnings.warn(f"{error}; not scored", stacklevel=2)
             unreadable += 1
             continue
-        result = detector(image)
-        prediction = predicted_mask(result, image.shape[:2])
-        row = {"image": str(dataset.image_info[image_id]["id"])}
+        case = Case(dataset.image_info[image_id], image, *truth, detector(image))
+        prediction = predicted_mask(case.result, image.shape[:2])
+        row = {"image": str(case.info["id"])}
         if labels[image_id]:  # 0 is an image without a diagnosis
             row["label"] = dataset.class_names[labels[image_id]]
-        rows.append(row | result_columns(result))
-        if instances.shape[-1]:
-            rows[-1] |= _truth_columns(instances.any(axis=-1), prediction, result)
+        row |= result_columns(case.result) | _truth_columns(case, prediction)
+        for describe in details:
+            row |= describe(case)
+        rows.append(row)
         if out_dir is not None and prediction is not None:
-            write_mask(Path(out_dir, "masks", _mask_name(row["image"])), prediction)
+            write_mask(mask_path(out_dir, row["image"]), prediction)
 
     if not rows:
         raise ValueError(f"none of the {unreadable} images to score can be read")
-    per_image = pd.DataFrame(rows, columns=COLUMNS)
-    metrics = {"unreadable": unreadable, **summarize(per_image)}
-    if out_dir is not None:
-        write_tables(out_dir, per_image, metrics)
-    return metrics
-
-
-def summarize(per_image):
-    """Turn the table of evaluate, one row per image, into its metrics.
-
-    per_image: DataFrame with COLUMNS; what is missing (nan) is not scored.
-    Returns the dict described under evaluate, without "unreadable".
-    """
-    metrics = {
-        "images": len(per_image),
-        "low_confidence": int(per_image["low_confidence"].sum()),
-    }
-    segmented = per_image.dropna(subset=["JA"])
-    if len(segmented):
-        scores = mean_segmentation_scores(segmented[SEGMENTATION])
-        metrics["segmentation"] = {"images": len(segmented), **scores}
-    detected = per_image.dropna(subset=["box_iou"])
-    if len(detected):
-        box_iou = float(detected["box_iou"].mean())
-        metrics["detection"] = {"images": len(detected), "box_iou": box_iou}
-    diagnosed = per_image.dropna(subset=["label", "p_malignant"])
-    if len(diagnosed):
-        scores = classification_scores(
-            diagnosed["label"] == "malignant", diagnosed["p_malignant"]
-        )
-        metrics["classification"] = {"images": len(diagnosed), **scores}
-    return metrics
-
-
-def official_mask(mask):
-    """Give a mask the form that ISIC 2018 asks for: one region without holes.
-
-    mask: bool [height, width].
-    Returns bool [height, width]: its largest connected component (8 neighbours), holes
-    filled; empty when the mask is.
-    """
-    official = np.zeros(mask.shape, bool)
-    regions = regionprops(label(mask))
-    if regions:
-        largest = max(regions, key=lambda region: region.area)
-        official[largest.slice] = largest.image_filled
-    return official
+    added = dict.fromkeys(column for row in rows for column in row)
+    columns = [*COLUMNS, *(column for column in added if column not in COLUMNS)]
+    return pd.DataFrame(rows, columns=columns), unreadable
 
 
 def format_metrics(metrics):
@@ -146,7 +131,7 @@ def format_metrics(metrics):
     if metrics.get("unreadable"):
         counts += f", {metrics['unreadable']} more could not be read"
     lines = [counts]
-    for task in ("segmentation", "detection", "classification"):
+    for task in TASKS:
         scores = metrics.get(task, {})
         if scores:
             names = [f"{name:>{_width(name)}}" for name in scores]
@@ -156,20 +141,6 @@ def format_metrics(metrics):
             ]
             lines += ["", f"{task:<14}" + "".join(names), " " * 14 + "".join(values)]
     return "\n".join(lines)
-
-
-def mask_png(mask):
-    """Return a mask, bool [height, width], as the bytes of a grey PNG, 0 or 255."""
-    buffer = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def write_mask(path, mask):
-    """Write mask_png(mask) to a file, whole or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
-        partial.write_bytes(mask_png(mask))
 
 
 def write_tables(out_dir, per_image, metrics):
@@ -186,12 +157,11 @@ def write_tables(out_dir, per_image, metrics):
         partial.write_text(text + "\n", encoding="utf-8")
     diagnosed = per_image.dropna(subset=["p_malignant"])
     if len(diagnosed):
-        official = diagnosed[["image", "p_malignant"]].set_axis(
-            ["image", "malignant"], axis="columns"
+        write_classification(
+            out_dir / "classification.csv",
+            diagnosed["image"],
+            diagnosed["p_malignant"],
         )
-        # The scorer takes a column of bare integers for a mistake: always a point.
-        with written_whole(out_dir / "classification.csv") as partial:
-            official.to_csv(partial, index=False, float_format="%.12f")
 
 
 def predicted_mask(result, shape):
@@ -219,18 +189,16 @@ def result_columns(result):
     return columns
 
 
-def _truth_columns(truth, prediction, result):
-    """Return the scores of one image against its true mask, bool [height, width]."""
-    truth_box = extract_bboxes(truth[:, :, None])[0]
-    box = result["rois"][0] if len(result["rois"]) else np.zeros(4)
-    columns = detection_scores(truth_box, box)
+def _truth_columns(case, prediction):
+    """Return the scores of one image against its true mask, {} if it has none."""
+    if not case.masks.shape[-1]:
+        return {}
+    truth_box = extract_bboxes(case.truth[:, :, None])[0]
+    boxes = case.result["rois"]
+    columns = detection_scores(truth_box, boxes[0] if len(boxes) else np.zeros(4))
     if prediction is not None:
-        columns |= segmentation_scores(truth, prediction)
+        columns |= segmentation_scores(case.truth, prediction)
     return columns
-
-
-def _mask_name(image):
-    return f"{image}_segmentation.png"
 
 
 def _width(name):
@@ -240,4 +208,6 @@ def _width(name):
 def _nan_to_none(value):
     if isinstance(value, dict):
         return {key: _nan_to_none(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nan_to_none(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 from ..atomic import written_whole
 from ..evaluation.metrics import segmentation_scores
-from ..evaluation.report import official_mask
+from ..evaluation.submission import official_mask
 
 TRUTH_COLOR = (60, 220, 90)
 PREDICTION_COLOR = (255, 130, 20)

@@ -1,10 +1,14 @@
 """Evaluate trained weights on ISIC images by the challenges' definitions.
 
-Writes into --out: metrics.json, per_image.csv, masks/<image>_segmentation.png and
-classification.csv, the last two in the form that the challenges take. Images that
-cannot be scored are named, and listed in dropped.csv.
+Writes into --out:
+  report.html         everything, on one page that needs no network
+  model_card.md       the headings of TRIPOD+AI and CLEAR Derm, filled from the run
+  metrics.json        all figures, with 95 % bootstrap intervals
+  per_image.csv       a row an image: scores, age, sex, site, lesion size, skin
+  masks/, classification.csv   in the form that the challenges take
+  dropped.csv         images that could not be scored, if any
 
-    python samples/isic/evaluate.py --dataset=DIR --split=val --weights=last --out=DIR
+    python samples/isic/evaluate.py --dataset=DIR --split=test --calibration-split=val
 
 Exit status: 0 all images were scored; 1 some were left out, the others are written; 2
 a mistake in the options or the data, nothing is written.
@@ -13,17 +17,59 @@ a mistake in the options or the data, nothing is written.
 from pathlib import Path
 
 import common
+import evaluation_run as run
 import isic_data
 
 
 def main():
+    args = parse_arguments()
+    from mrcnn_skin.atomic import files_written_whole
+    from mrcnn_skin.evaluation.model_card import write_model_card
+    from mrcnn_skin.evaluation.page import write_page
+    from mrcnn_skin.evaluation.report import format_metrics, write_tables
+
+    other = run.read_other(args.compare)
+    model = common.load_model(args.weights, args)
+    folder = args.dataset or common.default_dataset()
+    dataset = open_split(folder, args.split, model.config, args)
+    dropped = ()
+    if folder != "synthetic":
+        dropped = isic_data.report_dropped({args.split: dataset})
+    calibration = None
+    if args.calibration_split:
+        calibration = open_split(folder, args.calibration_split, model.config, args)
+        run.refuse_shared_images(calibration, dataset)
+
+    facts = run.facts(model, dataset, folder, dropped, args)
+    with files_written_whole(args.out) as out:
+        scored = run.score(model, dataset, calibration, other, out, args)
+        write_tables(out, scored.per_image, scored.metrics)
+        cases = run.draw_cases(scored, dataset)
+        title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
+        parts = (title, facts, scored.metrics, scored.per_image)
+        write_page(out / "report.html", *parts, cases)
+        write_model_card(out / "model_card.md", *parts)
+        isic_data.write_dropped(dropped, out)
+    print(format_metrics(scored.metrics))
+    print(f"written to {Path(args.out).resolve()}")
+    return 1 if len(dropped) or scored.metrics["unreadable"] else 0
+
+
+def parse_arguments():
     parser = common.Parser(description=__doc__)
     parser.add_argument(
         "--dataset",
         help="folder of ISIC images, or synthetic; default: datasets/isic, "
         "$MRCNN_SKIN_DATA, or generated lesions",
     )
-    parser.add_argument("--split", choices=("train", "val", "test"), default="val")
+    parser.add_argument("--split", choices=tuple(common.SYNTHETIC_SEEDS), default="val")
+    parser.add_argument(
+        "--calibration-split",
+        choices=tuple(common.SYNTHETIC_SEEDS),
+        help="choose the temperature and the thresholds for 80, 90 and 95 %% "
+        "sensitivity on these images, none of which may be among those of --split "
+        "(default: no such figures)",
+    )
     parser.add_argument(
         "--weights",
         default="last",
@@ -32,27 +78,49 @@ def main():
     parser.add_argument("--out", default="evaluation", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--limit", type=int, help="evaluate so many images only")
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="resamples for the intervals; 0: no intervals (default: 2000)",
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="PER_IMAGE.csv",
+        help="per_image.csv of another model's evaluation, for a paired test",
+    )
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="average the answers for four mirror images, and show the gain",
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="score the images again under hair, rulers, ink, blur ..., nine times",
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="Grad-CAM of P(malignant), and its share inside the true outline",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of resamples and overlays")
     common.add_config_options(parser)
     args = parser.parse_args()
+    if args.bootstrap < 0:
+        raise ValueError(f"--bootstrap must be 0 or more, got {args.bootstrap}")
+    if not args.bootstrap and (args.compare or args.robustness or args.tta):
+        raise ValueError("--compare, --tta and --robustness need --bootstrap above 0")
+    return args
 
-    from mrcnn_skin.evaluation.report import evaluate, format_metrics
 
-    model = common.load_model(args.weights, args)
-    folder = args.dataset or common.default_dataset()
-    dropped = ()
+def open_split(folder, split, config, args):
+    """A prepared dataset of one split, of files or of generated lesions."""
     if folder == "synthetic":
-        side = model.config.IMAGE_MAX_DIM
-        dataset = common.open_synthetic(args.limit or 100, side, args.split)
-    else:
-        dataset = isic_data.open_isic(
-            folder, args.split, model.config, args.logs, args.limit
-        )
-        dropped = isic_data.report_dropped({args.split: dataset})
-    metrics = evaluate(model.detector, dataset, args.out)
-    isic_data.write_dropped(dropped, args.out)
-    print(format_metrics(metrics))
-    print(f"written to {Path(args.out).resolve()}")
-    return 1 if len(dropped) or metrics["unreadable"] else 0
+        side = config.IMAGE_MAX_DIM
+        return common.open_synthetic(args.limit or 100, side, split)
+    return isic_data.open_isic(folder, split, config, args.logs, args.limit)
 
 
 if __name__ == "__main__":

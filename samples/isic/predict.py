@@ -85,7 +85,7 @@ def predict(model, path, out):
     import numpy as np
 
     from mrcnn_skin.data.files import read_image
-    from mrcnn_skin.evaluation.report import official_mask, write_mask
+    from mrcnn_skin.evaluation.submission import official_mask, write_mask
     from mrcnn_skin.visualize import overlay, save_image
 
     image = read_image(path, model.config.MAX_IMAGE_PIXELS)

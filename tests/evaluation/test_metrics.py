@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from mrcnn_skin.evaluation.metrics import (
-    auc_above_sensitivity,
     classification_scores,
     detection_scores,
-    mean_segmentation_scores,
+    mean_scores,
     segmentation_scores,
 )
 
@@ -97,7 +96,7 @@ def test_masks_of_two_shapes_are_refused():
 def test_mean_weighs_images_not_pixels(container):
     small = segmentation_scores(row("11"), row("11"))  # JA 1
     large = segmentation_scores(row("1" * 100), row("1" * 50 + "0" * 50))  # JA .5
-    mean = mean_segmentation_scores(container([small, large]))
+    mean = mean_scores(container([small, large]))
     assert list(mean) == ["AC", "SE", "SP", "JA", "JA65", "DI"]
     assert mean["JA"] == 0.75
     assert mean["JA65"] == 0.5  # (1 + 0) / 2
@@ -106,7 +105,7 @@ def test_mean_weighs_images_not_pixels(container):
 
 def test_mean_of_no_image_is_refused():
     with pytest.raises(ValueError, match="at least one image"):
-        mean_segmentation_scores([])
+        mean_scores([])
 
 
 # -------------------------------------------------------------- classification
@@ -176,7 +175,8 @@ def test_auc_is_the_mann_whitney_count():
     ],
 )
 def test_auc_above_sensitivity_by_hand(labels, probabilities, area):
-    assert auc_above_sensitivity(labels, probabilities) == pytest.approx(area)
+    scores = classification_scores(labels, probabilities)
+    assert scores["AUC_SENS80"] == pytest.approx(area)
 
 
 @pytest.mark.parametrize(

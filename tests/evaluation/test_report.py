@@ -11,7 +11,8 @@ from PIL import Image
 from mrcnn_skin.data.dataset import Dataset
 from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.evaluation import report
-from mrcnn_skin.evaluation.report import evaluate, format_metrics, official_mask
+from mrcnn_skin.evaluation.report import evaluate, format_metrics
+from mrcnn_skin.evaluation.submission import official_mask
 
 SHAPE = (8, 10)
 

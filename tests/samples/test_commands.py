@@ -18,7 +18,7 @@ from PIL import Image
 from mrcnn_skin.data.synthetic import write_synthetic_isic
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("train", "evaluate", "predict", "export")
+COMMANDS = ("train", "evaluate", "predict", "export", "ablation")
 SMALL = [
     "--image-size=64",
     "--set=TOP_DOWN_PYRAMID_SIZE=32",
@@ -56,7 +56,8 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
     assert process.returncode == 0
     assert time.time() - start < 10, "--help must not wait for TensorFlow"
     options = set(re.findall(r"^ +(--[a-z-]+)", process.stdout, re.MULTILINE))
-    assert {"--weights", "--logs", "--set"} <= options
+    assert {"--weights", "--set"} <= options
+    assert options & {"--logs", "--out"}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,7 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
         ("train", ["--weights=last"], ["logs"]),
         ("train", ["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
         ("train", ["--backbone=efficientnet_lite0"], ["coco", "ResNet"]),
+        ("ablation", ["--dataset=synthetic", "--tables=loss"], ["losses", "loss"]),
         ("evaluate", ["--weights=no.h5"], ["no.h5"]),
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],
@@ -137,6 +139,47 @@ def test_evaluate_finds_the_last_run(trained, folder):
     assert metrics["segmentation"] == pytest.approx(truth["segmentation"], abs=1e-4)
     scores = pd.read_csv(folder / "results" / "classification.csv")
     assert len(scores) == 3 and scores.columns[0] == "image"
+
+
+def test_evaluate_with_everything(trained, folder):
+    options = ["--dataset=data", "--calibration-split=train", "--out=everything"]
+    options += ["--tta", "--explain", "--bootstrap=50"]
+    other = f"--compare={trained[1] / 'evaluation' / 'per_image.csv'}"
+    process = command("evaluate", *options, other, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    out = folder / "everything"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {"comparison", "tta", "explanation"} <= set(metrics)
+    assert [p["target"] for p in metrics["operating_points"]] == [0.8, 0.9, 0.95]
+    table = pd.read_csv(out / "per_image.csv")
+    assert {"lesion_area", "ITA", "heat_inside", "height"} <= set(table)
+    page = (out / "report.html").read_text()
+    assert "Grad-CAM" in page and "Test-time augmentation" in page
+    assert "## CLEAR Derm" in (out / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--calibration-split=val"], ["no image", "3 of both"]),
+        (["--tta", "--bootstrap=0"], ["--bootstrap"]),
+    ],
+)
+def test_evaluate_refuses_what_would_flatter_or_fail(trained, folder, options, words):
+    options = ["--dataset=data", "--out=refused", *options]
+    process = command("evaluate", *options, cwd=folder)
+    assert process.returncode == 2
+    assert all(word in process.stderr.splitlines()[-1] for word in words)
+    assert not (folder / "refused").exists()
+
+
+def test_evaluate_that_fails_late_leaves_nothing(trained, folder):
+    table = pd.read_csv(trained[1] / "evaluation" / "per_image.csv")
+    table.assign(image="another").to_csv(folder / "other.csv", index=False)
+    options = ["--dataset=data", "--out=late", "--compare=other.csv"]
+    process = command("evaluate", *options, cwd=folder)
+    assert process.returncode == 2 and "share no image" in process.stderr
+    assert not [path for path in folder.iterdir() if "late" in path.name]
 
 
 def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):

@@ -1,0 +1,116 @@
+"""All that an evaluation says beyond the bare scores, from tables of single images.
+
+Intervals, calibration, operating points, risk and coverage, subgroups, comparisons:
+everything here is computed from per_image tables, so that no model has to run again.
+"""
+
+from mrcnn_skin.evaluation import calibration as cal
+from mrcnn_skin.evaluation.bootstrap import RESAMPLES, compare, confidence_intervals
+from mrcnn_skin.evaluation.subgroups import subgroup_table
+from mrcnn_skin.evaluation.summary import summarize
+
+
+def analyse(per_image, calibration=None, other=None, resamples=RESAMPLES, seed=0):
+    """Turn the table of a test set into the content of metrics.json.
+
+    per_image: DataFrame of report.score_images. calibration: the same of images that
+    no test image is among: thresholds and temperature are chosen on them; None: there
+    are no such figures. other: the same of another model on the test images; None:
+    nothing is compared. resamples, seed: of the bootstrap; 0 resamples: no intervals.
+
+    Returns the dict of summarize with, as far as there is something to say,
+    bootstrap {"resamples", "seed"};
+    confidence_intervals {task: {score: [low, high]}};
+    calibration {"images", "temperature", "raw": scores, "scaled": scores};
+    operating_points [{"target", "threshold", "calibration_SE", score: value,
+        score_interval: [low, high]}];
+    risk_coverage {"AURC", "risk_at_80"};
+    subgroups and comparison, as lists of the rows of their tables.
+    """
+    metrics = summarize(per_image)
+    if resamples:
+        metrics["bootstrap"] = {"resamples": resamples, "seed": seed}
+        metrics["confidence_intervals"] = confidence_intervals(
+            per_image, resamples, seed
+        )
+        groups = subgroup_table(per_image, resamples, seed)
+        if len(groups):
+            metrics["subgroups"] = as_records(groups)
+        if other is not None:
+            rows = compare(per_image, other, resamples, seed)
+            metrics["comparison"] = as_records(rows)
+    test = diagnoses(per_image)
+    if len(test[0]):
+        metrics |= _of_probabilities(test, calibration)
+        for point in metrics.get("operating_points", ()) if resamples else ():
+            _add_intervals(point, per_image, resamples, seed)
+    return metrics
+
+
+def diagnoses(per_image):
+    """Labels bool [n] and P(malignant) float [n] of the images that have both."""
+    table = per_image.dropna(subset=["label", "p_malignant"])
+    labels = (table["label"] == "malignant").to_numpy()
+    return labels, table["p_malignant"].to_numpy(float)
+
+
+def as_records(table):
+    """Rows of a DataFrame as dicts of plain Python values."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def _of_probabilities(test, calibration):
+    """Calibration, operating points, risk and coverage of diagnoses."""
+    curve = cal.risk_coverage(*test)
+    answered = curve[curve["coverage"] <= 0.8]["risk"]
+    risk = {"AURC": cal.area_under_risk(curve)}
+    risk["risk_at_80"] = float(answered.iloc[-1]) if len(answered) else float("nan")
+    metrics = {
+        "calibration": {"raw": cal.calibration_scores(*test)},
+        "risk_coverage": risk,
+    }
+    if calibration is None:
+        return metrics
+    chosen_on = diagnoses(calibration)
+    temperature = cal.fit_temperature(*chosen_on)
+    scaled = cal.apply_temperature(test[1], temperature)
+    metrics["calibration"] |= {
+        "images": len(chosen_on[0]),
+        "temperature": temperature,
+        "scaled": cal.calibration_scores(test[0], scaled),
+    }
+    metrics["operating_points"] = cal.operating_points(chosen_on, test)
+    return metrics
+
+
+def _add_intervals(point, per_image, resamples, seed):
+    images = per_image.dropna(subset=["label", "p_malignant"])
+    intervals = confidence_intervals(images, resamples, seed, point["threshold"])
+    for name in ("SE", "SP", "PPV", "NPV", "AC"):
+        point[f"{name}_interval"] = intervals["classification"][name]
+
+
+def choose_cases(per_image, count=3):
+    """Rows whose pictures tell most: best, median and worst by Jaccard, and errors.
+
+    Returns a dict {heading: list of rows as dicts}, of at most `count` each; without
+    masks, cases are ranked by the overlap of the boxes.
+    """
+    score = "JA" if per_image["JA"].notna().any() else "box_iou"
+    ranked = per_image.dropna(subset=[score]).sort_values(
+        score, ascending=False, kind="stable"
+    )
+    middle = max(0, (len(ranked) - count) // 2)
+    cases = {
+        "best outlines": ranked[:count],
+        "median outlines": ranked[middle : middle + count],
+        "worst outlines": ranked[::-1][:count],
+    }
+    known = per_image.dropna(subset=["label", "p_malignant"])
+    malignant = known[known["label"] == "malignant"].sort_values("p_malignant")
+    benign = known[known["label"] == "benign"].sort_values("p_malignant")
+    missed = malignant[malignant["p_malignant"] <= 0.5]
+    alarms = benign[benign["p_malignant"] > 0.5]
+    cases["malignant, given the lowest probability"] = missed[:count]
+    cases["benign, given the highest probability"] = alarms[::-1][:count]
+    return {name: as_records(rows) for name, rows in cases.items() if len(rows)}

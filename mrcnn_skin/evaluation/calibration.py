@@ -1,0 +1,144 @@
+"""Whether P(malignant) means what it says, and where to cut it.
+
+Temperature and thresholds are chosen on one set of images and applied to another; the
+functions that choose and those that apply are apart. Scores are those of metrics.py.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+
+from mrcnn_skin.evaluation import curves
+from mrcnn_skin.evaluation.metrics import classification_scores, mean_scores
+
+SENSITIVITIES = (0.80, 0.90, 0.95)
+BINS = 10
+TEMPERATURES = (0.05, 20.0)
+SMALLEST = 1e-6  # keeps logits and logarithms of 0 and 1 finite
+
+
+def choose_threshold(labels, p_malignant, sensitivity):
+    """Highest threshold with at least this sensitivity on these images.
+
+    labels: bool [n], True = malignant; p_malignant: float [n]. It lies midway between
+    the last probability that must be above it and the next lower one.
+    Raises ValueError without a malignant image.
+    """
+    labels, p_malignant = np.asarray(labels, bool), np.asarray(p_malignant, float)
+    if not labels.any():
+        raise ValueError("a threshold needs malignant calibration images, got none")
+    curve = curves.rank(labels, p_malignant, np.ones(len(labels)))
+    # Less a rounding error: .8 of 5 images are 4.
+    needed = sensitivity * labels.sum() - 1e-9
+    last = int(np.searchsorted(curve.tp, needed))
+    below = np.append(curve.thresholds, 0.0)[last + 1]
+    return float((curve.thresholds[last] + below) / 2)
+
+
+def operating_points(calibration, test, sensitivities=SENSITIVITIES):
+    """Choose thresholds on calibration images and apply them to test images.
+
+    calibration, test: (labels bool [n], p_malignant [n]).
+    Returns a list of dicts: target (the sensitivity asked for), threshold, then AC,
+    SE, SP, PPV, NPV of the test images, which decide; SE of the calibration images is
+    calibration_SE.
+    """
+    points = []
+    for target in sensitivities:
+        threshold = choose_threshold(*calibration, target)
+        chosen = classification_scores(*calibration, threshold)
+        scores = classification_scores(*test, threshold)
+        point = {"target": target, "threshold": threshold}
+        point["calibration_SE"] = chosen["SE"]
+        points.append(point | {n: scores[n] for n in ("SE", "SP", "PPV", "NPV", "AC")})
+    return points
+
+
+def fit_temperature(labels, p_malignant):
+    """The temperature that makes the labels likeliest (Guo et al., 2017).
+
+    labels: bool [n]; p_malignant: float [n]. Above 1 the model was too sure. Returns a
+    float within TEMPERATURES. Raises ValueError when the labels hold one class only.
+    """
+    labels = np.asarray(labels, bool)
+    if labels.all() or not labels.any():
+        raise ValueError("a temperature needs calibration images of both classes")
+
+    def loss(log_temperature):
+        scaled = apply_temperature(p_malignant, np.exp(log_temperature))
+        return negative_log_likelihood(labels, scaled)
+
+    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(found.x))
+
+
+def apply_temperature(p_malignant, temperature):
+    """Divide the logit of each probability, [n], by the temperature."""
+    p = np.clip(np.asarray(p_malignant, float), SMALLEST, 1 - SMALLEST)
+    return 1 / (1 + np.exp(-np.log(p / (1 - p)) / temperature))
+
+
+def negative_log_likelihood(labels, p_malignant):
+    """Mean of -log of the probability given to the true class."""
+    p = np.clip(np.asarray(p_malignant, float), SMALLEST, 1 - SMALLEST)
+    return float(-np.mean(np.log(np.where(labels, p, 1 - p))))
+
+
+def reliability(labels, p_malignant, bins=BINS):
+    """Say how often images were malignant, by the probability given to them.
+
+    Returns a DataFrame, a row for each of the equal bins of [0, 1] that holds images:
+    low, high, images, p_malignant (mean), malignant (share).
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    number = np.clip(np.digitize(p_malignant, edges) - 1, 0, bins - 1)
+    table = pd.DataFrame({"p_malignant": p_malignant, "malignant": labels})
+    groups = table.astype(float).groupby(number)
+    rows = groups.mean()
+    rows.insert(0, "images", groups.size())
+    rows.insert(0, "high", edges[rows.index + 1])
+    rows.insert(0, "low", edges[rows.index])
+    return rows.reset_index(drop=True)
+
+
+def calibration_error(labels, p_malignant, bins=BINS):
+    """Expected calibration error of P(malignant): the mean gap of `reliability`."""
+    rows = reliability(labels, p_malignant, bins)
+    gap = (rows["p_malignant"] - rows["malignant"]).abs()
+    return float(np.average(gap, weights=rows["images"]))
+
+
+def calibration_scores(labels, p_malignant):
+    """Return {"ECE", "brier", "NLL"}: 0 is best for each."""
+    labels = np.asarray(labels, bool)
+    squares = (np.asarray(p_malignant, float) - labels) ** 2
+    return {
+        "ECE": calibration_error(labels, p_malignant),
+        "brier": mean_scores({"brier": squares})["brier"],
+        "NLL": negative_log_likelihood(labels, p_malignant),
+    }
+
+
+def risk_coverage(labels, p_malignant, threshold=0.5):
+    """Error rate when only the surest images are answered (El-Yaniv & Wiener, 2010).
+
+    How sure an answer is, is the distance of its logit from the threshold's. Images
+    that are equally sure are answered together.
+    Returns a DataFrame: coverage (share answered, rising to 1), risk (share of the
+    answered that is wrong).
+    """
+    labels, p = np.asarray(labels, bool), np.asarray(p_malignant, float)
+    wrong = (p > threshold) != labels
+    clipped = np.clip(np.append(p, threshold), SMALLEST, 1 - SMALLEST)
+    logits = np.log(clipped / (1 - clipped))
+    doubt = -np.round(np.abs(logits[:-1] - logits[-1]), 9)
+    by_doubt = pd.DataFrame({"wrong": wrong}).groupby(doubt)["wrong"]
+    answered = by_doubt.size().cumsum()
+    rows = {"coverage": answered / len(p), "risk": by_doubt.sum().cumsum() / answered}
+    return pd.DataFrame(rows).reset_index(drop=True)
+
+
+def area_under_risk(curve):
+    """Mean risk over all coverages, each image's own; 0 is best."""
+    steps = np.diff(curve["coverage"], prepend=0)
+    return float(np.sum(steps * curve["risk"]))

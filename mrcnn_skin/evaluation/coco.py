@@ -1,0 +1,109 @@
+"""Average precision of boxes and masks as COCO defines it, by pycocotools (extra coco).
+
+It asks another question than the challenges: every detection counts, ranked by its
+score, and has to be of the right class.
+"""
+
+import contextlib
+import importlib.util
+import io
+
+import numpy as np
+
+KINDS = {"box": "bbox", "mask": "segm"}
+NAMES = ("AP", "AP50", "AP75")  # the first three of COCOeval.stats
+
+
+def is_installed():
+    """Whether pycocotools is there."""
+    return importlib.util.find_spec("pycocotools") is not None
+
+
+class CocoScorer:
+    """Collect images, then score them all.
+
+    An object of it is one of the details of report.score_images; it adds no column.
+    Masks are kept run-length encoded. Instances without a class count as class 1 where
+    the model gives no diagnosis, and their image is left out where it does.
+    """
+
+    def __init__(self):
+        self._images, self._truths, self._detections = [], [], []
+        self._segments = False
+
+    def __call__(self, case):
+        classifies = case.result["p_malignant"] is not None
+        if classifies and not np.all(case.class_ids):
+            return {}
+        number = len(self._images) + 1
+        height, width = case.image.shape[:2]
+        self._images.append({"id": number, "height": height, "width": width})
+        for mask, class_id in zip(
+            np.moveaxis(case.masks, -1, 0), case.class_ids, strict=True
+        ):
+            record = self._record(number, class_id if classifies else 1, mask)
+            record |= {"id": len(self._truths) + 1, "iscrowd": 0}
+            self._truths.append(record)
+        self._add_detections(number, case.result)
+        return {}
+
+    def scores(self):
+        """Return {"box": {"AP", "AP50", "AP75"}, "mask": {...}}, nan without truth.
+
+        AP is averaged over IoU .50 to .95; "mask" is absent if the model has none.
+        """
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        kinds = ("box", "mask") if self._segments else ("box",)
+        if not self._truths or not self._detections:
+            value = 0.0 if self._truths else float("nan")
+            return {kind: dict.fromkeys(NAMES, value) for kind in kinds}
+        classes = {r["category_id"] for r in [*self._truths, *self._detections]}
+        results = {}
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints as it goes
+            truth = COCO()
+            truth.dataset = {
+                "images": self._images,
+                "annotations": self._truths,
+                "categories": [{"id": number} for number in sorted(classes)],
+            }
+            truth.createIndex()
+            for kind in kinds:
+                found = COCO()
+                found.dataset = truth.dataset | {"annotations": self._detections}
+                found.createIndex()
+                scorer = COCOeval(truth, found, KINDS[kind])
+                scorer.evaluate()
+                scorer.accumulate()
+                scorer.summarize()
+                values = (float(value) for value in scorer.stats[:3])
+                results[kind] = dict(zip(NAMES, values, strict=True))
+        return results
+
+    def _add_detections(self, number, result):
+        masks = result.get("masks")
+        self._segments |= masks is not None
+        class_ids = np.ones(len(result["rois"]), int)
+        if result["p_malignant"] is not None:
+            class_ids = result["class_ids"]
+        for i, (y1, x1, y2, x2) in enumerate(np.asarray(result["rois"], float)):
+            mask = None if masks is None else masks[:, :, i]
+            record = self._record(number, class_ids[i], mask)
+            record |= {"id": len(self._detections) + 1, "iscrowd": 0}
+            record["bbox"] = [x1, y1, x2 - x1, y2 - y1]
+            record.setdefault("area", (x2 - x1) * (y2 - y1))
+            record["score"] = float(result["scores"][i])
+            self._detections.append(record)
+
+    @staticmethod
+    def _record(number, class_id, mask):
+        record = {"image_id": number, "category_id": int(class_id)}
+        if mask is not None:
+            from pycocotools import mask as coco_mask
+
+            encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+            record["segmentation"] = encoded
+            record["area"] = float(coco_mask.area(encoded))
+            record["bbox"] = coco_mask.toBbox(encoded).tolist()
+        return record

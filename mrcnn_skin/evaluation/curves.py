@@ -1,0 +1,98 @@
+"""ROC and precision-recall curves of one ranking, under any weights of the images.
+
+Weights make one pass serve the score itself (all ones) and thousands of bootstrap
+resamples (how often each image was drawn). Nothing here knows files or models.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+MIN_SENSITIVITY = 0.8
+
+
+class Curve(NamedTuple):
+    """A ranking from the most suspicious image to the least; ties share a point.
+
+    thresholds: float [points], the distinct probabilities, falling.
+    tp, fp: float [..., points], weight of the malignant and of the benign images
+        whose probability is at least the threshold.
+    """
+
+    thresholds: np.ndarray
+    tp: np.ndarray
+    fp: np.ndarray
+
+    @property
+    def sensitivity(self):
+        """float [..., 1 + points], from 0; nan without a malignant image."""
+        return _from_zero(_divide(self.tp, self.tp[..., -1:], np.nan))
+
+    @property
+    def false_positive_rate(self):
+        """float [..., 1 + points], from 0; nan without a benign image."""
+        return _from_zero(_divide(self.fp, self.fp[..., -1:], np.nan))
+
+    @property
+    def precision(self):
+        """float [..., points]; 1 where nobody is called malignant yet."""
+        return _divide(self.tp, self.tp + self.fp, 1.0)
+
+
+def rank(labels, p_malignant, weights):
+    """Rank images by probability.
+
+    labels: bool [n], True = malignant. p_malignant: float [n]. weights: [..., n].
+    Returns a Curve with the leading axes of weights.
+    """
+    order = np.argsort(-p_malignant, kind="stable")
+    ranked = p_malignant[order]
+    last_of_tie = np.r_[np.flatnonzero(np.diff(ranked)), len(ranked) - 1]
+    is_malignant, drawn = labels[order], weights[..., order].astype(float)
+    tp = np.cumsum(drawn * is_malignant, axis=-1)[..., last_of_tie]
+    fp = np.cumsum(drawn * ~is_malignant, axis=-1)[..., last_of_tie]
+    return Curve(ranked[last_of_tie], tp, fp)
+
+
+def area_under_roc(curve):
+    """Area under the ROC curve by trapezoids, [...]; nan with one class only."""
+    return area_above_sensitivity(curve, 0.0)
+
+
+def area_above_sensitivity(curve, min_sensitivity=MIN_SENSITIVITY):
+    """Area under the part of the ROC curve with at least the minimal sensitivity.
+
+    The area reaches down to the axis and is not normalised: it runs from the false
+    positive rate at which the curve, interpolated linearly, first attains the minimum,
+    up to 1. A perfect ranking scores 1, a random one (1 - min_sensitivity^2) / 2.
+
+    Returns [...]; nan with one class only.
+    """
+    tpr = curve.sensitivity
+    low, high = tpr[..., :-1], tpr[..., 1:]
+    run = np.diff(curve.false_positive_rate, axis=-1)
+    # The share of each segment that lies to the left of the crossing.
+    skipped = np.clip(_divide(min_sensitivity - low, high - low, 0.0), 0, 1)
+    skipped = np.where(high < min_sensitivity, 1.0, skipped)
+    start = low + skipped * (high - low)
+    return np.sum(run * (1 - skipped) * (start + high) / 2, axis=-1)
+
+
+def average_precision(curve):
+    """Precision averaged over the steps of recall, [...]; nan with one class only.
+
+    scikit-learn's definition: no interpolation.
+    """
+    total = np.sum(np.diff(curve.sensitivity, axis=-1) * curve.precision, axis=-1)
+    return np.where(curve.fp[..., -1] > 0, total, np.nan)
+
+
+def _from_zero(values):
+    return np.concatenate([np.zeros_like(values[..., :1]), values], axis=-1)
+
+
+def _divide(numerator, denominator, otherwise):
+    """numerator / denominator, `otherwise` where that is 0; shapes broadcast."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    empty = np.full(numerator.shape, otherwise, float)
+    return np.divide(numerator, denominator, out=empty, where=denominator != 0)

@@ -1,0 +1,101 @@
+"""The curves of an evaluation as matplotlib Figures.
+
+They only draw: the points come from curves.py and calibration.py. No screen is needed,
+and nothing is written.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mrcnn_skin.evaluation import calibration as cal
+from mrcnn_skin.evaluation import curves
+
+SIZE = (4.6, 4.2)  # inches
+
+
+def plot_roc(labels, p_malignant, operating_points=()):
+    """ROC curve, and where the operating points lie on it.
+
+    labels: bool [n]; p_malignant: float [n]. operating_points: as of analyse().
+    """
+    curve = _rank(labels, p_malignant)
+    figure, ax = _axes("1 - specificity", "sensitivity", "ROC")
+    area = float(curves.area_under_roc(curve))
+    ax.plot(
+        curve.false_positive_rate, curve.sensitivity, label=f"model, AUC {area:.3f}"
+    )
+    ax.plot([0, 1], [0, 1], color="grey", ls=":", label="chance")
+    for point in operating_points:
+        label = f"chosen for {point['target']:.0%}: {point['threshold']:.3f}"
+        ax.plot(1 - point["SP"], point["SE"], "o", label=label)
+    ax.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def plot_precision_recall(labels, p_malignant):
+    """Precision against recall, as steps; the dotted line is the share malignant."""
+    curve = _rank(labels, p_malignant)
+    figure, ax = _axes(
+        "sensitivity (recall)", "PPV (precision)", "Precision and recall"
+    )
+    precision = np.r_[curve.precision[:1], curve.precision]
+    area = float(curves.average_precision(curve))
+    ax.step(curve.sensitivity, precision, where="pre", label=f"model, AP {area:.3f}")
+    share = np.mean(labels)
+    ax.axhline(share, color="grey", ls=":", label=f"malignant: {share:.1%}")
+    ax.legend(loc="lower left", fontsize=8)
+    return figure
+
+
+def plot_reliability(labels, p_malignant, temperature=None):
+    """Share malignant against P(malignant) by bins; a perfect model is the diagonal."""
+    figure, ax = _axes("mean P(malignant)", "share malignant", "Reliability")
+    ax.plot([0, 1], [0, 1], color="grey", ls=":", label="perfect")
+    series = {"as it is": p_malignant}
+    if temperature is not None:
+        scaled = cal.apply_temperature(p_malignant, temperature)
+        series[f"temperature {temperature:.2f}"] = scaled
+    for name, p in series.items():
+        rows = cal.reliability(labels, p)
+        error = cal.calibration_error(labels, p)
+        ax.plot(
+            rows["p_malignant"], rows["malignant"], label=f"{name}, ECE {error:.3f}"
+        )
+        sizes = 120 * rows["images"] / rows["images"].sum() + 6
+        ax.scatter(rows["p_malignant"], rows["malignant"], s=sizes)
+    ax.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def plot_risk_coverage(labels, p_malignant):
+    """Error rate when the least sure images are left to somebody else."""
+    rows = cal.risk_coverage(labels, p_malignant)
+    area = cal.area_under_risk(rows)
+    figure, ax = _axes("coverage (share answered)", "error rate", "Risk and coverage")
+    ax.step(rows["coverage"], rows["risk"], where="pre", label=f"AURC {area:.3f}")
+    ax.set_ylim(0, max(0.05, 1.1 * rows["risk"].max()))
+    ax.legend(fontsize=8)
+    return figure
+
+
+def plot_jaccard(jaccard):
+    """Histogram of the Jaccard index of single images; .65 counts for ISIC 2018."""
+    figure, ax = _axes("Jaccard index", "images", "Outlines")
+    ax.hist(jaccard, bins=np.linspace(0, 1, 21), color="#4477aa", edgecolor="white")
+    ax.axvline(0.65, color="grey", ls=":", label="ISIC 2018's threshold")
+    ax.axvline(np.mean(jaccard), color="#aa3377", label=f"mean {np.mean(jaccard):.3f}")
+    ax.autoscale(axis="y")
+    ax.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def _rank(labels, p_malignant):
+    return curves.rank(labels, p_malignant, np.ones(len(labels)))
+
+
+def _axes(x_label, y_label, title):
+    figure = Figure(figsize=SIZE, layout="constrained")
+    ax = figure.subplots()
+    ax.set(xlabel=x_label, ylabel=y_label, title=title, xlim=(0, 1), ylim=(0, 1.02))
+    ax.grid(alpha=0.3)
+    return figure, ax

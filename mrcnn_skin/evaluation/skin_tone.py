@@ -1,0 +1,49 @@
+"""The tone of the skin round a lesion, estimated from the photograph.
+
+The individual typology angle (ITA; Chardon et al., 1991) of camera colours depends on
+light and camera: it sorts images of one collection, and is no measurement of a person.
+"""
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from skimage.color import rgb2lab
+
+SIDE = 256  # pixels of the longer side that are looked at; colour needs no detail
+GAP, WIDTH = 0.03, 0.10  # of the ring, in sides: its distance from the lesion, its size
+BLACK, GLARE = 15.0, 97.0  # lightness L* outside of these is no skin
+MIN_PIXELS = 30
+# Lower bound of each tone, degrees (Del Bino & Bernerd, 2013).
+TONES = {
+    "very light": 55.0,
+    "light": 41.0,
+    "intermediate": 28.0,
+    "tan": 10.0,
+    "brown": -30.0,
+    "dark": -90.0,
+}
+
+
+def typology_angle(image, lesion):
+    """Estimate the ITA of the skin round a lesion.
+
+    image: uint8 [h, w, 3], RGB. lesion: bool [h, w].
+    Returns degrees, atan2(L* - 50, b*), of the median colour of a ring round the
+    lesion; nan without a lesion or where the ring holds hardly any skin.
+    """
+    step = max(1, -(-max(lesion.shape) // SIDE))
+    image, lesion = image[::step, ::step], lesion[::step, ::step]
+    if not lesion.any():
+        return float("nan")
+    distance = distance_transform_edt(~lesion) / max(lesion.shape)
+    ring = (distance > GAP) & (distance <= GAP + WIDTH)
+    colours = rgb2lab(image[ring]) if ring.any() else np.zeros((0, 3))
+    skin = colours[(colours[:, 0] > BLACK) & (colours[:, 0] < GLARE)]
+    if len(skin) < MIN_PIXELS:
+        return float("nan")
+    lightness, _, yellow = np.median(skin, axis=0)
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
+def tone(angle):
+    """The name of the tone of an ITA in degrees; None for nan."""
+    return next((name for name, low in TONES.items() if angle > low), None)

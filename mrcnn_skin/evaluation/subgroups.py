@@ -1,0 +1,109 @@
+"""The same metrics for parts of the images: by sex, age, site, lesion size, skin tone.
+
+A table of subgroups shows where a model may fail; small groups have wide intervals,
+and a difference between two of many groups is no proof.
+"""
+
+import pandas as pd
+
+from mrcnn_skin.evaluation.bootstrap import confidence_intervals
+from mrcnn_skin.evaluation.skin_tone import TONES, tone
+from mrcnn_skin.evaluation.summary import flatten, summarize
+
+SHOWN = {
+    "segmentation": ("JA", "DI"),
+    "classification": ("AUC", "SE", "SP"),
+}
+RECALLS = {"SE": "malignant", "SP": "benign"}
+MAX_GROUPS = 12  # a column of more values is no grouping
+AGE_EDGES = [0, 30, 50, 70, 200]
+AGE_NAMES = ["under 30", "30 to 49", "50 to 69", "70 and over"]
+SIZE_EDGES = [0, 0.05, 0.20, 1.01]
+SIZE_NAMES = ["under 5 %", "5 to 20 %", "over 20 %"]
+# How a column of the table is called in the tables of collections.
+METADATA = {
+    "age": ("age", "age_approximate", "age_approx"),
+    "sex": ("sex",),
+    "site": ("site", "localization", "anatom_site_general", "anatom_site"),
+    "source": ("source", "attribution", "dataset"),
+    "patient_id": ("patient_id",),
+    "lesion_id": ("lesion_id",),
+}
+
+
+def metadata_columns(info):
+    """What is known of an image: {name of METADATA: value}.
+
+    info: an image_info of a Dataset; its "metadata", if any, holds the columns of the
+    collection's table.
+    """
+    known = info.get("metadata") or {}
+    columns = {}
+    for name, spellings in METADATA.items():
+        for spelling in spellings:
+            if spelling in known:
+                columns[name] = known[spelling]
+                break
+    return {"source": info.get("source")} | columns
+
+
+def groupings(per_image):
+    """Return {column: names of the images' groups, [n]}, where there are two or more.
+
+    per_image: DataFrame; numbers become classes of age, size and skin tone.
+    """
+    groups = {}
+    if "age" in per_image:
+        ages = pd.to_numeric(per_image["age"], errors="coerce")
+        groups["age"] = pd.cut(ages, AGE_EDGES, right=False, labels=AGE_NAMES)
+    for column in ("sex", "site", "source"):
+        if column in per_image:
+            groups[column] = per_image[column]
+    if "lesion_area" in per_image:
+        share = per_image["lesion_area"]
+        groups["lesion size"] = pd.cut(
+            share, SIZE_EDGES, right=False, labels=SIZE_NAMES
+        )
+    if "ITA" in per_image:
+        tones = per_image["ITA"].map(tone)
+        groups["skin tone"] = pd.Categorical(tones, list(TONES))
+    groups = {name: pd.Series(g, per_image.index) for name, g in groups.items()}
+    return {n: g for n, g in groups.items() if 2 <= g.nunique() <= MAX_GROUPS}
+
+
+def subgroup_table(per_image, resamples, seed=0):
+    """Score every group of `groupings`.
+
+    Returns a DataFrame: by (column), group, images, malignant, then for each score of
+    SHOWN its value, and its 95 % interval as NAME_low and NAME_high.
+    """
+    rows = []
+    for column, names in groupings(per_image).items():
+        for group in sorted(names.dropna().unique(), key=_order(names)):
+            part = per_image[names == group]
+            malignant = int((part["label"] == "malignant").sum())
+            row = {"by": column, "group": str(group), "images": len(part)}
+            row["malignant"] = malignant
+            rows.append(row | _shown(part, resamples, seed))
+    return pd.DataFrame(rows)
+
+
+def _order(names):
+    if isinstance(names.dtype, pd.CategoricalDtype):
+        return list(names.cat.categories).index
+    return str
+
+
+def _shown(part, resamples, seed):
+    """Scores of a group with their intervals; a recall needs images to recall."""
+    intervals = confidence_intervals(part, resamples, seed)
+    labels = set(part.loc[part["p_malignant"].notna(), "label"].dropna())
+    columns = {}
+    for task, name, value in flatten(summarize(part)):
+        is_recall = task == "classification" and name in RECALLS
+        if is_recall and RECALLS[name] not in labels:
+            continue
+        if name in SHOWN.get(task, ()):
+            columns[name] = value
+            columns[f"{name}_low"], columns[f"{name}_high"] = intervals[task][name]
+    return columns

@@ -1,0 +1,64 @@
+"""From the table of single images to the metrics of a set, of a part, of a resample.
+
+Every figure of the project that stands for more than one image comes from summarize:
+validation while training, metrics.json, confidence intervals, subgroups, ablation.
+"""
+
+from mrcnn_skin.evaluation.metrics import classification_scores, mean_scores
+
+SEGMENTATION = ["JA", "JA65", "DI", "AC", "SE", "SP"]
+BOX = ["y1", "x1", "y2", "x2"]
+COLUMNS = [
+    "image",
+    "label",
+    "p_malignant",
+    "low_confidence",
+    "score",
+    *BOX,
+    "box_iou",
+    *SEGMENTATION,
+]
+TASKS = ("segmentation", "detection", "classification")
+
+
+def summarize(per_image, weights=None, threshold=0.5):
+    """Turn a table of images into its metrics.
+
+    per_image: DataFrame with COLUMNS, one row per image; nan is not scored.
+    weights: [..., n], how often each image counts; None: once.
+    threshold: of P(malignant).
+
+    Returns {"images", "low_confidence", and as far as there is something to score
+    "segmentation", "detection", "classification"}: each task a dict of the number of
+    its images and of the scores that metrics.py defines, floats, or [...] with weights.
+    """
+    metrics = {
+        "images": len(per_image),
+        "low_confidence": int(per_image["low_confidence"].sum()),
+    }
+    for task, columns in (("segmentation", SEGMENTATION), ("detection", ["box_iou"])):
+        table, drawn = _scored(per_image, columns[:1], weights)
+        if len(table):
+            scores = mean_scores(table[columns], drawn)
+            metrics[task] = {"images": len(table), **scores}
+    table, drawn = _scored(per_image, ["label", "p_malignant"], weights)
+    if len(table):
+        scores = classification_scores(
+            table["label"] == "malignant", table["p_malignant"], threshold, drawn
+        )
+        metrics["classification"] = {"images": len(table), **scores}
+    return metrics
+
+
+def flatten(metrics):
+    """Yield (task, name, value) for each score of summarize, without the counts."""
+    for task in TASKS:
+        for name, value in metrics.get(task, {}).items():
+            if name != "images":
+                yield task, name, value
+
+
+def _scored(per_image, columns, weights):
+    """The rows that have all of the columns, and the weights of these rows."""
+    has_all = per_image[columns].notna().all(axis="columns").to_numpy()
+    return per_image[has_all], None if weights is None else weights[..., has_all]
