@@ -14,6 +14,7 @@ WEIGHTS_DIR = ROOT / "weights"
 DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
+SHEET = 24  # pictures on a contact sheet
 LITE_BACKBONE = "efficientnet_lite0"
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 
@@ -157,12 +158,44 @@ def trained_weights(weights, logs):
     raise FileNotFoundError(f"the run {run_dir} has not finished an epoch yet")
 
 
+def write_contact_sheet(detector, dataset, folder):
+    """Draw predictions beside the truth, from the worst outline to the best.
+
+    detector: function of an image, as for evaluation.report.evaluate, whose results
+    are in `folder`; contact_sheet.png joins them. It shows SHEET images, as far apart
+    in the order of their Jaccard index as each other; nothing without masks.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from mrcnn_skin.visualize import contact_sheet, overlay_truth, save_image
+
+    table = pd.read_csv(Path(folder) / "per_image.csv", dtype={"image": str})
+    ranked = table.dropna(subset=["JA"]).sort_values("JA")["image"].tolist()
+    if not ranked:
+        return
+    chosen = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
+    ids = {str(dataset.image_info[i]["id"]): i for i in dataset.image_ids}
+    pictures = []
+    for place in chosen.astype(int):
+        image_id = ids[ranked[place]]
+        image = dataset.load_image(image_id)
+        truth = dataset.load_mask(image_id)[0].any(axis=-1)
+        pictures.append(overlay_truth(image, truth, detector(image)))
+    save_image(contact_sheet(pictures), Path(folder) / "contact_sheet.png")
+
+
 def load_model(weights, args):
-    """A model that detects, with the Config that lies beside its weights, if any."""
+    """A model that detects, with the Config that lies beside its weights, if any.
+
+    That is WEIGHTS.json beside WEIGHTS.h5, else the config.json of a run folder.
+    """
     from mrcnn_skin import IsicConfig, MaskRCNN
 
     path = trained_weights(weights, args.logs)
-    beside = path.with_name("config.json")
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        beside = path.with_name("config.json")
     config = IsicConfig.from_json(beside) if beside.exists() else default_config(args)
     model = MaskRCNN("inference", config.replace(**config_overrides(args)))
     report = model.load_weights(path)

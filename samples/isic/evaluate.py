@@ -1,8 +1,9 @@
 """Evaluate trained weights on ISIC images by the challenges' definitions.
 
 Writes into --out: metrics.json, per_image.csv, masks/<image>_segmentation.png and
-classification.csv, the last two in the form that the challenges take. Images that
-cannot be scored are named, and listed in dropped.csv.
+classification.csv, the last two in the form that the challenges take, and
+contact_sheet.png, the predictions beside the truth from the worst to the best. Images
+that cannot be scored are named, and listed in dropped.csv.
 
     python samples/isic/evaluate.py --dataset=DIR --split=val --weights=last --out=DIR
 
@@ -49,6 +50,7 @@ def main():
         )
         dropped = isic_data.report_dropped({args.split: dataset})
     metrics = evaluate(model.detector, dataset, args.out)
+    common.write_contact_sheet(model.detector, dataset, args.out)
     isic_data.write_dropped(dropped, args.out)
     print(format_metrics(metrics))
     print(f"written to {Path(args.out).resolve()}")
