@@ -17,10 +17,12 @@ from .charts import (
 from .datasets import (
     box_statistics,
     draw_example,
+    draw_prediction,
     plot_box_statistics,
     plot_class_counts,
 )
 from .inspection import (
+    detection_steps,
     display_activations,
     display_roi_align,
     draw_anchor_levels,
@@ -64,6 +66,7 @@ __all__ = [
     "box_statistics",
     "contact_sheet",
     "dead_units",
+    "detection_steps",
     "display_activations",
     "display_differences",
     "display_images",
@@ -78,6 +81,7 @@ __all__ = [
     "draw_boxes",
     "draw_example",
     "draw_outline",
+    "draw_prediction",
     "draw_rois",
     "overlay",
     "overlay_truth",

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..data.pipeline import load_example
-from .overlays import TRUTH_COLOR, overlay
+from .overlays import TRUTH_COLOR, overlay, overlay_truth
 
 BINS = 24
 
@@ -22,6 +22,20 @@ def draw_example(example, class_names):
     names = [class_names[class_id] for class_id in example.class_ids]
     captions = ["  ".join(names) or "no lesion"]
     return overlay(example.image, example.masks, example.boxes, captions, TRUTH_COLOR)
+
+
+def draw_prediction(dataset, image_id, detector):
+    """Draw what a detector finds in an image beside the truth; see overlay_truth.
+
+    dataset: a prepared Dataset. detector: function of an image, as inference.Detector.
+    Returns uint8 [h + strip, w, 3].
+    """
+    image = dataset.load_image(image_id)
+    masks, _ = dataset.load_mask(image_id)
+    truth = np.zeros(image.shape[:2], bool)
+    if masks.shape[-1]:  # an empty mask has no size of its own
+        truth = masks.any(axis=-1)
+    return overlay_truth(image, truth, detector(image))
 
 
 def box_statistics(dataset, config, image_ids=None):

@@ -118,6 +118,40 @@ def proposal_steps(rpn_probs, rpn_deltas, anchors, image_shape, config):
     return {title: denorm_boxes(step, image_shape) for title, step in steps.items()}
 
 
+def detection_steps(rois, probs, deltas, window, image_shape, config):
+    """Repeat what DetectionLayer does for one image, step by step.
+
+    rois: [rois, 4], normalised; probs: [rois, classes]; deltas: [rois, classes, 4], in
+    standard deviations. window: (y1, x1, y2, x2), pixels, the part of the canvas that
+    is not padding; image_shape: (height, width, ...) of the canvas.
+    Returns {title: int32 [n, 4]} for draw_box_sets, each best first.
+    """
+    class_ids = probs[:, 1:].argmax(axis=1) + 1
+    rows = np.arange(len(rois))
+    by_class = config.DETECTION_SCORE == "class"
+    scores = probs[rows, class_ids] if by_class else 1 - probs[:, 0]
+    best = np.argsort(-scores, kind="stable")
+    rois, scores, class_ids = rois[best], scores[best], class_ids[best]
+    own_deltas = deltas[best, class_ids] * config.BBOX_STD_DEV
+    refined = apply_box_deltas(rois, own_deltas)
+    refined = clip_boxes(refined, norm_boxes([window], image_shape)[0])
+    sure = np.flatnonzero(scores > config.DETECTION_MIN_CONFIDENCE)
+    if not len(sure) and config.DETECTION_KEEP_BEST:
+        sure = rows[:1]
+    # Classes are moved apart, so that none suppresses another
+    apart = refined + 2 * by_class * class_ids[:, None]
+    kept = non_max_suppression(
+        apart[sure], scores[sure], config.DETECTION_NMS_THRESHOLD
+    )
+    steps = {
+        "regions": rois,
+        "refined for their class": refined,
+        f"score above {config.DETECTION_MIN_CONFIDENCE:g}": refined[sure],
+        "after NMS": refined[sure][kept[: config.DETECTION_MAX_INSTANCES]],
+    }
+    return {title: denorm_boxes(step, image_shape) for title, step in steps.items()}
+
+
 def rois_by_level(rois, image_shape, config):
     """Sort regions by the pyramid level that their features are cut from.
 

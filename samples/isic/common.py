@@ -168,21 +168,22 @@ def write_contact_sheet(detector, dataset, folder):
     import numpy as np
     import pandas as pd
 
-    from mrcnn_skin.visualize import contact_sheet, overlay_truth, save_image
+    from mrcnn_skin.visualize import contact_sheet, draw_prediction, save_image
 
     table = pd.read_csv(Path(folder) / "per_image.csv", dtype={"image": str})
     ranked = table.dropna(subset=["JA"]).sort_values("JA")["image"].tolist()
     if not ranked:
         return
-    chosen = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
-    ids = {str(dataset.image_info[i]["id"]): i for i in dataset.image_ids}
-    pictures = []
-    for place in chosen.astype(int):
-        image_id = ids[ranked[place]]
-        image = dataset.load_image(image_id)
-        truth = dataset.load_mask(image_id)[0].any(axis=-1)
-        pictures.append(overlay_truth(image, truth, detector(image)))
+    places = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
+    ids = image_ids_of(dataset, [ranked[place] for place in places.astype(int)])
+    pictures = [draw_prediction(dataset, image_id, detector) for image_id in ids]
     save_image(contact_sheet(pictures), Path(folder) / "contact_sheet.png")
+
+
+def image_ids_of(dataset, names):
+    """The dataset's image ids of the names in an evaluation's table."""
+    ids = {str(dataset.image_info[i]["id"]): i for i in dataset.image_ids}
+    return [ids[name] for name in names]
 
 
 def load_model(weights, args):

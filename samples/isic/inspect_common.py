@@ -5,30 +5,37 @@ for a minute; nothing is downloaded.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import common
 import isic_data
 import train
 
-from mrcnn_skin import IsicConfig, MaskRCNN
-from mrcnn_skin.data.synthetic import SyntheticDataset
-from mrcnn_skin.training.stages import Stage
-
 LOGS = common.ROOT / "logs"
 SHIPPED = common.WEIGHTS_DIR / "mrcnn_skin_lite_isic.h5"
 SHAPE = (192, 256)  # of generated images: wider than high, as photographs are
+SMALL_RUN = "notebook"  # the run folder of the network that is trained here
 SMALL_SIDE = 128
-SMALL_RUN = "notebook"
+SMALL = {
+    "IMAGES_PER_GPU": 8,
+    "STEPS_PER_EPOCH": 60,
+    "WARMUP_STEPS": 10,
+    "CHECKPOINT_STEPS": 0,
+}
 
 
-def small_config():
-    """Settings of a network that learns generated lesions in a minute."""
-    return IsicConfig(
-        **train.FROM_SCRATCH,
-        **train.QUICK_CONFIG,
-        **common.image_size_overrides(SMALL_SIDE),
-    ).replace(IMAGES_PER_GPU=8, STEPS_PER_EPOCH=60, WARMUP_STEPS=10, CHECKPOINT_STEPS=0)
+def start(dpi=60):
+    """Prepare a notebook: figures in the page, no notices of TensorFlow's C++ code.
+
+    dpi: of the figures; they are small, so that a notebook with its outputs is.
+    """
+    common.silence_native_logs()
+    import matplotlib
+    from IPython import get_ipython
+
+    get_ipython().run_line_magic("matplotlib", "inline")
+    matplotlib.rcParams["figure.dpi"] = dpi
 
 
 def open_images(folder, split, config, limit=40):
@@ -36,6 +43,8 @@ def open_images(folder, split, config, limit=40):
 
     limit: so many images at most. Returns a prepared Dataset; prints what it holds.
     """
+    from mrcnn_skin.data.synthetic import SyntheticDataset
+
     if folder == "synthetic":
         dataset = SyntheticDataset(limit, SHAPE, common.SYNTHETIC_SEEDS[split])
     else:
@@ -54,20 +63,38 @@ def open_model(weights=None):
     """
     if weights is None:
         weights = SHIPPED if SHIPPED.exists() else _small_weights()
-    nothing_set = dict.fromkeys(("backbone", "image_size", "set"))
-    options = argparse.Namespace(logs=LOGS, **nothing_set)
+    options = argparse.Namespace(logs=LOGS, backbone=None, image_size=None, set=None)
     return common.load_model(weights, options)
 
 
+def score(model, images):
+    """Evaluate a model; prints the metrics, returns the table of single images."""
+    import pandas as pd
+
+    from mrcnn_skin.evaluation.report import evaluate, format_metrics
+
+    with tempfile.TemporaryDirectory() as folder:
+        metrics = evaluate(model.detector, images, folder, progress=False)
+        table = pd.read_csv(Path(folder, "per_image.csv"), dtype={"image": str})
+    print(format_metrics(metrics))
+    return table
+
+
 def _small_weights():
-    """Path of the small network's weights; trained unless they are there."""
-    config = small_config()
+    """Path of the small network's weights; it is trained unless they are there."""
+    from mrcnn_skin import IsicConfig, MaskRCNN
+    from mrcnn_skin.data.synthetic import SyntheticDataset
+    from mrcnn_skin.training.stages import Stage
+
+    sides = common.image_size_overrides(SMALL_SIDE)
+    settings = train.FROM_SCRATCH | train.QUICK_CONFIG | sides | SMALL
+    config = IsicConfig(**settings)
     path = LOGS / SMALL_RUN / f"mask_rcnn_{config.NAME}_last.h5"
     if not path.exists():
-        print(f"training a small network on generated lesions, into {path.parent}")
+        print(f"training a small network on generated lesions: run {SMALL_RUN}")
         model = MaskRCNN("training", config, LOGS)
         model.set_log_dir(SMALL_RUN)
-        side = config.IMAGE_MAX_DIM
-        images = SyntheticDataset(config.STEPS_PER_EPOCH * 8, (side, side))
+        count = config.BATCH_SIZE * config.STEPS_PER_EPOCH
+        images = SyntheticDataset(count, (SMALL_SIDE, SMALL_SIDE))
         model.train(images, None, stages=[Stage("all", 1, 1e-3)], verbose=2)
-    return Path(path)
+    return path

@@ -11,6 +11,7 @@ from mrcnn_skin.visualize import (
     TRUTH_COLOR,
     box_statistics,
     draw_example,
+    draw_prediction,
     plot_box_statistics,
     plot_class_counts,
 )
@@ -95,3 +96,15 @@ def test_draw_example_outlines_the_truth(images):
             load_example(images, tiny_config(), 2), images.class_names
         ).shape
     )
+
+
+def test_draw_prediction_says_how_well_it_fits(images):
+    def detector(image):
+        assert image.shape == (32, 64, 3)
+        masks = rectangle(8, 8, 24, 12, shape=(32, 64))[..., None]
+        return {"rois": [[8, 8, 24, 12]], "masks": masks, "p_malignant": None}
+
+    picture = draw_prediction(images, 0, detector)
+    green = (picture == TRUTH_COLOR).all(axis=-1)[-32:]
+    assert green[8:24, 16].all()  # where no prediction's outline lies upon it
+    assert draw_prediction(images, 2, detector).shape[1] == 64

@@ -1,12 +1,15 @@
 """The network's steps, recomputed: they agree with its layers and with hand counts."""
 
 import numpy as np
+import pytest
 from pictures import blank
 from tiny import tiny_config
 
 from mrcnn_skin.geometry.boxes import denorm_boxes, norm_boxes
+from mrcnn_skin.layers.detection import DetectionLayer
 from mrcnn_skin.layers.proposal import ProposalLayer
 from mrcnn_skin.visualize import (
+    detection_steps,
     display_activations,
     display_roi_align,
     draw_anchor_levels,
@@ -84,6 +87,31 @@ def test_proposal_steps_end_where_the_layer_does():
     assert refined.min() < 0 <= clipped.min() and clipped.max() <= 64
     np.testing.assert_array_equal(
         kept, denorm_boxes(wanted[wanted.any(axis=1)], (64, 64))
+    )
+
+
+@pytest.mark.parametrize(
+    "score, least", [("lesion", 0.5), ("class", 0.5), ("lesion", 1.0)]
+)
+def test_detection_steps_end_where_the_layer_does(score, least):
+    config = tiny_config(
+        DETECTION_SCORE=score, DETECTION_MIN_CONFIDENCE=least, DETECTION_MAX_INSTANCES=5
+    )
+    rng = np.random.default_rng(1)
+    corner, size = rng.uniform(0, 0.6, [30, 2]), rng.uniform(0.2, 0.4, [30, 2])
+    rois = np.concatenate([corner, corner + size], axis=1).astype(np.float32)
+    probs = rng.dirichlet([0.5, 1, 1], 30).astype(np.float32)
+    deltas = rng.normal(size=[30, 3, 4]).astype(np.float32)
+    window = 0, 8, 64, 56
+    steps = detection_steps(rois, probs, deltas, window, (64, 64, 3), config)
+    layer = DetectionLayer(5, least, 0.3, config.BBOX_STD_DEV, score, keep_best=True)
+    rows, _, count, _ = layer(
+        rois[None], probs[None], deltas[None], norm_boxes([window], (64, 64))
+    )
+    wanted = rows.numpy()[0, : int(count[0]), :4]
+    assert len(wanted) == (1 if least == 1 else 5)
+    np.testing.assert_array_equal(
+        list(steps.values())[-1], denorm_boxes(wanted, (64, 64))
     )
 
 
