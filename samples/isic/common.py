@@ -72,8 +72,9 @@ def add_config_options(parser):
     """Add the options that choose the network and its settings."""
     parser.add_argument(
         "--backbone",
-        choices=("resnet26", "resnet50", "resnet101", LITE_BACKBONE),
-        help="default: resnet101 for --weights=coco, whose file has it, else resnet50; "
+        metavar="NAME",
+        help="of graph.backbones: resnet26, resnet50, resnet101, efficientnet_lite0; "
+        "default: resnet101 for --weights=coco, whose file has it, else resnet50; "
         f"{LITE_BACKBONE}: the small network of IsicLiteConfig, at 256 px",
     )
     parser.add_argument(
@@ -101,9 +102,11 @@ def default_config(args):
 def config_overrides(args):
     """Turn the options of add_config_options into Config fields, checked by name."""
     from mrcnn_skin import IsicConfig
+    from mrcnn_skin.graph.backbones import require_backbone
 
     overrides = {}
     if args.backbone:
+        require_backbone(args.backbone)
         overrides["BACKBONE"] = args.backbone
     if args.image_size:
         overrides |= image_size_overrides(args.image_size)

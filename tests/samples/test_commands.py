@@ -69,6 +69,7 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
         ("train", ["--weights=last"], ["logs"]),
         ("train", ["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
         ("train", ["--backbone=efficientnet_lite0"], ["coco", "ResNet"]),
+        ("train", ["--backbone=vgg", "--weights=none"], ["resnet50", "vgg"]),
         ("evaluate", ["--weights=no.h5"], ["no.h5"]),
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],
