@@ -4,6 +4,8 @@ Tables are pandas DataFrames, charts matplotlib Figures. Which weights a file br
 told by weights.LoadReport, not here.
 """
 
+import re
+
 import keras
 import numpy as np
 import pandas as pd
@@ -45,16 +47,20 @@ def weight_alert(name, values):
     return "dead?" if name == "kernel" and not np.ptp(values) else ""
 
 
-def plot_weight_histograms(model, name="kernel", cols=8):
+def plot_weight_histograms(model, name="kernel", layers=".*", cols=8):
     """Histograms of one kind of weight, a panel for each layer that has it.
 
-    model: a MaskRCNN. name: such as "kernel", "bias" or "gamma". A panel with an alert
-    (weight_alert) is red and says so. Returns the Figure.
-    Raises ValueError if no layer has such a weight.
+    model: a MaskRCNN. name: such as "kernel", "bias" or "gamma". layers: regular
+    expression, of whole names. A panel with an alert (weight_alert) is red and says
+    so. Returns the Figure. Raises ValueError if no such layer has such a weight.
     """
-    found = [(layer, v) for layer, weight, v in _weights(model) if weight.name == name]
+    found = [
+        (layer, values)
+        for layer, weight, values in _weights(model)
+        if weight.name == name and re.fullmatch(layers, layer.name)
+    ]
     if not found:
-        raise ValueError(f"no layer has a weight named {name!r}")
+        raise ValueError(f"no layer {layers!r} has a weight named {name!r}")
     rows = -(-len(found) // cols)
     figure = Figure(figsize=(2 * cols, 1.5 * rows), layout="constrained")
     axes = figure.subplots(rows, cols, squeeze=False).ravel()

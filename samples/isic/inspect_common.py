@@ -1,7 +1,7 @@
 """What the notebooks of this folder share: images and a model, each by one line.
 
 Without data or weights they show generated lesions and a network that learns from them
-for a minute; nothing is downloaded.
+for a minute or two; nothing is downloaded.
 """
 
 import argparse
@@ -18,9 +18,9 @@ SHAPE = (192, 256)  # of generated images: wider than high, as photographs are
 SMALL_RUN = "notebook"  # the run folder of the network that is trained here
 SMALL_SIDE = 128
 SMALL = {
-    "IMAGES_PER_GPU": 8,
-    "STEPS_PER_EPOCH": 60,
-    "WARMUP_STEPS": 10,
+    "IMAGES_PER_GPU": 4,
+    "STEPS_PER_EPOCH": 200,
+    "WARMUP_STEPS": 20,
     "CHECKPOINT_STEPS": 0,
 }
 

@@ -42,7 +42,9 @@ def test_histograms_warn_of_dead_and_wild_layers():
         assert sum(patch.get_height() for patch in ax.patches) == 2
     red = (1, 0, 0, 1)
     assert [ax.patches[0].get_facecolor() == red for ax in axes] == [False, True, True]
-    with pytest.raises(ValueError, match="no layer has a weight named 'gamma'"):
+    (one,) = plot_weight_histograms(ThreeLayers(), layers="w.*").axes
+    assert one.get_title() == "wild overflow?"
+    with pytest.raises(ValueError, match="no layer '.*' has a weight named 'gamma'"):
         plot_weight_histograms(ThreeLayers(), "gamma")
 
 
