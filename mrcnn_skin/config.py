@@ -97,7 +97,8 @@ class Config:
     DETECTION_SCORE = "class"
     DETECTION_KEEP_BEST = False  # return the best RoI even below the confidence
 
-    # Losses (paper, eqs. of the RPN, of the focal loss and of the Segment subnet)
+    # Losses (paper, eqs. of the RPN, of the focal loss and of the Segment subnet), by
+    # their names in losses.RPN_CLASS_LOSSES, CLASS_LOSSES and MASK_LOSSES
     RPN_CLASS_LOSS = "focal"  # or "cross_entropy"
     CLASS_LOSS = "cross_entropy"  # or "focal"
     MASK_LOSS = "bce+jaccard"  # or "bce"

@@ -53,6 +53,7 @@ def _numbers(count=None, low=0.0, kind="numbers"):
 
 MAX_PILLOW_PIXELS = 178_956_970  # Pillow refuses images with more
 _FLAG = _one_of(True, False)
+_NAME = (lambda v: isinstance(v, str), "a name")  # what it names is known elsewhere
 _TASKS = ("classify", "detect", "segment")
 LOSS_TERMS = (
     "rpn_class_loss",
@@ -128,9 +129,9 @@ RULES = {
     "DETECTION_NMS_THRESHOLD": _number(0, 1),
     "DETECTION_SCORE": _one_of("class", "lesion"),
     "DETECTION_KEEP_BEST": _FLAG,
-    "RPN_CLASS_LOSS": _one_of("focal", "cross_entropy"),
-    "CLASS_LOSS": _one_of("cross_entropy", "focal"),
-    "MASK_LOSS": _one_of("bce+jaccard", "bce"),
+    "RPN_CLASS_LOSS": _NAME,
+    "CLASS_LOSS": _NAME,
+    "MASK_LOSS": _NAME,
     "FOCAL_ALPHA": _number(0, 1),
     "FOCAL_BETA": _number(0),
     "RPN_REG_WEIGHT": _number(0),

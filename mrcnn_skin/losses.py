@@ -23,6 +23,12 @@ def mean_where(values, mask):
     return total / ops.maximum(sum_over_devices(ops.sum(mask)), 1.0)
 
 
+def cross_entropy(p, is_positive, **_):
+    """-log of what is said of the truth, not reduced; arguments as focal_loss."""
+    p_true = ops.where(ops.cast(is_positive, "bool"), p, 1.0 - p)
+    return -ops.log(ops.clip(p_true, EPSILON, 1.0))
+
+
 def focal_loss(p, is_positive, alpha=0.25, beta=2.0):
     """Focal loss of a probability, not reduced (paper, L_cls of the RPN).
 
@@ -48,7 +54,7 @@ def categorical_focal_loss(probs, class_ids, alpha=0.25, beta=2.0):
     return -factor * ops.power(1.0 - p_true, beta) * ops.log(p_true)
 
 
-def categorical_cross_entropy(probs, class_ids):
+def categorical_cross_entropy(probs, class_ids, **_):
     """-log of the true class's probability, not reduced.
 
     probs: [..., classes]; class_ids: int [...].
@@ -76,18 +82,15 @@ def smooth_l1(x):
     return ops.where(size < 1.0, 0.5 * ops.square(x), size - 0.5)
 
 
-def rpn_class_loss(p, match, focal=True, alpha=0.25, beta=2.0):
+def rpn_class_loss(p, match, loss="focal", **settings):
     """Objectness loss: the sum over the sampled anchors, divided by N_cls.
 
     p: [batch, anchors], foreground probability.
     match: int [batch, anchors], 1 positive, -1 negative, 0 not sampled.
+    loss: a name in RPN_CLASS_LOSSES; settings: of that function.
     Returns a scalar; N_cls is the number of sampled anchors of the batch.
     """
-    if focal:
-        each = focal_loss(p, match > 0, alpha, beta)
-    else:
-        foreground = ops.where(match > 0, p, 1.0 - p)
-        each = -ops.log(ops.clip(foreground, EPSILON, 1.0))
+    each = RPN_CLASS_LOSSES[loss](p, match > 0, **settings)
     return mean_where(each, ops.not_equal(match, 0))
 
 
@@ -101,7 +104,7 @@ def box_loss(deltas, target_deltas, is_positive):
     return mean_where(each, is_positive)
 
 
-def binary_cross_entropy(target, mask):
+def binary_cross_entropy(target, mask, **_):
     """Mean over a mask's pixels; target, mask: [masks, h, w]. Returns [masks]."""
     mask = ops.clip(mask, EPSILON, 1.0 - EPSILON)
     each = -target * ops.log(mask) - (1.0 - target) * ops.log(1.0 - mask)
@@ -119,15 +122,33 @@ def jaccard_distance(target, mask, delta=100.0, scale=1.0):
     return scale * (1.0 - (intersection + delta) / (union + delta))
 
 
-def mask_loss(
-    target, mask, is_positive, jaccard=True, delta=100.0, scale=1.0, weight=1.0
-):
+def bce_and_jaccard(target, mask, delta=100.0, scale=1.0, weight=1.0):
     """L_seg of the paper: cross-entropy, plus `weight` times the Jaccard distance.
 
-    target, mask: [masks, h, w], 0/1 and probability of the RoI's own class.
-    is_positive: [masks], which of them count. Returns the mean over those.
+    target, mask: [masks, h, w]. delta, scale: of jaccard_distance. Returns [masks].
     """
-    each = binary_cross_entropy(target, mask)
-    if jaccard:
-        each = each + weight * jaccard_distance(target, mask, delta, scale)
-    return mean_where(each, is_positive)
+    jaccard = jaccard_distance(target, mask, delta, scale)
+    return binary_cross_entropy(target, mask) + weight * jaccard
+
+
+def mask_loss(target, mask, is_positive, loss="bce+jaccard", **settings):
+    """Mean loss of the masks that count.
+
+    target, mask: [masks, h, w], 0/1 and probability of the RoI's own class.
+    is_positive: [masks], which of them count. loss: a name in MASK_LOSSES; settings:
+    of that function. Returns a scalar.
+    """
+    return mean_where(MASK_LOSSES[loss](target, mask, **settings), is_positive)
+
+
+# What Config's fields of these names may say. To add a loss, write a function and enter
+# it here; it gets the settings by keyword, and passes over with **_ those without use.
+# (p, is_positive, alpha, beta) -> the loss of each anchor
+RPN_CLASS_LOSSES = {"focal": focal_loss, "cross_entropy": cross_entropy}
+# (probs, class_ids, alpha, beta) -> the loss of each RoI
+CLASS_LOSSES = {
+    "focal": categorical_focal_loss,
+    "cross_entropy": categorical_cross_entropy,
+}
+# (target, mask, delta, scale, weight) -> the loss of each mask
+MASK_LOSSES = {"bce+jaccard": bce_and_jaccard, "bce": binary_cross_entropy}

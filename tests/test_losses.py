@@ -50,7 +50,7 @@ def test_rpn_class_loss_divides_by_the_sampled_anchors():
     match = tf.constant([[1, -1, 0, 0]])  # the last two are not sampled
     loss = losses.rpn_class_loss(p, match)
     np.testing.assert_allclose(loss, (0.0625 + 0.1875) * LN2 / 2, rtol=1e-5)
-    plain = losses.rpn_class_loss(p, match, focal=False)
+    plain = losses.rpn_class_loss(p, match, "cross_entropy")
     np.testing.assert_allclose(plain, LN2, rtol=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_mask_loss_adds_both_terms_over_the_positives_alone():
     target = tf.constant([[[1.0]], [[0.0]]])
     mask = tf.constant([[[0.5]], [[0.9]]])
     positive = tf.constant([True, False])
-    plain = losses.mask_loss(target, mask, positive, jaccard=False)
+    plain = losses.mask_loss(target, mask, positive, "bce")
     np.testing.assert_allclose(plain, LN2, rtol=1e-5)
     both = losses.mask_loss(target, mask, positive, delta=1.0, weight=2.0)
     np.testing.assert_allclose(both, LN2 + 2 * 0.25, rtol=1e-5)

@@ -1,6 +1,7 @@
 """The backbones that a Config can ask for by name.
 
-A backbone is a function (images, config) -> [C2, C3, C4, C5].
+A backbone is a function (images, config) -> [C2, C3, C4, C5]; to add one, enter it into
+BACKBONES.
 """
 
 from functools import partial
@@ -23,9 +24,14 @@ def build_backbone(images, config):
     """
     if callable(config.BACKBONE):
         return config.BACKBONE(images, config)
-    if config.BACKBONE not in BACKBONES:
+    require_backbone(config.BACKBONE)
+    return BACKBONES[config.BACKBONE](images, config)
+
+
+def require_backbone(name):
+    """Raise ValueError unless a name is in BACKBONES."""
+    if name not in BACKBONES:
         raise ValueError(
             f"BACKBONE must be one of {', '.join(BACKBONES)} or a callable, got "
-            f"{config.BACKBONE!r}"
+            f"{name!r}"
         )
-    return BACKBONES[config.BACKBONE](images, config)

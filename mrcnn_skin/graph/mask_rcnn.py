@@ -112,9 +112,9 @@ def build_training_model(config):
     )(anchors, gt_class_ids, gt_boxes, seed)
     terms = {
         "rpn_class_loss": FocalLoss(
+            config.RPN_CLASS_LOSS,
             config.FOCAL_ALPHA,
             config.FOCAL_BETA,
-            config.RPN_CLASS_LOSS == "focal",
             name="rpn_class_loss",
         )(probs, index, match),
         "rpn_bbox_loss": RPNBoxLoss(config.RPN_REG_WEIGHT, name="rpn_bbox_loss")(
@@ -189,7 +189,7 @@ def _head_losses(targets, pyramid, active, config):
     terms = {}
     if logits is not None:
         terms["mrcnn_class_loss"] = ClassLoss(
-            config.CLASS_LOSS == "focal",
+            config.CLASS_LOSS,
             config.FOCAL_ALPHA,
             config.FOCAL_BETA,
             name="mrcnn_class_loss",
@@ -204,7 +204,7 @@ def _head_losses(targets, pyramid, active, config):
         align = _roi_align(config.MASK_POOL_SIZE, "roi_align_mask", config)
         pooled = align(rois, pyramid, keep=keep)
         terms["mrcnn_mask_loss"] = MaskLoss(
-            config.MASK_LOSS == "bce+jaccard",
+            config.MASK_LOSS,
             config.JACCARD_DELTA,
             config.JACCARD_SCALE,
             config.JACCARD_WEIGHT,

@@ -19,28 +19,38 @@ class LossLayer(keras.layers.Layer):
         super().__init__(**kwargs)
 
 
+def _known(loss, table, field):
+    """The name of a loss; raises ValueError naming Config's field if it has none."""
+    if loss not in table:
+        raise ValueError(f"{field} must be one of {', '.join(table)}, got {loss!r}")
+    return loss
+
+
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
 class FocalLoss(LossLayer):
     """The RPN's class loss over the sampled anchors (paper, L_cls).
 
-    focal: False gives the plain cross-entropy, for the ablation.
+    loss: a name in losses.RPN_CLASS_LOSSES, such as "cross_entropy" for the ablation.
     """
 
-    def __init__(self, alpha=0.25, beta=2.0, focal=True, **kwargs):
+    def __init__(self, loss="focal", alpha=0.25, beta=2.0, **kwargs):
         super().__init__(**kwargs)
-        self.alpha, self.beta, self.focal = alpha, beta, focal
+        self.loss = _known(loss, losses.RPN_CLASS_LOSSES, "RPN_CLASS_LOSS")
+        self.alpha, self.beta = alpha, beta
 
     def call(self, rpn_probs, anchor_index, match):
         """rpn_probs: [batch, anchors, 2]; anchor_index, match: [batch, samples]."""
         p = ops.take_along_axis(rpn_probs[..., 1], anchor_index, axis=1)
-        return losses.rpn_class_loss(p, match, self.focal, self.alpha, self.beta)
+        return losses.rpn_class_loss(
+            p, match, self.loss, alpha=self.alpha, beta=self.beta
+        )
 
     def get_config(self):
         return {
             **super().get_config(),
+            "loss": self.loss,
             "alpha": self.alpha,
             "beta": self.beta,
-            "focal": self.focal,
         }
 
 
@@ -63,27 +73,28 @@ class RPNBoxLoss(LossLayer):
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
 class ClassLoss(LossLayer):
-    """L_classify over the sampled RoIs, among the classes that the source labels."""
+    """L_classify over the sampled RoIs, among the classes that the source labels.
 
-    def __init__(self, focal=False, alpha=0.25, beta=2.0, **kwargs):
+    loss: a name in losses.CLASS_LOSSES.
+    """
+
+    def __init__(self, loss="cross_entropy", alpha=0.25, beta=2.0, **kwargs):
         super().__init__(**kwargs)
-        self.focal, self.alpha, self.beta = focal, alpha, beta
+        self.loss = _known(loss, losses.CLASS_LOSSES, "CLASS_LOSS")
+        self.alpha, self.beta = alpha, beta
 
     def call(self, logits, target_class_ids, match, active_class_ids):
         """logits: [batch, rois, classes]; active_class_ids: [batch, classes], 0/1."""
         probs = losses.active_softmax(logits, active_class_ids[:, None, :])
-        if self.focal:
-            each = losses.categorical_focal_loss(
-                probs, target_class_ids, self.alpha, self.beta
-            )
-        else:
-            each = losses.categorical_cross_entropy(probs, target_class_ids)
+        each = losses.CLASS_LOSSES[self.loss](
+            probs, target_class_ids, alpha=self.alpha, beta=self.beta
+        )
         return losses.mean_where(each, ops.not_equal(match, 0))
 
     def get_config(self):
         return {
             **super().get_config(),
-            "focal": self.focal,
+            "loss": self.loss,
             "alpha": self.alpha,
             "beta": self.beta,
         }
@@ -102,12 +113,17 @@ class BoxLoss(LossLayer):
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
 class MaskLoss(LossLayer):
-    """L_seg over the positive RoIs, on the mask of their own class."""
+    """L_seg over the positive RoIs, on the mask of their own class.
 
-    def __init__(self, jaccard=True, delta=100.0, scale=1.0, weight=1.0, **kwargs):
+    loss: a name in losses.MASK_LOSSES.
+    """
+
+    def __init__(
+        self, loss="bce+jaccard", delta=100.0, scale=1.0, weight=1.0, **kwargs
+    ):
         super().__init__(**kwargs)
-        self.jaccard, self.delta = jaccard, delta
-        self.scale, self.weight = scale, weight
+        self.loss = _known(loss, losses.MASK_LOSSES, "MASK_LOSS")
+        self.delta, self.scale, self.weight = delta, scale, weight
 
     def call(self, masks, target_class_ids, target_masks, match, keep):
         """Compare the masks of the RoIs that were computed with their targets.
@@ -125,16 +141,16 @@ class MaskLoss(LossLayer):
             targets,
             own[..., 0],
             ops.take(ops.reshape(match, [-1]), rows) > 0,
-            self.jaccard,
-            self.delta,
-            self.scale,
-            self.weight,
+            self.loss,
+            delta=self.delta,
+            scale=self.scale,
+            weight=self.weight,
         )
 
     def get_config(self):
         return {
             **super().get_config(),
-            "jaccard": self.jaccard,
+            "loss": self.loss,
             "delta": self.delta,
             "scale": self.scale,
             "weight": self.weight,

@@ -1,4 +1,4 @@
-"""Charts and tables: training logs, precision and recall, overlaps, weights.
+"""Charts and tables: training logs, precision and recall, diagnoses, overlaps.
 
 Charts are matplotlib Figures that need no screen; tables are pandas DataFrames, which
 print in a terminal and show in a notebook.
@@ -7,10 +7,9 @@ print in a terminal and show in a notebook.
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay
 
 from ..atomic import written_whole
-
-OVERFLOW = 1000  # a weight beyond this is suspect, as in Matterport
 
 
 def plot_losses(log):
@@ -103,23 +102,37 @@ def display_table(table):
     return pd.DataFrame(table[1:], columns=table[0])
 
 
-def display_weight_stats(model):
-    """Extremes and spread of every tensor of a model's weights, one a row.
+def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
+    """Draw precision and recall of the diagnoses, and their confusion matrix.
 
-    model: a MaskRCNN. The column "alert" marks tensors that are dead, all of one
-    value though they are no bias and no statistic, or that hold values beyond 1000.
-    Returns a DataFrame.
+    is_malignant: bool [n]; p_malignant: float [n]. threshold: the operating point; an
+    image is called malignant above it. Returns the Figure.
     """
-    rows = [["weight", "shape", "min", "max", "std", "alert"]]
-    for layer in model.get_trainable_layers():
-        for weight in layer.weights:
-            values = np.asarray(weight)
-            alert = "dead?" if weight.name == "kernel" and not np.ptp(values) else ""
-            if np.abs(values).max() > OVERFLOW:
-                alert = "overflow?"
-            row = [f"{layer.name}/{weight.name}", values.shape]
-            rows.append([*row, values.min(), values.max(), values.std(), alert])
-    return display_table(rows)
+    is_malignant, p_malignant = np.asarray(is_malignant), np.asarray(p_malignant)
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    curve, matrix = figure.subplots(1, 2)
+    PrecisionRecallDisplay.from_predictions(
+        is_malignant, p_malignant, ax=curve, plot_chance_level=True
+    )
+    called = p_malignant > threshold
+    hits = np.count_nonzero(called & is_malignant)
+    if called.any():
+        recall = hits / max(np.count_nonzero(is_malignant), 1)
+        label = f"operating point {threshold:g}"
+        curve.plot(recall, hits / np.count_nonzero(called), "o", label=label)
+    curve.set(title="precision and recall", xlim=(0, 1.02), ylim=(0, 1.05))
+    curve.legend(loc="lower left")
+    ConfusionMatrixDisplay.from_predictions(
+        is_malignant,
+        called,
+        labels=[False, True],
+        display_labels=["benign", "malignant"],
+        cmap="Blues",
+        colorbar=False,
+        ax=matrix,
+    )
+    matrix.set(title=f"P(malignant) above {threshold:g}", xlabel="called", ylabel="is")
+    return figure
 
 
 def save_figure(figure, path, dpi=110):

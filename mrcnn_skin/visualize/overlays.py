@@ -14,6 +14,7 @@ from ..evaluation.submission import official_mask
 
 TRUTH_COLOR = (60, 220, 90)
 PREDICTION_COLOR = (255, 130, 20)
+GAP = 6  # pixels between the pictures of a contact sheet
 
 
 def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
@@ -71,6 +72,29 @@ def draw_outline(image, mask, color, width):
         outside = ~mask[window]
         image[window][outside & (distance_transform_edt(outside) <= width)] = color
     return image
+
+
+def contact_sheet(pictures, columns=4, width=320):
+    """Set pictures side by side on one, each scaled to the same width.
+
+    pictures: list of uint8 [h, w, 3], of any sizes, at least one. width: pixels of
+    each; its height follows. Returns uint8 [sheet_h, sheet_w, 3], a row as high as
+    its highest picture.
+    """
+    cells = []
+    for picture in map(Image.fromarray, pictures):
+        height = max(1, round(picture.height * width / picture.width))
+        cells.append(picture.resize((width, height), Image.Resampling.LANCZOS))
+    columns = min(columns, len(cells))
+    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+    heights = [max(cell.height for cell in row) + GAP for row in rows]
+    size = columns * (width + GAP) + GAP, sum(heights) + GAP
+    sheet = Image.new("RGB", size, "white")
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            place = GAP + column * (width + GAP), GAP + sum(heights[:number])
+            sheet.paste(cell, place)
+    return np.asarray(sheet)
 
 
 def save_image(image, path):

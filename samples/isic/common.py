@@ -14,6 +14,7 @@ WEIGHTS_DIR = ROOT / "weights"
 DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
+SHEET = 24  # pictures on a contact sheet
 LITE_BACKBONE = "efficientnet_lite0"
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 
@@ -71,8 +72,9 @@ def add_config_options(parser):
     """Add the options that choose the network and its settings."""
     parser.add_argument(
         "--backbone",
-        choices=("resnet26", "resnet50", "resnet101", LITE_BACKBONE),
-        help="default: resnet101 for --weights=coco, whose file has it, else resnet50; "
+        metavar="NAME",
+        help="of graph.backbones: resnet26, resnet50, resnet101, efficientnet_lite0; "
+        "default: resnet101 for --weights=coco, whose file has it, else resnet50; "
         f"{LITE_BACKBONE}: the small network of IsicLiteConfig, at 256 px",
     )
     parser.add_argument(
@@ -100,9 +102,11 @@ def default_config(args):
 def config_overrides(args):
     """Turn the options of add_config_options into Config fields, checked by name."""
     from mrcnn_skin import IsicConfig
+    from mrcnn_skin.graph.backbones import require_backbone
 
     overrides = {}
     if args.backbone:
+        require_backbone(args.backbone)
         overrides["BACKBONE"] = args.backbone
     if args.image_size:
         overrides |= image_size_overrides(args.image_size)
@@ -157,11 +161,44 @@ def trained_weights(weights, logs):
     raise FileNotFoundError(f"the run {run_dir} has not finished an epoch yet")
 
 
+def write_contact_sheet(detector, dataset, folder):
+    """Draw predictions beside the truth, from the worst outline to the best.
+
+    detector: function of an image, as for evaluation.report.evaluate, whose results
+    are in `folder`; contact_sheet.png joins them. It shows SHEET images, as far apart
+    in the order of their Jaccard index as each other; nothing without masks.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from mrcnn_skin.visualize import contact_sheet, draw_prediction, save_image
+
+    table = pd.read_csv(Path(folder) / "per_image.csv", dtype={"image": str})
+    ranked = table.dropna(subset=["JA"]).sort_values("JA")["image"].tolist()
+    if not ranked:
+        return
+    places = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
+    ids = image_ids_of(dataset, [ranked[place] for place in places.astype(int)])
+    pictures = [draw_prediction(dataset, image_id, detector) for image_id in ids]
+    save_image(contact_sheet(pictures), Path(folder) / "contact_sheet.png")
+
+
+def image_ids_of(dataset, names):
+    """The dataset's image ids of the names in an evaluation's table."""
+    ids = {str(dataset.image_info[i]["id"]): i for i in dataset.image_ids}
+    return [ids[name] for name in names]
+
+
 def trained_config(path, args):
-    """The Config that lies beside a weight file, or the default, with the options."""
+    """The Config that lies beside a weight file, or the default, with the options.
+
+    It is NAME.json for NAME.h5, or else the config.json of a run folder.
+    """
     from mrcnn_skin import IsicConfig
 
-    beside = path.with_name("config.json")
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        beside = path.with_name("config.json")
     config = IsicConfig.from_json(beside) if beside.exists() else default_config(args)
     return config.replace(**config_overrides(args))
 

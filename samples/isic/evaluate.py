@@ -5,6 +5,7 @@ Writes into --out:
   model_card.md       the headings of TRIPOD+AI and CLEAR Derm, filled from the run
   metrics.json        all figures, with 95 % bootstrap intervals
   per_image.csv       a row an image: scores, age, sex, site, lesion size, skin
+  contact_sheet.png   predictions beside the truth, from the worst outline to the best
   masks/, classification.csv   in the form that the challenges take
   dropped.csv         images that could not be scored, if any
 
@@ -44,6 +45,7 @@ def main():
     with files_written_whole(args.out) as out:
         scored = run.score(model, dataset, calibration, other, out, args)
         write_tables(out, scored.per_image, scored.metrics)
+        common.write_contact_sheet(scored.detector, dataset, out)
         cases = run.draw_cases(scored, dataset)
         title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
         parts = (title, facts, scored.metrics, scored.per_image)

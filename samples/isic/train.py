@@ -2,8 +2,9 @@
 
 Everything goes into one run folder, LOGS/RUN: config.json and run.json, checkpoints/,
 log.csv, tensorboard/, losses.png, the weights of the last and of the best epoch as
-.h5, and evaluation/ with metrics.json, per_image.csv, masks and overlays. Files that
-cannot serve are printed with the reason, listed in dropped.csv, and passed over.
+.h5, and evaluation/ with metrics.json, per_image.csv, masks and contact_sheet.png, the
+predictions beside the truth from the worst to the best. Files that cannot serve are
+printed with the reason, listed in dropped.csv, and passed over.
 
     python samples/isic/train.py --weights=coco
     python samples/isic/train.py --dataset=DIR --weights=none --image-size=256
@@ -23,8 +24,6 @@ import common
 import isic_data
 import training_run
 from training_run import DEFAULTS, QUICK
-
-OVERLAYS = 12
 
 
 def main():
@@ -146,26 +145,14 @@ def report(model, dataset, run_dir, chosen_by_them):
     from mrcnn_skin.evaluation.report import format_metrics
 
     best, metrics = training_run.score_best(model, dataset, run_dir)
-    draw_overlays(model, dataset, run_dir / "evaluation" / "overlays")
+    detector = model.ready_detector()
+    common.write_contact_sheet(detector, dataset, run_dir / "evaluation")
     limit = ", but the best epoch was chosen by them" if chosen_by_them else ""
     print(f"\n{best.name} on {dataset.num_images} images, not trained on{limit}:")
     print(format_metrics(metrics))
     print(f"\nEverything is in {run_dir.resolve()}:")
     for path in sorted(run_dir.iterdir()):
         print(f"  {path.name}{'/' if path.is_dir() else ''}")
-
-
-def draw_overlays(model, dataset, folder):
-    """Write PNGs of the first predictions, contours of truth and prediction."""
-    from mrcnn_skin.visualize import overlay_truth, save_image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for image_id in dataset.image_ids[:OVERLAYS]:
-        image = dataset.load_image(image_id)
-        truth = dataset.load_mask(image_id)[0].any(axis=-1)
-        picture = overlay_truth(image, truth, model.detect([image])[0])
-        name = dataset.image_info[image_id]["id"]
-        save_image(picture, folder / f"{name}.png")
 
 
 if __name__ == "__main__":

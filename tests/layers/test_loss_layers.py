@@ -32,7 +32,20 @@ def test_focal_loss_layer_reads_the_sampled_anchors():
     index, match = tf.constant([[1, 1, 0]]), tf.constant([[1, -1, 0]])
     loss = FocalLoss()(probs, index, match)
     np.testing.assert_allclose(loss, 0.25 * LN2 / 2, rtol=1e-5)
-    np.testing.assert_allclose(FocalLoss(focal=False)(probs, index, match), LN2)
+    np.testing.assert_allclose(FocalLoss("cross_entropy")(probs, index, match), LN2)
+
+
+@pytest.mark.parametrize(
+    "layer, field",
+    [
+        (FocalLoss, "RPN_CLASS_LOSS"),
+        (ClassLoss, "CLASS_LOSS"),
+        (MaskLoss, "MASK_LOSS"),
+    ],
+)
+def test_a_loss_that_is_not_there_is_refused_by_its_name(layer, field):
+    with pytest.raises(ValueError, match=f"^{field} must be one of .*, got 'hinge'"):
+        layer("hinge")
 
 
 def test_rpn_box_loss_layer_has_the_factor_rho():
@@ -67,7 +80,7 @@ def test_mask_loss_finds_the_kept_rows_and_their_class():
     masks = np.full((2, 1, 1, 3), 0.9, np.float32)  # of RoIs 0 and 2
     masks[0, 0, 0, 1], masks[1, 0, 0, 2] = 0.5, 0.25
     targets = tf.constant([[[[1.0]], [[0.0]], [[0.0]]]])
-    layer = MaskLoss(jaccard=False)
+    layer = MaskLoss("bce")
     keep = tf.constant([[True, False, True]])
     arguments = tf.constant(masks), tf.constant([[1, 0, 2]]), targets
     loss = layer(*arguments, tf.constant([[1, -1, 1]]), keep)
@@ -94,7 +107,7 @@ def test_mask_loss_takes_every_pixel_and_both_terms():
 def test_class_loss_with_focus():
     logits = tf.math.log(tf.constant([[[0.5, 0.25, 0.25], [0.2, 0.6, 0.2]]]))
     arguments = tf.constant([[0, 1]]), tf.constant([[-1, 1]]), tf.ones([1, 3])
-    loss = ClassLoss(focal=True, alpha=0.25, beta=2.0)(logits, *arguments)
+    loss = ClassLoss("focal", alpha=0.25, beta=2.0)(logits, *arguments)
     # Background .75 .5^2 ln 2; class 1 .25 .4^2 -ln .6
     expected = (0.1875 * LN2 - 0.04 * math.log(0.6)) / 2
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -116,11 +129,11 @@ def test_loss_layers_stay_in_float32_whatever_the_policy():
         DetectionTargetLayer(10, 0.25, STD, (14, 14), False),
         MaskRois(),
         DetectionLayer(5, 0.6, 0.2, STD, "lesion", True),
-        FocalLoss(0.3, 1.5, False),
+        FocalLoss("cross_entropy", 0.3, 1.5),
         RPNBoxLoss(3.0),
-        ClassLoss(True, 0.3, 1.5),
+        ClassLoss("focal", 0.3, 1.5),
         BoxLoss(),
-        MaskLoss(False, 1.0, 2.0, 3.0),
+        MaskLoss("bce", 1.0, 2.0, 3.0),
         BatchNorm(train_bn=True),
     ],
     ids=lambda layer: type(layer).__name__,

@@ -71,6 +71,7 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
         ("train", ["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
         ("train", ["--backbone=efficientnet_lite0"], ["coco", "ResNet"]),
         ("ablation", ["--dataset=synthetic", "--tables=loss"], ["losses", "loss"]),
+        ("train", ["--backbone=vgg", "--weights=none"], ["resnet50", "vgg"]),
         ("evaluate", ["--weights=no.h5"], ["no.h5"]),
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],
@@ -111,7 +112,9 @@ def test_train_leaves_a_complete_run_folder(trained):
         assert (run_dir / name).is_file(), name
         assert name.split("/")[0] in process.stdout
     assert list((run_dir / "tensorboard").glob("events*"))
-    assert len(list((run_dir / "evaluation" / "overlays").glob("*.png"))) == 3
+    with Image.open(run_dir / "evaluation" / "contact_sheet.png") as sheet:
+        # 3 pictures of 320 pixels side by side, 6 between and around them
+        assert sheet.width == 3 * 320 + 4 * 6
     log = pd.read_csv(run_dir / "log.csv")
     assert log["epoch"].tolist() == [0, 1]
     assert (
@@ -139,6 +142,7 @@ def test_evaluate_finds_the_last_run(trained, folder):
     assert metrics["segmentation"] == pytest.approx(truth["segmentation"], abs=1e-4)
     scores = pd.read_csv(folder / "results" / "classification.csv")
     assert len(scores) == 3 and scores.columns[0] == "image"
+    assert (folder / "results" / "contact_sheet.png").is_file()
 
 
 def test_evaluate_with_everything(trained, folder):

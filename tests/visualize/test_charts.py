@@ -1,6 +1,5 @@
 """Charts and tables: the numbers they show."""
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +8,7 @@ from PIL import Image
 
 from mrcnn_skin.visualize import (
     display_table,
-    display_weight_stats,
+    plot_diagnoses,
     plot_losses,
     plot_overlaps,
     plot_precision_recall,
@@ -127,18 +126,17 @@ def test_display_table_takes_the_first_row_for_the_titles():
     assert table["value"].tolist() == [1, 2]
 
 
-def test_display_weight_stats_names_what_is_suspect():
-    layers = [keras.layers.Dense(2, name=name) for name in ("good", "dead", "wild")]
-    for layer, kernel in zip(layers, ([1, 2], [0, 0], [1, 2000]), strict=True):
-        layer.build([None, 1])
-        layer.set_weights([np.array([kernel], float), np.zeros(2)])
+def test_plot_diagnoses_marks_the_operating_point_and_counts():
+    """Above .5: two malignant of three, one benign of two."""
+    truth = [True, True, True, False, False]
+    curve, matrix = plot_diagnoses(truth, [0.9, 0.8, 0.3, 0.6, 0.1]).axes
+    (point,) = [line for line in curve.lines if "operating" in line.get_label()]
+    np.testing.assert_allclose(point.get_xydata(), [[2 / 3, 2 / 3]])
+    assert [text.get_text() for text in matrix.texts] == ["1", "1", "1", "2"]
+    assert matrix.get_xlabel() == "called" and matrix.get_ylabel() == "is"
 
-    class Model:
-        def get_trainable_layers(self):
-            return layers
 
-    table = display_weight_stats(Model()).set_index("weight")
-    assert table.loc["good/kernel", ["min", "max", "std"]].tolist() == [1, 2, 0.5]
-    assert table.loc["good/kernel", "shape"] == (1, 2)
-    alerts = table["alert"][table["alert"] != ""].to_dict()
-    assert alerts == {"dead/kernel": "dead?", "wild/kernel": "overflow?"}
+def test_plot_diagnoses_of_a_model_that_calls_nothing_malignant():
+    curve, matrix = plot_diagnoses([True, False], [0.2, 0.1]).axes
+    assert not [line for line in curve.lines if "operating" in line.get_label()]
+    assert [text.get_text() for text in matrix.texts] == ["1", "0", "1", "0"]

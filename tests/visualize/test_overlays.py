@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from pictures import GREY, blank, rectangle
 
-from mrcnn_skin.visualize import PREDICTION_COLOR, TRUTH_COLOR, overlay, overlay_truth
+from mrcnn_skin.visualize import (
+    PREDICTION_COLOR,
+    TRUTH_COLOR,
+    contact_sheet,
+    overlay,
+    overlay_truth,
+)
 from mrcnn_skin.visualize import overlays as overlays_module
 
 
@@ -104,3 +110,15 @@ def test_a_caption_wider_than_a_small_image_breaks_at_its_double_spaces():
     one = overlay(blank(128, 128), masks, [], parts[:1]).shape[0] - 128
     all_parts = overlay(blank(128, 128), masks, [], ["  ".join(parts)]).shape[0] - 128
     assert all_parts == 3 * one
+
+
+def test_a_contact_sheet_holds_every_picture_in_its_place():
+    pictures = [np.full((20, 40, 3), 10, np.uint8), np.full((80, 40, 3), 20, np.uint8)]
+    pictures.append(np.full((10, 10, 3), 30, np.uint8))
+    sheet = contact_sheet(pictures, columns=2, width=20)
+    # Rows of 40 and of 20 pixels, columns of 20, with 6 between and around
+    assert sheet.shape == (6 + 40 + 6 + 20 + 6, 6 + 20 + 6 + 20 + 6, 3)
+    assert (sheet[6:16, 6:26] == 10).all() and (sheet[16:46, 6:26] == 255).all()
+    assert (sheet[6:46, 32:52] == 20).all()
+    assert (sheet[52:72, 6:26] == 30).all() and (sheet[52:, 26:] == 255).all()
+    assert contact_sheet(pictures[:1], width=20).shape == (22, 32, 3)

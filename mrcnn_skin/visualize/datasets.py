@@ -1,0 +1,131 @@
+"""What a data set holds: its classes, its lesions' sizes, its images with the truth.
+
+Sizes are those that the network sees, after the resize. Nothing here judges the files;
+data/file_checks.py does.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..data.pipeline import load_example
+from .overlays import TRUTH_COLOR, overlay, overlay_truth
+
+BINS = 24
+
+
+def draw_example(example, class_names):
+    """Draw the true outlines, boxes and classes of a data.pipeline.Example.
+
+    class_names: by class id. Returns uint8 [h + strip, w, 3].
+    """
+    names = [class_names[class_id] for class_id in example.class_ids]
+    captions = ["  ".join(names) or "no lesion"]
+    return overlay(example.image, example.masks, example.boxes, captions, TRUTH_COLOR)
+
+
+def draw_prediction(dataset, image_id, detector):
+    """Draw what a detector finds in an image beside the truth; see overlay_truth.
+
+    dataset: a prepared Dataset. detector: function of an image, as inference.Detector.
+    Returns uint8 [h + strip, w, 3].
+    """
+    image = dataset.load_image(image_id)
+    masks, _ = dataset.load_mask(image_id)
+    truth = np.zeros(image.shape[:2], bool)
+    if masks.shape[-1]:  # an empty mask has no size of its own
+        truth = masks.any(axis=-1)
+    return overlay_truth(image, truth, detector(image))
+
+
+def box_statistics(dataset, config, image_ids=None):
+    """Measure every true instance on the network's canvas.
+
+    dataset: a prepared Dataset; image_ids: which images, None for all.
+    Returns a DataFrame, one row an instance: image (id), class, height, width (of the
+    box, pixels), side (root of the box's area, pixels), ratio (width / height),
+    center_y, center_x (0 to 1 of the canvas) and area (of the mask, share of the
+    image without its padding).
+    """
+    rows = []
+    for image_id in dataset.image_ids if image_ids is None else image_ids:
+        example = load_example(dataset, config, image_id)
+        size = example.image.shape[:2]
+        top, left, bottom, right = example.window
+        window_area = (bottom - top) * (right - left)
+        for class_id, box, area in zip(
+            example.class_ids,
+            example.boxes,
+            example.masks.sum(axis=(0, 1)),
+            strict=True,
+        ):
+            height, width = (int(v) for v in box[2:] - box[:2])
+            center_y, center_x = (box[:2] + box[2:]) / 2 / size
+            rows.append(
+                {
+                    "image": int(image_id),
+                    "class": dataset.class_names[class_id],
+                    "height": height,
+                    "width": width,
+                    "side": float(np.sqrt(height * width)),
+                    "ratio": width / height,
+                    "center_y": center_y,
+                    "center_x": center_x,
+                    "area": area / window_area,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def plot_class_counts(dataset):
+    """Count the images of each class, as bars; class 0 is "no label or lesion".
+
+    dataset: a prepared Dataset. Returns the Figure.
+    """
+    counts = np.bincount(dataset.labels(), minlength=dataset.num_classes)
+    names = ["no label or lesion", *dataset.class_names[1:]]
+    figure = Figure(figsize=(6, 0.6 + 0.5 * len(names)), layout="constrained")
+    ax = figure.subplots()
+    bars = ax.barh(names, counts, color=[f"C{i}" for i in range(len(names))])
+    labels = [f"{count} ({count / max(counts.sum(), 1):.0%})" for count in counts]
+    ax.bar_label(bars, labels, padding=3)
+    ax.set(xlabel="images", xlim=(0, 1.2 * max(counts.max(), 1)))
+    ax.invert_yaxis()
+    return figure
+
+
+def plot_box_statistics(table, config):
+    """Draw what box_statistics measured beside the anchors of a Config.
+
+    Dotted lines are RPN_ANCHOR_SCALES and RPN_ANCHOR_RATIOS: lesions far from all of
+    them are hard to propose. Returns the Figure.
+    """
+    figure = Figure(figsize=(15, 3.6), layout="constrained")
+    sides, ratios, areas, centers = figure.subplots(1, 4)
+    longest = max([*config.RPN_ANCHOR_SCALES, table["side"].max()])
+    bins = {
+        "side": np.linspace(0, 1.05 * longest, BINS),
+        "ratio": np.geomspace(0.25, 4, BINS),
+        "area": np.linspace(0, 1, BINS),
+    }
+    for ax, column in ((sides, "side"), (ratios, "ratio"), (areas, "area")):
+        groups = table.groupby("class")[column]
+        parts = [values for _, values in groups]
+        names = [name for name, _ in groups]
+        ax.hist(parts, bins[column], stacked=True, label=names)
+        ax.set_ylabel("lesions")
+    for ax, values in (
+        (sides, config.RPN_ANCHOR_SCALES),
+        (ratios, config.RPN_ANCHOR_RATIOS),
+    ):
+        for value in values:
+            ax.axvline(value, color="black", ls=":")
+    for name, rows in table.groupby("class"):
+        centers.plot(rows["center_x"], rows["center_y"], ".", label=name)
+    sides.set(title="side of the box (dotted: anchors)", xlabel="pixels")
+    ratios.set(title="width / height (dotted: anchors)", xscale="log")
+    ratios.set_xticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
+    areas.set(title="lesion's share of the image")
+    centers.set(title="centres on the canvas", xlim=(0, 1), ylim=(1, 0), aspect=1)
+    sides.legend()
+    return figure

@@ -1,0 +1,107 @@
+"""Whether a network's weights are well: statistics, histograms, units that never fire.
+
+Tables are pandas DataFrames, charts matplotlib Figures. Which weights a file brought is
+told by weights.LoadReport, not here.
+"""
+
+import re
+
+import keras
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+OVERFLOW = 1000  # a weight beyond this is suspect, as in Matterport
+BINS = 40
+
+
+def display_weight_stats(model):
+    """Extremes and spread of every tensor of a model's weights, one a row.
+
+    model: a MaskRCNN. The column "alert" is that of weight_alert.
+    Returns a DataFrame.
+    """
+    rows = []
+    for layer, weight, values in _weights(model):
+        rows.append(
+            {
+                "weight": f"{layer.name}/{weight.name}",
+                "shape": values.shape,
+                "min": values.min(),
+                "max": values.max(),
+                "std": values.std(),
+                "alert": weight_alert(weight.name, values),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def weight_alert(name, values):
+    """What is suspect about a tensor of weights, in a word; "" where nothing is.
+
+    "overflow?": a value beyond 1000; "dead?": a kernel whose values are all the same.
+    name: such as "kernel"; values: array.
+    """
+    if np.abs(values).max() > OVERFLOW:
+        return "overflow?"
+    return "dead?" if name == "kernel" and not np.ptp(values) else ""
+
+
+def plot_weight_histograms(model, name="kernel", layers=".*", cols=8):
+    """Histograms of one kind of weight, a panel for each layer that has it.
+
+    model: a MaskRCNN. name: such as "kernel", "bias" or "gamma". layers: regular
+    expression, of whole names. A panel with an alert (weight_alert) is red and says
+    so. Returns the Figure. Raises ValueError if no such layer has such a weight.
+    """
+    found = [
+        (layer, values)
+        for layer, weight, values in _weights(model)
+        if weight.name == name and re.fullmatch(layers, layer.name)
+    ]
+    if not found:
+        raise ValueError(f"no layer {layers!r} has a weight named {name!r}")
+    rows = -(-len(found) // cols)
+    figure = Figure(figsize=(2 * cols, 1.5 * rows), layout="constrained")
+    axes = figure.subplots(rows, cols, squeeze=False).ravel()
+    for ax in axes[len(found) :]:
+        ax.remove()
+    for ax, (layer, values) in zip(axes, found, strict=False):
+        alert = weight_alert(name, values)
+        ax.hist(values.ravel(), BINS, color="red" if alert else "C0")
+        ax.set_title(f"{layer.name} {alert}", size=8, color="red" if alert else "black")
+        ax.tick_params(labelsize=7)
+        ax.set_yticks([])
+    return figure
+
+
+def dead_units(model, images):
+    """Count each ReLU layer's channels that are 0 all over all of some images.
+
+    model: a MaskRCNN of mode "inference"; images: as for MaskRCNN.detect. A dead unit
+    adds nothing and, its gradient being 0, hardly comes back. Layers of the heads see
+    the regions of each image.
+    Returns a DataFrame: layer, channels, dead, and an alert where most are dead.
+    """
+    layers = [x for x in model.keras_model.layers if isinstance(x, keras.layers.ReLU)]
+    outputs = [(layer.name, layer.output) for layer in layers]
+    highest = dict.fromkeys([name for name, _ in outputs], -np.inf)
+    for image in images:
+        for name, values in model.run_graph([image], outputs).items():
+            peak = values.reshape(-1, values.shape[-1]).max(axis=0)
+            highest[name] = np.maximum(highest[name], peak)
+    rows = []
+    for name, peak in highest.items():
+        dead = np.count_nonzero(peak <= 0)
+        alert = "most are dead" if 2 * dead > len(peak) else ""
+        rows.append(
+            {"layer": name, "channels": len(peak), "dead": dead, "alert": alert}
+        )
+    return pd.DataFrame(rows)
+
+
+def _weights(model):
+    """Yield (layer, variable, array) of all weights of a MaskRCNN."""
+    for layer in model.get_trainable_layers():
+        for weight in layer.weights:
+            yield layer, weight, np.asarray(weight)
