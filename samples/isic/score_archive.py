@@ -88,7 +88,11 @@ def score(args):
             "root": root_of(args.source),
             "masks": args.masks,
         }
-        tables = score_on_ray(paths, scorer, args) if len(paths) else ()
+        tables = ()
+        if len(paths):
+            # Here once, too: what is wrong in a worker ends in pages of Ray's stacks
+            common.build_model(weights, config)
+            tables = score_on_ray(paths, scorer, args)
         scored, unreadable = collect(tables, parts, len(paths), done)
     missing = len(paths) - scored
     if unreadable:
