@@ -48,7 +48,9 @@ def main():
         help="of each worker (default: this machine's cores divided by --workers)",
     )
     parser.add_argument(
-        "--address", help="HOST:PORT of a Ray cluster (default: this machine alone)"
+        "--address",
+        help="HOST:PORT of a Ray cluster, or auto for the one that this machine is in "
+        "(default: this machine alone)",
     )
     parser.add_argument(
         "--batch-size",
