@@ -48,7 +48,9 @@ def main():
         help="of each worker (default: this machine's cores divided by --workers)",
     )
     parser.add_argument(
-        "--address", help="HOST:PORT of a Ray cluster (default: this machine alone)"
+        "--address",
+        help="HOST:PORT of a Ray cluster, or auto for the one that this machine is in "
+        "(default: this machine alone)",
     )
     parser.add_argument(
         "--batch-size",
@@ -88,7 +90,11 @@ def score(args):
             "root": root_of(args.source),
             "masks": args.masks,
         }
-        tables = score_on_ray(paths, scorer, args) if len(paths) else ()
+        tables = ()
+        if len(paths):
+            # Here once, too: what is wrong in a worker ends in pages of Ray's stacks
+            common.build_model(weights, config)
+            tables = score_on_ray(paths, scorer, args)
         scored, unreadable = collect(tables, parts, len(paths), done)
     missing = len(paths) - scored
     if unreadable:

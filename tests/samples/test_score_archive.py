@@ -79,6 +79,13 @@ def test_two_workers_a_corrupt_file_and_a_resumed_run(tmp_path):
     for row in rows.values():
         assert_as_detect(row, model, images)
 
-    process = score_archive(*options, "--weights=config.json", cwd=tmp_path)
-    assert process.returncode == 2 and "the same weights" in process.stderr
+
+def test_weights_that_do_not_fit_end_in_one_line(tmp_path):
+    model = tiny_model(BACKBONE="efficientnet_lite0")
+    model.save_weights(tmp_path / "tiny.h5")
+    model.config.to_json(tmp_path / "config.json")
+    write_lesion(tmp_path / "images" / "0.png", 0, (64, 64))
+    options = ["images", "--weights=tiny.h5", "--set=TOP_DOWN_PYRAMID_SIZE=32"]
+    process = score_archive(*options, cwd=tmp_path)
+    assert process.returncode == 2 and "tiny.h5: fpn_c5p5" in process.stderr
     assert len(process.stderr.strip().splitlines()) == 1
