@@ -128,6 +128,7 @@ RULES = {
     "DETECTION_NMS_THRESHOLD": _number(0, 1),
     "DETECTION_SCORE": _one_of("class", "lesion"),
     "DETECTION_KEEP_BEST": _FLAG,
+    "INFERENCE_PRECISION": _one_of("float32", "bfloat16"),
     "RPN_CLASS_LOSS": _one_of("focal", "cross_entropy"),
     "CLASS_LOSS": _one_of("cross_entropy", "focal"),
     "MASK_LOSS": _one_of("bce+jaccard", "bce"),

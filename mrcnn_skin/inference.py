@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from .folding import Folded
 from .layers.boxes import denorm_boxes, norm_boxes
 
 MASK_THRESHOLD = 0.5
@@ -135,13 +136,15 @@ def _inside(low, high, first, last, count):
 class Detector:
     """Detect lesions with an inference graph (graph.mask_rcnn.build_inference_model).
 
-    The graph is traced once and serves images of any size; its weights are read at
-    every call, so that training in between shows.
+    It runs the graph folded, in Config.INFERENCE_PRECISION (folding.py). The graph is
+    traced once and serves images of any size; `model`'s weights of the moment are
+    those that count, so that training in between shows.
     """
 
     def __init__(self, model, config):
         self.model = model
         self.config = config
+        self.folded = Folded(model, config.INFERENCE_PRECISION)
         channels = config.IMAGE_CHANNEL_COUNT
         self._detect = tf.function(
             self.detect_graph,
@@ -159,7 +162,9 @@ class Detector:
         canvas = letterbox(image, self.config)
         canvas_shape = tf.shape(canvas.image)[:2]
         window = norm_boxes(canvas.window, canvas_shape)
-        outputs = self.model([canvas.image[None], window[None]], training=False)
+        outputs = self.folded.network(
+            [canvas.image[None], window[None]], training=False
+        )
         count = outputs["num_detections"][0]
         detections = outputs["detections"][0, :count]
         masks = outputs["masks"][0, :count] if "masks" in outputs else None
@@ -192,6 +197,7 @@ class Detector:
         low_confidence bool. "masks" is absent without the task "segment", "probs"
         without "classify".
         """
+        self.folded.follow()
         tensors = self._detect(tf.convert_to_tensor(image, tf.uint8))
         result = {name: value.numpy() for name, value in tensors.items()}
         result["low_confidence"] = bool(result["low_confidence"])

@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--out", default="evaluation", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--limit", type=int, help="evaluate so many images only")
+    common.add_precision_option(parser)
     common.add_config_options(parser)
     args = parser.parse_args()
 
