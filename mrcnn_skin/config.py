@@ -62,10 +62,16 @@ class Config:
     # Files with more are refused undecoded. The largest dermoscopy image known is
     # 6688 x 6780, 45 million.
     MAX_IMAGE_PIXELS = 80_000_000
+    # Of IMAGE_RESIZE_MODE "square", in detect(): "padded" to the square, as in
+    # training, or cut to the "content" and the multiple of 64 pixels around it
+    DETECTION_CANVAS = "padded"
 
     # Anchors and the region proposal network
     RPN_WIDTH = 512  # channels of its shared convolution
-    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one a level
+    # Levels that it looks at, P2 to P6. Lesions that fill their image need no P2,
+    # which has three quarters of the RPN's arithmetic.
+    RPN_LEVELS = (2, 3, 4, 5, 6)
+    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each of RPN_LEVELS
     RPN_ANCHOR_RATIOS = (0.5, 1, 2)  # width / height
     RPN_ANCHOR_STRIDE = 1
     RPN_NMS_THRESHOLD = 0.7
@@ -76,6 +82,7 @@ class Config:
     POST_NMS_ROIS_INFERENCE = 1000
 
     # Heads. COCO weights have RPN and mask head of just these widths
+    ROI_LEVELS = (2, 3, 4, 5)  # that the heads' features are cut from
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
     MASK_HEAD_WIDTH = 256  # channels of the mask head's convolutions
     POOL_SIZE = 7
@@ -96,6 +103,9 @@ class Config:
     # Matterport. "lesion": it scores by 1 - P(background), over all classes together.
     DETECTION_SCORE = "class"
     DETECTION_KEEP_BEST = False  # return the best RoI even below the confidence
+    # Of convolutions in detect(): "bfloat16" halves the time on processors that have
+    # instructions for it (AVX512_BF16, AMX; GPUs since Ampere), and slows down others
+    INFERENCE_PRECISION = "float32"
 
     # Losses (paper, eqs. of the RPN, of the focal loss and of the Segment subnet), by
     # their names in losses.RPN_CLASS_LOSSES, CLASS_LOSSES and MASK_LOSSES
@@ -153,10 +163,15 @@ class Config:
 
     @property
     def CANVAS_SHAPE(self):
-        """(height, width, channels) of an image to detect in; crops train only."""
-        if self.IMAGE_RESIZE_MODE == "crop":
+        """IMAGE_SHAPE, but for detect(): crops and full squares may be none there."""
+        if self.IMAGE_RESIZE_MODE == "crop" or self.DETECTION_CANVAS == "content":
             return (None, None, self.IMAGE_CHANNEL_COUNT)
         return self.IMAGE_SHAPE
+
+    @property
+    def RPN_STRIDES(self):
+        """Pixels of the image for one cell of each of RPN_LEVELS."""
+        return tuple(self.BACKBONE_STRIDES[level - 2] for level in self.RPN_LEVELS)
 
     @property
     def IMAGE_META_SIZE(self):
@@ -265,9 +280,9 @@ class Config:
             f"{self.BACKBONE_STRIDES!r}",
         )
         yield (
-            len(self.RPN_ANCHOR_SCALES) == levels,
-            f"RPN_ANCHOR_SCALES must have {levels} values, one for each of "
-            f"BACKBONE_STRIDES, got {self.RPN_ANCHOR_SCALES!r}",
+            len(self.RPN_ANCHOR_SCALES) == len(self.RPN_LEVELS),
+            f"RPN_ANCHOR_SCALES must have {len(self.RPN_LEVELS)} values, one for each "
+            f"of RPN_LEVELS, got {self.RPN_ANCHOR_SCALES!r}",
         )
         side = "MIN" if self.IMAGE_RESIZE_MODE in ("crop", "pad64") else "MAX"
         value = getattr(self, f"IMAGE_{side}_DIM")

@@ -51,6 +51,18 @@ def _numbers(count=None, low=0.0, kind="numbers"):
     return accepts, f"a list of {many} above {low:g}"
 
 
+def _levels(first, last):
+    def accepts(value):
+        return (
+            isinstance(value, tuple)
+            and len(value) > 0
+            and all(_whole(first, last)[0](level) for level in value)
+            and value == tuple(range(value[0], value[0] + len(value)))
+        )
+
+    return accepts, f"successive levels within {first}..{last}, such as ({first}, 3)"
+
+
 MAX_PILLOW_PIXELS = 178_956_970  # Pillow refuses images with more
 _FLAG = _one_of(True, False)
 _NAME = (lambda v: isinstance(v, str), "a name")  # what it names is known elsewhere
@@ -103,7 +115,9 @@ RULES = {
     "IMAGE_MIN_SCALE": _number(0),
     "IMAGE_CHANNEL_COUNT": _whole(1),
     "MAX_IMAGE_PIXELS": _whole(1, MAX_PILLOW_PIXELS),
+    "DETECTION_CANVAS": _one_of("padded", "content"),
     "RPN_WIDTH": _whole(1),
+    "RPN_LEVELS": _levels(2, 6),
     "RPN_ANCHOR_SCALES": _numbers(),
     "RPN_ANCHOR_RATIOS": _numbers(),
     "RPN_ANCHOR_STRIDE": _whole(1),
@@ -113,6 +127,7 @@ RULES = {
     "PRE_NMS_LIMIT": _whole(1),
     "POST_NMS_ROIS_TRAINING": _whole(1),
     "POST_NMS_ROIS_INFERENCE": _whole(1),
+    "ROI_LEVELS": _levels(2, 5),
     "FPN_CLASSIF_FC_LAYERS_SIZE": _whole(1),
     "MASK_HEAD_WIDTH": _whole(1),
     "POOL_SIZE": _whole(1),
@@ -129,6 +144,7 @@ RULES = {
     "DETECTION_NMS_THRESHOLD": _number(0, 1),
     "DETECTION_SCORE": _one_of("class", "lesion"),
     "DETECTION_KEEP_BEST": _FLAG,
+    "INFERENCE_PRECISION": _one_of("float32", "bfloat16"),
     "RPN_CLASS_LOSS": _NAME,
     "CLASS_LOSS": _NAME,
     "MASK_LOSS": _NAME,

@@ -70,6 +70,7 @@ def _archive(model):
     Without ExportArchive.track, which would write every weight a second time: the
     signatures know the weights that they use.
     """
+    model.detector.folded.follow()
     batches = BatchDetector(model.detector)
     archive = keras.export.ExportArchive()
     image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from .folding import Folded
 from .layers.boxes import denorm_boxes, norm_boxes
 
 MASK_THRESHOLD = 0.5
@@ -30,15 +31,16 @@ def letterbox(image, config):
     """Resize an image into the canvas that Config.IMAGE_RESIZE_MODE asks for.
 
     image: [h, w, channels], any size. Returns a Canvas. The graph's twin of
-    geometry.images.resize_image; "crop", which is for training, pads like "pad64".
+    geometry.images.resize_image; "crop", which is for training, pads like "pad64", and
+    so does "square" if DETECTION_CANVAS cuts it to the content.
     """
     size = tf.cast(tf.shape(image)[:2], tf.float32)
     scale = _scale(size, config)
     new_size = tf.cast(tf.maximum(tf.round(size * scale), 1.0), tf.int32)
-    if config.IMAGE_RESIZE_MODE == "square":
-        canvas = tf.constant([config.IMAGE_MAX_DIM] * 2)
-    elif config.IMAGE_RESIZE_MODE == "none":
+    if config.IMAGE_RESIZE_MODE == "none":
         canvas = new_size
+    elif None not in config.CANVAS_SHAPE:
+        canvas = tf.constant(config.CANVAS_SHAPE[:2])
     else:
         canvas = -(-new_size // 64) * 64
     resized = tf.image.resize(image, new_size, antialias=True)
@@ -99,49 +101,52 @@ def paste_masks(masks, boxes, canvas, shape):
     Rows that lie in the box but beyond its outermost cells, by half a pixel of the
     canvas, take the value of those cells.
     """
-    size = tf.cast(shape, tf.float32)
-    first = 0.5 * canvas.scale + canvas.window[:2] - 0.5
-    last = (size - 0.5) * canvas.scale + canvas.window[:2] - 0.5
+    origin, size = canvas.window[:2] - 0.5, tf.cast(shape, tf.float32)
+    # The image's rows and columns whose centres lie in the box, whose edges are half
+    # a pixel before its first pixel and behind its last
+    edges = tf.reshape(boxes, [-1, 2, 2]) - 0.5  # [n, (first, last), (y, x)]
+    pixels = tf.math.ceil((edges - origin) / canvas.scale - 0.5)
+    pixels = tf.clip_by_value(pixels, 0.0, size)
+    # ... in the mask's coordinates, normalised for one cell more all round
+    centers = (pixels + [[0.5], [-0.5]]) * canvas.scale + origin
     extent = tf.maximum(boxes[:, 2:] - 1.0 - boxes[:, :2], 1e-3)
     cells = tf.cast(tf.shape(masks)[1:], tf.float32)
-    # The whole image in each mask's coordinates, normalised for one cell more all round
-    frame = tf.stack([first - boxes[:, :2], last - boxes[:, :2]], axis=1)
-    frame = (frame / extent[:, None] * (cells - 1.0) + 1.0) / (cells + 1.0)
+    frame = (centers - boxes[:, None, :2]) / extent[:, None] * (cells - 1.0) + 1.0
+    frame = tf.reshape(frame / (cells + 1.0), [-1, 4])
     masks = tf.pad(masks, [[0, 0], [1, 1], [1, 1]], "SYMMETRIC")  # repeats the rim
-    index = tf.range(tf.shape(masks)[0])
-    pasted = tf.image.crop_and_resize(
-        masks[..., None], tf.reshape(frame, [-1, 4]), index, shape
-    )[..., 0]  # [n, h, w]
-    rows, columns = (
-        _inside(
-            boxes[:, axis], boxes[:, axis + 2], first[axis], last[axis], shape[axis]
-        )
-        for axis in (0, 1)
-    )
-    inside = rows[:, :, None] & columns[:, None, :]
-    return tf.cast((pasted >= MASK_THRESHOLD) & inside, tf.uint8)
 
+    def paste(one):
+        mask, frame, (top_left, bottom_right) = one[0], one[1], tf.unstack(one[2])
+        part = tf.image.crop_and_resize(
+            mask[None, :, :, None],
+            frame[None],
+            [0],
+            tf.maximum(bottom_right - top_left, 1),
+        )[0, : bottom_right[0] - top_left[0], : bottom_right[1] - top_left[1], 0]
+        part = tf.cast(part >= MASK_THRESHOLD, tf.uint8)
+        return tf.pad(part, tf.stack([top_left, shape - bottom_right], axis=1))
 
-def _inside(low, high, first, last, count):
-    """Which of `count` points from `first` to `last` lie between box edges [n].
+    def paste_all():
+        one_mask = tf.TensorSpec([None, None], tf.uint8)
+        places = tf.cast(pixels, tf.int32)
+        return tf.map_fn(paste, (masks, frame, places), fn_output_signature=one_mask)
 
-    Edges are half a pixel before a box's first pixel and behind its last.
-    Returns bool [n, count].
-    """
-    points = tf.linspace(first, last, count)[None]
-    return (points >= low[:, None] - 0.5) & (points < high[:, None] - 0.5)
+    nothing = tf.zeros(tf.concat([[0], shape], axis=0), tf.uint8)
+    return tf.cond(tf.shape(masks)[0] > 0, paste_all, lambda: nothing)
 
 
 class Detector:
     """Detect lesions with an inference graph (graph.mask_rcnn.build_inference_model).
 
-    The graph is traced once and serves images of any size; its weights are read at
-    every call, so that training in between shows.
+    It runs the graph folded, in Config.INFERENCE_PRECISION (folding.py). The graph is
+    traced once and serves images of any size; `model`'s weights of the moment are
+    those that count, so that training in between shows.
     """
 
     def __init__(self, model, config):
         self.model = model
         self.config = config
+        self.folded = Folded(model, config.INFERENCE_PRECISION)
         channels = config.IMAGE_CHANNEL_COUNT
         self._detect = tf.function(
             self.detect_graph,
@@ -171,7 +176,7 @@ class Detector:
         images: [batch, h, w, channels]; windows: [batch, 4], pixels of the canvas.
         """
         windows = norm_boxes(windows, tf.shape(images)[1:3])
-        return self.model([images, windows], training=False)
+        return self.folded.network([images, windows], training=False)
 
     def answer(self, outputs):
         """The network's outputs for one image, without their padding.
@@ -209,11 +214,12 @@ class Detector:
         low_confidence bool. "masks" is absent without the task "segment", "probs"
         without "classify".
         """
+        self.folded.follow()
         tensors = self._detect(tf.convert_to_tensor(image, tf.uint8))
         result = {name: value.numpy() for name, value in tensors.items()}
         result["low_confidence"] = bool(result["low_confidence"])
         if "masks" in result:
-            result["masks"] = np.moveaxis(result["masks"], 0, -1).astype(bool)
+            result["masks"] = np.moveaxis(result["masks"].view(bool), 0, -1)
         p_malignant = result.get("p_malignant")
         result["p_malignant"] = None if p_malignant is None else float(p_malignant)
         return result

@@ -124,7 +124,7 @@ class Introspection:
 
         image_shape: (height, width, ...), pixels.
         """
-        strides = self.config.BACKBONE_STRIDES
+        strides = self.config.RPN_STRIDES
         anchors = generate_pyramid_anchors(
             self.config.RPN_ANCHOR_SCALES,
             self.config.RPN_ANCHOR_RATIOS,

@@ -42,6 +42,11 @@ from mrcnn_skin.config_rules import RULES
         ({"MASK_SHAPE": (28, 56)}, ["MASK_SHAPE", "both sides"]),
         ({"MINI_MASK_SHAPE": (56.5, 56)}, ["MINI_MASK_SHAPE", "56.5"]),
         ({"BACKBONE_STRIDES": (4, 8, 16, 32)}, ["BACKBONE_STRIDES", "5"]),
+        ({"RPN_LEVELS": (3, 5, 6)}, ["RPN_LEVELS", "successive", "2..6"]),
+        ({"RPN_LEVELS": (5, 6, 7)}, ["RPN_LEVELS", "2..6"]),
+        ({"RPN_LEVELS": (3, 4, 5, 6)}, ["RPN_ANCHOR_SCALES", "4"]),
+        ({"ROI_LEVELS": (3, 4, 5, 6)}, ["ROI_LEVELS", "2..5"]),
+        ({"ROI_LEVELS": ()}, ["ROI_LEVELS", "successive"]),
         ({"BACKBONE_STRIDES": (4, 8, 16, 32, 128)}, ["BACKBONE_STRIDES", "double"]),
         ({"BACKBONE": "callable resnet"}, ["BACKBONE"]),
         ({"ROI_POSITIVE_RATIO": 0}, ["ROI_POSITIVE_RATIO", "above 0"]),
@@ -175,6 +180,18 @@ def test_image_shape_of_each_resize_mode(mode, shape, canvas):
     )
     assert config.IMAGE_SHAPE == shape
     assert config.CANVAS_SHAPE == canvas
+
+
+def test_detection_may_cut_what_training_pads():
+    config = IsicConfig(DETECTION_CANVAS="content")
+    assert config.IMAGE_SHAPE == (1024, 1024, 3)
+    assert config.CANVAS_SHAPE == (None, None, 3)
+
+
+def test_strides_of_the_rpns_levels():
+    assert IsicConfig().RPN_STRIDES == (4, 8, 16, 32, 64)
+    config = IsicConfig(RPN_LEVELS=(4, 5), RPN_ANCHOR_SCALES=(256, 512))
+    assert config.RPN_STRIDES == (16, 32)
 
 
 def test_overrides_from_text():

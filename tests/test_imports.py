@@ -37,6 +37,7 @@ LEVELS = {
     "layers": 2,
     "graph": 3,
     "inference": 4,
+    "folding": 4,
     "weights": 4,
     "training": 4,
     "data.pipeline": 4,

@@ -8,6 +8,7 @@ from keras import ops
 from tiny import tiny_config
 
 from mrcnn_skin.geometry.images import resize_image
+from mrcnn_skin.graph.mask_rcnn import build_inference_model
 from mrcnn_skin.inference import (
     Canvas,
     Detector,
@@ -15,6 +16,8 @@ from mrcnn_skin.inference import (
     letterbox,
     paste_masks,
 )
+from mrcnn_skin.layers.boxes import denorm_boxes
+from mrcnn_skin.weights import copy_weights, leaf_layers
 
 
 def smooth_image(height, width, seed=0):
@@ -69,6 +72,84 @@ def test_crops_are_for_training_detection_sees_all():
     canvas = letterbox(tf.constant(smooth_image(64, 100)), config)
     assert canvas.image.shape == (64, 128, 3)
     np.testing.assert_array_equal(canvas.window, [0, 14, 64, 114])
+
+
+@pytest.mark.parametrize(
+    "size, canvas, window",
+    [
+        ((128, 192), (128, 192), [0, 0, 128, 192]),  # 2:3 at its own size
+        ((40, 100), (128, 192), [25, 0, 102, 192]),  # 1.92 times: 77 rows
+        ((400, 100), (192, 64), [0, 8, 192, 56]),  # 0.48 times
+        ((192, 192), (192, 192), [0, 0, 192, 192]),
+    ],
+)
+def test_a_canvas_cut_to_the_content(size, canvas, window):
+    config = tiny_config(
+        IMAGE_MIN_DIM=128, IMAGE_MAX_DIM=192, DETECTION_CANVAS="content"
+    )
+    image = smooth_image(*size)
+    cut = letterbox(tf.constant(image), config)
+    assert cut.image.shape == (*canvas, 3)
+    np.testing.assert_array_equal(cut.window, window)
+    square = letterbox(tf.constant(image), config.replace(DETECTION_CANVAS="padded"))
+    np.testing.assert_array_equal(content(cut), content(square))
+    np.testing.assert_array_equal(cut.scale, square.scale)
+
+
+def content(canvas):
+    y1, x1, y2, x2 = canvas.window.numpy().astype(int)
+    return canvas.image.numpy()[y1:y2, x1:x2]
+
+
+def test_a_cut_canvas_has_the_padded_ones_anchors_with_the_same_scores():
+    """With kernels that see one pixel each: else the padding is seen from inside."""
+    keras.utils.set_random_seed(0)
+    image = tf.constant(smooth_image(64, 192))  # on 192 x 192, 64 rows below the top
+    config = tiny_config(
+        BACKBONE=pointwise_backbone, NORM="batch", IMAGE_MAX_DIM=192, TASKS=("detect",)
+    )
+    answers, weights = [], None
+    for canvas in ("padded", "content"):
+        config = config.replace(DETECTION_CANVAS=canvas)
+        model = build_inference_model(config)
+        if weights is None:
+            see_one_pixel(model)
+            weights = model
+        copy_weights(weights, model)
+        names = "anchors", "rpn_class", "rpn_bbox"
+        outputs = [model.get_layer(name).output for name in names]
+        pixels = letterbox(image, config).image
+        anchors, probs, deltas = keras.Model(model.inputs[0], outputs)(pixels[None])
+        anchors = denorm_boxes(anchors, pixels.shape[:2])
+        answers.append(np.c_[anchors, probs[0], deltas[0]])
+    padded, cut = answers
+    for stride in (4, 8, 16, 32, 64):
+        side, count = 192 // stride, 64 // stride  # cells, and rows that are content
+        below, padded = np.split(padded, [side * side * 3])
+        level, cut = np.split(cut, [count * side * 3])
+        below = below.reshape(side, side * 3, -1)[count : 2 * count]
+        level = level.reshape(count, side * 3, -1) + [64, 0, 64, 0, *[0] * 6]
+        np.testing.assert_allclose(level, below, rtol=1e-4, atol=1e-3)
+    assert len(cut) == 0
+
+
+def pointwise_backbone(images, config):
+    """[C2, C3, C4, C5], averages of 4 x 4, 8 x 8 ... pixels in random mixtures."""
+    stages = []
+    for stage in (2, 3, 4, 5):
+        mean = keras.layers.AveragePooling2D(2**stage, name=f"mean{stage}")(images)
+        mix = keras.layers.Conv2D(16, 1, activation="relu", name=f"mix{stage}")
+        stages.append(mix(mean))
+    return stages
+
+
+def see_one_pixel(model):
+    """Keep of every kernel of pyramid and RPN its middle."""
+    for layer in leaf_layers(model):
+        if layer.name.startswith(("fpn_p", "rpn_conv")) and layer.weights:
+            kernel = np.zeros(layer.kernel.shape, np.float32)
+            kernel[1, 1] = layer.kernel[1, 1]
+            layer.kernel.assign(kernel)
 
 
 def canvas_of(window, scale):
@@ -144,6 +225,17 @@ def test_paste_masks_pixel_by_pixel(window, scale, shape):
         settled = np.abs(wanted - 0.5) > 1e-3  # not so where NaN
         np.testing.assert_array_equal(pasted[settled], wanted[settled] >= 0.5)
         assert settled.mean() > 0.9 and pasted[settled].any()
+
+
+def test_a_box_between_two_pixel_centres_pastes_nothing():
+    pasted = paste_masks(
+        tf.ones([2, 28, 28]),
+        tf.constant([[9.0, 9, 10, 10], [9, 9, 14, 14]]),
+        canvas_of([0, 0, 64, 64], [4.0, 4.0]),  # centres at 1.5, 5.5, 9.5, 13.5
+        tf.constant([16, 16]),
+    ).numpy()
+    assert not pasted[0].any()
+    np.testing.assert_array_equal(np.argwhere(pasted[1]), [[2, 2]])
 
 
 def test_paste_without_detections():
@@ -299,3 +391,20 @@ def test_a_full_mask_fills_its_box_to_the_edge():
     expected = np.zeros((128, 128))
     expected[20:60, 40:100] = 1
     np.testing.assert_array_equal(pasted[1], expected)
+
+
+def test_a_detector_in_bfloat16_says_nearly_the_same():
+    keras.utils.set_random_seed(0)
+    # One detection: an untrained network ranks the others by rounding
+    config = tiny_config(
+        NORM="batch", DETECTION_MIN_CONFIDENCE=0.0, DETECTION_MAX_INSTANCES=1
+    )
+    model = build_inference_model(config)
+    image = smooth_image(90, 70)
+    plain = Detector(model, config)(image)
+    fast = Detector(model, config.replace(INFERENCE_PRECISION="bfloat16"))(image)
+    assert plain["rois"].shape == fast["rois"].shape == (1, 4)
+    np.testing.assert_allclose(fast["rois"], plain["rois"], atol=0.5)
+    np.testing.assert_allclose(fast["probs"], plain["probs"], atol=0.02)
+    assert (fast["masks"] == plain["masks"]).mean() > 0.97
+    assert not np.array_equal(fast["probs"], plain["probs"])

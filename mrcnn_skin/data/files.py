@@ -65,7 +65,7 @@ def read_image(path, max_pixels=MAX_PIXELS):
     if _is_deep(image):
         grey = _to_8_bit(np.asarray(image), path)
         return np.repeat(grey[:, :, None], 3, axis=2)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def read_mask(path, shape=None, max_pixels=MAX_PIXELS):

@@ -12,7 +12,7 @@ from ..layers.detection import DetectionLayer
 from ..layers.detection_targets import DetectionTargetLayer, MaskRois
 from ..layers.losses import BoxLoss, ClassLoss, FocalLoss, MaskLoss, RPNBoxLoss
 from ..layers.proposal import ProposalLayer
-from ..layers.roi_align import PyramidROIAlign
+from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
 from .backbones import build_backbone
 from .fpn import fpn
@@ -137,7 +137,11 @@ def build_training_model(config):
 
 
 def _features(image, config):
-    """Backbone, pyramid and RPN. Returns [P2..P5], anchors, RPN probs and deltas."""
+    """Backbone, pyramid and RPN.
+
+    Returns the maps of ROI_LEVELS, the anchors, and the RPN's probs and deltas. What
+    no level needs, such as P2's convolutions, is no part of a Model of the results.
+    """
     if config.NUM_CLASSES < 2:
         raise ValueError(
             "NUM_CLASSES must be at least 2 to build a network, the background and "
@@ -151,12 +155,17 @@ def _features(image, config):
     anchors = Anchors(
         config.RPN_ANCHOR_SCALES,
         config.RPN_ANCHOR_RATIOS,
-        config.BACKBONE_STRIDES,
+        config.RPN_STRIDES,
         config.RPN_ANCHOR_STRIDE,
         name="anchors",
     )(image)
-    probs, deltas = rpn(pyramid, config)
-    return pyramid[:4], anchors, probs, deltas
+    probs, deltas = rpn(_levels(pyramid, config.RPN_LEVELS), config)
+    return _levels(pyramid, config.ROI_LEVELS), anchors, probs, deltas
+
+
+def _levels(pyramid, numbers):
+    """The maps with these numbers of [P2, ..., P6]."""
+    return [pyramid[number - FIRST_LEVEL] for number in numbers]
 
 
 def _propose(probs, deltas, anchors, count, config):
@@ -170,7 +179,9 @@ def _propose(probs, deltas, anchors, count, config):
 
 
 def _roi_align(size, name, config):
-    return PyramidROIAlign((size, size), config.BACKBONE_STRIDES[0], name=name)
+    first = config.ROI_LEVELS[0]
+    stride = config.BACKBONE_STRIDES[first - FIRST_LEVEL]
+    return PyramidROIAlign((size, size), stride, first, name=name)
 
 
 def _classify(rois, pyramid, config):

@@ -41,9 +41,9 @@ def _unsure(width, name):
 
 
 def rpn(pyramid, config):
-    """Run one RPN over all levels.
+    """Run one RPN over all of its levels.
 
-    pyramid: [P2, ..., P6]. Returns probs [batch, anchors, 2] and deltas
+    pyramid: the maps of RPN_LEVELS. Returns probs [batch, anchors, 2] and deltas
     [batch, anchors, 4], the levels one after the other, as the anchors are.
     """
     model = build_rpn_model(

@@ -5,30 +5,32 @@ import tensorflow as tf
 
 from .boxes import GeometryLayer, crop_and_resize
 
-FIRST_LEVEL = 2  # P2
+FIRST_LEVEL = 2  # P2, the finest there is
 CANONICAL_LEVEL, CANONICAL_SIDE = 4, 224.0  # FPN paper: 224 px regions go to P4
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
 class PyramidROIAlign(GeometryLayer):
-    """RoIAlign over P2..P5 (FPN paper, eq. 1; Mask R-CNN, section 3).
+    """RoIAlign over pyramid levels (FPN paper, eq. 1; Mask R-CNN, section 3).
 
     pool_shape: (height, width) of the output.
     stride: of the first feature map, to know the image's size in pixels.
+    first_level: number of the first feature map, 2 for P2.
 
     One bilinear sample a cell, with crop_and_resize, as Matterport does.
     """
 
-    def __init__(self, pool_shape, stride=4, **kwargs):
+    def __init__(self, pool_shape, stride=4, first_level=FIRST_LEVEL, **kwargs):
         super().__init__(**kwargs)
         self.pool_shape = tuple(pool_shape)
         self.stride = stride
+        self.first_level = first_level
 
     def call(self, rois, feature_maps, keep=None):
         """Cut the features of every region; the RoI axis is folded into the batch.
 
         rois: [batch, rois, 4], normalised.
-        feature_maps: P2, P3, ... each [batch, h, w, channels], finest first.
+        feature_maps: of successive levels, [batch, h, w, channels], finest first.
         keep: bool [batch, rois], the regions wanted; all if None.
         Returns [batch * rois, pool_h, pool_w, channels], or as many rows as are kept.
         """
@@ -61,14 +63,14 @@ class PyramidROIAlign(GeometryLayer):
         """Index of each RoI's feature map: k = 4 + log2(sqrt(w h) / 224), in range.
 
         k is rounded, as Matterport's weights expect; the paper takes its floor.
-        rois: [rois, 4]; first_shape: int [2], rows and columns of P2.
-        count: number of feature maps. Returns int32 [rois], 0 for P2.
+        rois: [rois, 4]; first_shape: int [2], rows and columns of the first map.
+        count: number of feature maps. Returns int32 [rois], 0 for the first map.
         """
         image = tf.cast(first_shape * self.stride, tf.float32)
         sides = (rois[:, 2:] - rois[:, :2]) * image
         side = tf.sqrt(tf.maximum(tf.reduce_prod(sides, axis=1), 1e-6))
         level = tf.round(tf.math.log(side / CANONICAL_SIDE) / tf.math.log(2.0))
-        level = tf.cast(level, tf.int32) + CANONICAL_LEVEL - FIRST_LEVEL
+        level = tf.cast(level, tf.int32) + CANONICAL_LEVEL - self.first_level
         return tf.clip_by_value(level, 0, count - 1)
 
     def get_config(self):
@@ -76,4 +78,5 @@ class PyramidROIAlign(GeometryLayer):
             **super().get_config(),
             "pool_shape": self.pool_shape,
             "stride": self.stride,
+            "first_level": self.first_level,
         }

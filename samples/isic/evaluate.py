@@ -108,6 +108,7 @@ def parse_arguments():
         help="Grad-CAM of P(malignant), and its share inside the true outline",
     )
     parser.add_argument("--seed", type=int, default=0, help="of resamples and overlays")
+    common.add_precision_option(parser)
     common.add_config_options(parser)
     args = parser.parse_args()
     if args.bootstrap < 0:

@@ -40,6 +40,7 @@ def main():
         "does not wait; may be repeated (default: a generated lesion)",
     )
     parser.add_argument("--logs", default="logs", help="folder of the runs")
+    common.add_precision_option(parser)
     common.add_config_options(parser)
     args = parser.parse_args()
 

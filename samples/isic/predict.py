@@ -29,6 +29,7 @@ def main():
     )
     parser.add_argument("--out", default="predictions", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
+    common.add_precision_option(parser)
     common.add_config_options(parser)
     args = parser.parse_args()
 

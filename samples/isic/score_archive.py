@@ -62,6 +62,7 @@ def main():
         "--masks", action="store_true", help="fill mask_png: 255 is lesion"
     )
     parser.add_argument("--logs", default="logs", help="folder of the runs")
+    common.add_precision_option(parser)
     common.add_config_options(parser)
     args = parser.parse_args()
     for name in ("workers", "threads", "batch_size"):

@@ -17,7 +17,7 @@ from mrcnn_skin.graph.mask_rcnn import (
     build_training_model,
     training_inputs,
 )
-from mrcnn_skin.weights import named_weights
+from mrcnn_skin.weights import copy_weights, named_weights
 
 # In every graph whatever the tasks are
 SHARED = {"rpn_model", "fpn_p2"}
@@ -320,3 +320,28 @@ def test_the_mask_returned_is_that_of_the_detected_class():
         assert count > 0
         assert set(result["detections"].numpy()[0, :count, 4]) == {class_id}
         np.testing.assert_allclose(result["masks"][0, :count], value, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [build_training_model, build_inference_model])
+def test_without_p2_the_network_has_everything_but_p2(build):
+    whole = build(tiny_config())
+    config = tiny_config(
+        RPN_LEVELS=(3, 4, 5, 6),
+        RPN_ANCHOR_SCALES=(16, 24, 32, 48),
+        ROI_LEVELS=(3, 4, 5),
+    )
+    model = build(config)
+    left_out = {"fpn_c2p2", "fpn_p2", "fpn_p3upsampled", "fpn_p2add"}
+    layers = [{layer.name for layer in m.layers} for m in (whole, model)]
+    assert layers[0] - layers[1] == left_out and layers[1] <= layers[0]
+    # 3 anchors in each cell of 8 x 8, 4 x 4, 2 x 2 and 1 of the 64 px image
+    assert model.get_layer("rpn_class").output.shape[1] == 3 * (64 + 16 + 4 + 1)
+    copy_weights(whole, model)
+
+
+def test_p2_may_be_there_for_the_rois_alone():
+    config = tiny_config(RPN_LEVELS=(3, 4, 5, 6), RPN_ANCHOR_SCALES=(16, 24, 32, 48))
+    model = build_inference_model(config)
+    assert "fpn_p2" in {layer.name for layer in model.layers}
+    assert model.get_layer("rpn_bbox").output.shape[1] == 3 * (64 + 16 + 4 + 1)
+    assert model.get_layer("roi_align_mask").first_level == 2

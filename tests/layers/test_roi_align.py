@@ -31,6 +31,17 @@ def test_level_by_equation_1_of_the_fpn_paper():
     )
 
 
+def test_small_rois_take_the_first_level_there_is():
+    layer = PyramidROIAlign((2, 2), stride=8, first_level=3)
+    side = np.array([8, 159, 317, 1024]) / 1024  # P2, P4, P5, P5 by the equation
+    rois = tf.constant(np.stack([0 * side, 0 * side, side, side], axis=1), tf.float32)
+    levels = layer.levels(rois, tf.constant([128, 128]), 3)
+    np.testing.assert_array_equal(levels, [0, 1, 2, 2])
+    pyramid = [ramp(size, level * 1000) for level, size in ((3, 128), (4, 64), (5, 32))]
+    pooled = layer(rois[None], pyramid)[:, 0, 0, 0]
+    np.testing.assert_allclose(pooled, [3000, 4000, 5000, 5000])
+
+
 def test_rows_keep_their_order_across_levels_and_images():
     pyramid = [
         tf.concat([ramp(size, level * 1000), ramp(size, level * 1000 + 100)], axis=0)
