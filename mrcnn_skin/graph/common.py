@@ -1,6 +1,7 @@
-"""The normalisation that every part of the network shares."""
+"""What several parts of the network share: their norm, and how rows are batched."""
 
 import keras
+from keras import ops
 
 from ..layers.normalization import BatchNorm
 
@@ -27,3 +28,8 @@ def other_norm(name):
     if "gn" in name:
         return name.replace("gn", "bn")
     return name.replace("bn", "gn")
+
+
+def unfold(x, count):
+    """[batch * count, ...] to [batch, count, ...]: rows of regions back to images."""
+    return ops.reshape(x, [-1, count, *x.shape[1:]])

@@ -3,7 +3,7 @@
 The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
 """
 
-from keras import layers, ops
+from keras import layers
 
 from .common import norm
 
@@ -53,8 +53,3 @@ def build_fpn_mask_graph(pooled, config):
 
 def _double(x, width, name):
     return layers.Conv2DTranspose(width, 2, 2, activation="relu", name=name)(x)
-
-
-def unfold(x, rois):
-    """[batch * rois, ...] to [batch, rois, ...], for as many RoIs an image."""
-    return ops.reshape(x, [-1, rois, *x.shape[1:]])

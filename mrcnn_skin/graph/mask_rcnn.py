@@ -15,9 +15,10 @@ from ..layers.proposal import ProposalLayer
 from ..layers.roi_align import PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
 from .backbones import build_backbone
+from .common import unfold
 from .fpn import fpn
-from .heads import build_fpn_mask_graph, fpn_classifier_graph, unfold
-from .rpn import rpn
+from .heads import build_fpn_mask_graph, fpn_classifier_graph
+from .rpn import build_rpn_model, rpn, sampled_rpn
 
 
 def build_inference_model(config):
@@ -32,10 +33,11 @@ def build_inference_model(config):
     """
     image = keras.Input(config.CANVAS_SHAPE, name="input_image")
     window = keras.Input([4], name="input_window")
-    pyramid, anchors, probs, deltas = _features(image, config)
+    pyramid, anchors, rpn_model = _features(image, config)
     rois, objectness = _propose(
-        probs, deltas, anchors, config.POST_NMS_ROIS_INFERENCE, config
+        rpn_model, pyramid, anchors, config.POST_NMS_ROIS_INFERENCE, config
     )
+    pyramid = pyramid[:4]  # P6 is for the RPN only
     logits, deltas = _classify(rois, pyramid, config)
     if logits is None:
         # Without a class head the RPN's objectness ranks the regions
@@ -106,23 +108,24 @@ def build_training_model(config):
     if "classify" not in config.TASKS:
         gt_class_ids = ops.minimum(gt_class_ids, 1)  # lesion or not
 
-    pyramid, anchors, probs, deltas = _features(image, config)
+    pyramid, anchors, rpn_model = _features(image, config)
     index, match, target_deltas = RPNTargets(
         config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
     )(anchors, gt_class_ids, gt_boxes, seed)
+    probs, deltas = sampled_rpn(rpn_model, pyramid, index, config)
     terms = {
         "rpn_class_loss": FocalLoss(
             config.FOCAL_ALPHA,
             config.FOCAL_BETA,
             config.RPN_CLASS_LOSS == "focal",
             name="rpn_class_loss",
-        )(probs, index, match),
+        )(probs, match),
         "rpn_bbox_loss": RPNBoxLoss(config.RPN_REG_WEIGHT, name="rpn_bbox_loss")(
-            deltas, index, match, target_deltas
+            deltas, match, target_deltas
         ),
     }
     proposals, _ = _propose(
-        probs, deltas, anchors, config.POST_NMS_ROIS_TRAINING, config
+        rpn_model, pyramid, anchors, config.POST_NMS_ROIS_TRAINING, config
     )
     targets = DetectionTargetLayer(
         config.TRAIN_ROIS_PER_IMAGE,
@@ -132,12 +135,12 @@ def build_training_model(config):
         config.USE_MINI_MASK,
         name="proposal_targets",
     )(proposals, gt_class_ids, gt_boxes, gt_masks, seed + 2)
-    terms |= _head_losses(targets, pyramid, active, config)
+    terms |= _head_losses(targets, pyramid[:4], active, config)
     return keras.Model(list(inputs.values()), terms, name="mask_rcnn")
 
 
 def _features(image, config):
-    """Backbone, pyramid and RPN. Returns [P2..P5], anchors, RPN probs and deltas."""
+    """Backbone, pyramid and RPN. Returns [P2..P6], the anchors and the RPN's model."""
     if config.NUM_CLASSES < 2:
         raise ValueError(
             "NUM_CLASSES must be at least 2 to build a network, the background and "
@@ -155,11 +158,18 @@ def _features(image, config):
         config.RPN_ANCHOR_STRIDE,
         name="anchors",
     )(image)
-    probs, deltas = rpn(pyramid, config)
-    return pyramid[:4], anchors, probs, deltas
+    rpn_model = build_rpn_model(
+        config.RPN_ANCHOR_STRIDE,
+        len(config.RPN_ANCHOR_RATIOS),
+        config.TOP_DOWN_PYRAMID_SIZE,
+        config.RPN_WIDTH,
+    )
+    return pyramid, anchors, rpn_model
 
 
-def _propose(probs, deltas, anchors, count, config):
+def _propose(rpn_model, pyramid, anchors, count, config):
+    """Regions of all levels and their objectness; see ProposalLayer.call."""
+    probs, deltas = rpn(rpn_model, pyramid)
     return ProposalLayer(
         count,
         config.RPN_NMS_THRESHOLD,
