@@ -102,6 +102,7 @@ RULES = {
     "IMAGE_MIN_SCALE": _number(0),
     "IMAGE_CHANNEL_COUNT": _whole(1),
     "MAX_IMAGE_PIXELS": _whole(1, MAX_PILLOW_PIXELS),
+    "CACHE_DIR": (lambda v: isinstance(v, str), "the path of a folder, or empty"),
     "RPN_WIDTH": _whole(1),
     "RPN_ANCHOR_SCALES": _numbers(),
     "RPN_ANCHOR_RATIOS": _numbers(),
