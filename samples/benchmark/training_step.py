@@ -1,19 +1,25 @@
-"""Seconds and peak memory of a training step: heads only, and all layers.
+"""Seconds and peak memory of a training step: of this package, and of the plain graph.
 
-Each is measured in a process of its own, on one generated image, so that neither
-inherits the other's memory. Prints the ratio to the step of all layers.
+Heads only, and all layers; the plain graph (plain_graph.py) and the package's own in
+turn, each in a process of its own, so that a busy machine slows both and neither
+inherits the other's memory. Writes the figures as JSON.
 
     python samples/benchmark/training_step.py --image-size=1024 --backbone=resnet50
 """
 
 import argparse
 import json
+import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
+from unittest import mock
+
+GRAPHS = ("plain", "own")
 
 
 def main():
@@ -21,43 +27,100 @@ def main():
     parser.add_argument("--image-size", type=int, default=1024)
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=5, help="timed after the first")
+    parser.add_argument("--steps", type=int, default=3, help="timed after the first")
+    parser.add_argument("--rounds", type=int, default=2, help="processes of each graph")
     parser.add_argument("--norm", default="batch", choices=("batch", "group"))
-    parser.add_argument("--layers", help=argparse.SUPPRESS)  # set for the child only
+    parser.add_argument("--layers", nargs="+", default=["all", "heads"])
+    parser.add_argument("--json", help="file to write the figures to")
+    parser.add_argument("--graph", choices=GRAPHS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.layers:
-        print(json.dumps(measure(args)))
+    if args.graph:  # a process that measures
+        print(json.dumps(measure(args, args.layers[0])))
         return
-    results = {layers: measure_apart(layers) for layers in ("all", "heads")}
-    whole = results["all"]
+    report = {layers: compare(layers, args.rounds) for layers in args.layers}
     print(
         f"{args.backbone}, {args.image_size} px, batch {args.batch}, {args.norm} norm"
     )
-    print(
-        "layers   s/step   (min .. max)   first   peak GB   time / all   memory / all"
-    )
-    for layers, r in results.items():
+    for layers, figures in report.items():
+        show(layers, figures)
+    report["settings"] = vars(args)
+    report["machine"] = platform.processor() or platform.machine()
+    report["versions"] = {name: version(name) for name in ("tensorflow", "keras")}
+    print(report["versions"])
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as handle:
+            json.dump(report, handle, indent=2)
+
+
+def compare(layers, rounds):
+    """Measure both graphs in turn; returns {graph: figures}, and their ratios."""
+    runs = {graph: [] for graph in GRAPHS}
+    for _ in range(rounds):
+        for graph in GRAPHS:
+            runs[graph].append(measure_apart(layers, graph))
+    figures = {graph: summarise(results) for graph, results in runs.items()}
+    ratios = [
+        statistics.median(own["steps"]) / statistics.median(plain["steps"])
+        for plain, own in zip(runs["plain"], runs["own"], strict=True)
+    ]
+    figures["ratio"] = {
+        "median": statistics.median(ratios),
+        "min": min(ratios),
+        "max": max(ratios),
+        "memory": figures["own"]["peak_gb"] / figures["plain"]["peak_gb"],
+    }
+    return figures
+
+
+def summarise(results):
+    """Figures of one graph over its processes."""
+    steps = [seconds for result in results for seconds in result["steps"]]
+    waits = sum(sum(result["waits"]) for result in results)
+    return {
+        "median": statistics.median(steps),
+        "min": min(steps),
+        "max": max(steps),
+        "first": statistics.median(result["first"] for result in results),
+        "peak_gb": max(result["peak_gb"] for result in results),
+        "waiting": waits / sum(steps),
+    }
+
+
+def show(layers, figures):
+    for graph in GRAPHS:
+        row = figures[graph]
         print(
-            f"{layers:6} {r['median']:8.2f}   ({r['min']:.2f} .. {r['max']:.2f})"
-            f" {r['first']:7.1f} {r['peak_gb']:9.2f}"
-            f" {r['median'] / whole['median']:12.2f}"
-            f" {r['peak_gb'] / whole['peak_gb']:14.2f}"
+            f"{layers:6} {graph:6} {row['median']:6.2f} s/step ({row['min']:.2f} .. "
+            f"{row['max']:.2f}), first {row['first']:.0f} s, peak "
+            f"{row['peak_gb']:.2f} GB, waiting for images {row['waiting']:.2%}"
         )
+    ratio = figures["ratio"]
+    print(
+        f"{layers:6} own / plain: time {ratio['median']:.2f} ({ratio['min']:.2f} .. "
+        f"{ratio['max']:.2f}), memory {ratio['memory']:.2f}"
+    )
 
 
-def measure_apart(layers):
-    """Run this script for one set of layers in a new process; returns its figures."""
-    command = [sys.executable, __file__, *sys.argv[1:], f"--layers={layers}"]
+def measure_apart(layers, graph):
+    """Run this script for one measurement in a new process; returns its figures."""
+    own = [f"--layers={layers}", f"--graph={graph}"]
+    command = [sys.executable, __file__, *sys.argv[1:], *own]
     process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def measure(args):
-    """Train a few steps; returns seconds a step and the peak of resident memory."""
+def measure(args, layers):
+    """Train a few steps; returns seconds of the first, of each other, and of waiting.
+
+    "peak_gb" is the peak of resident memory, "waits" what each step lost until its
+    images were there.
+    """
     import keras
+    from plain_graph import build_plain_training_model
 
     from mrcnn_skin import IsicConfig, MaskRCNN
     from mrcnn_skin.data.synthetic import SyntheticDataset
+    from mrcnn_skin.graph.mask_rcnn import build_training_model
     from mrcnn_skin.training.stages import Stage
 
     size = args.image_size
@@ -71,23 +134,34 @@ def measure(args):
         STEPS_PER_EPOCH=args.steps + 1,
         CHECKPOINT_STEPS=0,
     )
-    times = []
+    times, waits = [], []
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda step, logs: times.append(-time.perf_counter()),
         on_train_batch_end=lambda step, logs: note_end(times),
     )
-    with tempfile.TemporaryDirectory() as folder:
+
+    def timed_next(batches):
+        waits.append(-time.perf_counter())
+        batch = next(batches)
+        note_end(waits)
+        return batch
+
+    build = {"plain": build_plain_training_model, "own": build_training_model}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch("mrcnn_skin.model.build_training_model", build[args.graph]),
+        mock.patch("mrcnn_skin.training.loop.next", timed_next, create=True),
+    ):
         model = MaskRCNN("training", config, folder)
         keep_finite(model.keras_model)
         data = SyntheticDataset(max(4, args.batch), (size, size))
-        stages = [Stage(args.layers, 1, 1e-4)]
+        stages = [Stage(layers, 1, 1e-4)]
         model.train(data, None, stages=stages, custom_callbacks=[clock], verbose=0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "first": times[0],
-        "median": statistics.median(times[1:]),
-        "min": min(times[1:]),
-        "max": max(times[1:]),
+        "steps": times[1:],
+        "waits": waits[1:],
         "peak_gb": peak,
     }
 
