@@ -16,6 +16,7 @@ from ..layers.roi_align import PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
 from .backbones import build_backbone
 from .common import unfold
+from .folded import FoldedModel
 from .fpn import fpn
 from .heads import build_fpn_mask_graph, fpn_classifier_graph
 from .rpn import build_rpn_model, rpn, sampled_rpn
@@ -136,7 +137,7 @@ def build_training_model(config):
         name="proposal_targets",
     )(proposals, gt_class_ids, gt_boxes, gt_masks, seed + 2)
     terms |= _head_losses(targets, pyramid[:4], active, config)
-    return keras.Model(list(inputs.values()), terms, name="mask_rcnn")
+    return FoldedModel(list(inputs.values()), terms, name="mask_rcnn")
 
 
 def _features(image, config):

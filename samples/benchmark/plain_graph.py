@@ -1,7 +1,8 @@
 """The training graph without what saves arithmetic: what the fast one is held against.
 
-The RPN learns through the convolutions over all anchors, and the Segment subnet
-computes every sampled RoI, as in Matterport's graph. Losses and gradients are the same.
+The RPN learns through the convolutions over all anchors, the Segment subnet computes
+every sampled RoI, and BatchNorm is a layer of its own, as in Matterport's graph. Losses
+and gradients are the same.
 """
 
 from unittest import mock
@@ -34,6 +35,10 @@ def build_plain_training_model(config):
         return [ops.take_along_axis(x, index, axis=1) for x in everywhere]
 
     with mock.patch.multiple(
-        mask_rcnn, rpn=rpn_once, sampled_rpn=sampled_from_all, MaskRois=AllRois
+        mask_rcnn,
+        rpn=rpn_once,
+        sampled_rpn=sampled_from_all,
+        MaskRois=AllRois,
+        FoldedModel=keras.Model,
     ):
         return mask_rcnn.build_training_model(config)
