@@ -146,6 +146,7 @@ RULES = {
         ),
         f"a number of at least 0 for each of {', '.join(LOSS_TERMS)}",
     ),
+    "TRAINING_PRECISION": _one_of("float32", "bfloat16"),
     "OPTIMIZER": _one_of("sgd", "adamw"),
     "LEARNING_RATE": _number(0, above=True),
     "LEARNING_MOMENTUM": _number(0, 1),

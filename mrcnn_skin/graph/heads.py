@@ -24,9 +24,11 @@ def fpn_classifier_graph(pooled, config):
     shared = layers.Reshape([width], name="pool_squeeze")(x)
     logits = deltas = None
     if "classify" in config.TASKS:
-        logits = layers.Dense(classes, name="mrcnn_class_logits")(shared)
+        logits = layers.Dense(classes, dtype="float32", name="mrcnn_class_logits")(
+            shared
+        )
     if "detect" in config.TASKS:
-        x = layers.Dense(4 * classes, name="mrcnn_bbox_fc")(shared)
+        x = layers.Dense(4 * classes, dtype="float32", name="mrcnn_bbox_fc")(shared)
         deltas = layers.Reshape([classes, 4], dtype="float32", name="mrcnn_bbox")(x)
     return logits, deltas
 

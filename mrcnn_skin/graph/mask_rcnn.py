@@ -15,7 +15,7 @@ from ..layers.proposal import ProposalLayer
 from ..layers.roi_align import PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
 from .backbones import build_backbone
-from .common import unfold
+from .common import computing_in, unfold
 from .folded import FoldedModel
 from .fpn import fpn
 from .heads import build_fpn_mask_graph, fpn_classifier_graph
@@ -109,6 +109,13 @@ def build_training_model(config):
     if "classify" not in config.TASKS:
         gt_class_ids = ops.minimum(gt_class_ids, 1)  # lesion or not
 
+    with computing_in(config.TRAINING_PRECISION):
+        terms = _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config)
+    return FoldedModel(list(inputs.values()), terms, name="mask_rcnn")
+
+
+def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
+    """Loss terms by name, of `training_inputs` with gt_boxes normalised."""
     pyramid, anchors, rpn_model = _features(image, config)
     index, match, target_deltas = RPNTargets(
         config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
@@ -136,8 +143,7 @@ def build_training_model(config):
         config.USE_MINI_MASK,
         name="proposal_targets",
     )(proposals, gt_class_ids, gt_boxes, gt_masks, seed + 2)
-    terms |= _head_losses(targets, pyramid[:4], active, config)
-    return FoldedModel(list(inputs.values()), terms, name="mask_rcnn")
+    return terms | _head_losses(targets, pyramid[:4], active, config)
 
 
 def _features(image, config):
@@ -148,9 +154,9 @@ def _features(image, config):
             f"one class, got {config.NUM_CLASSES}; set it in a subclass of Config"
         )
     mean = [float(value) for value in config.MEAN_PIXEL]
-    image_minus_mean = layers.Rescaling(1.0, [-m for m in mean], name="mold_image")(
-        image
-    )
+    image_minus_mean = layers.Rescaling(
+        1.0, [-m for m in mean], dtype="float32", name="mold_image"
+    )(image)
     pyramid = fpn(build_backbone(image_minus_mean, config), config)
     anchors = Anchors(
         config.RPN_ANCHOR_SCALES,

@@ -1,8 +1,8 @@
 """Seconds and peak memory of a training step: of this package, and of the plain graph.
 
-Heads only, and all layers; the plain graph (plain_graph.py) and the package's own in
-turn, each in a process of its own, so that a busy machine slows both and neither
-inherits the other's memory. Writes the figures as JSON.
+Heads only, and all layers; the plain graph (plain_graph.py), the package's own, and
+the same in bfloat16 in turn, each in a process of its own, so that a busy machine
+slows all and none inherits another's memory. Writes the figures as JSON.
 
     python samples/benchmark/training_step.py --image-size=1024 --backbone=resnet50
 """
@@ -19,7 +19,7 @@ import time
 from importlib.metadata import version
 from unittest import mock
 
-GRAPHS = ("plain", "own")
+GRAPHS = ("plain", "own", "bfloat16")
 
 
 def main():
@@ -53,22 +53,22 @@ def main():
 
 
 def compare(layers, rounds):
-    """Measure both graphs in turn; returns {graph: figures}, and their ratios."""
+    """Measure the graphs in turn; returns {graph: figures}, with ratios to "plain"."""
     runs = {graph: [] for graph in GRAPHS}
     for _ in range(rounds):
         for graph in GRAPHS:
             runs[graph].append(measure_apart(layers, graph))
     figures = {graph: summarise(results) for graph, results in runs.items()}
-    ratios = [
-        statistics.median(own["steps"]) / statistics.median(plain["steps"])
-        for plain, own in zip(runs["plain"], runs["own"], strict=True)
-    ]
-    figures["ratio"] = {
-        "median": statistics.median(ratios),
-        "min": min(ratios),
-        "max": max(ratios),
-        "memory": figures["own"]["peak_gb"] / figures["plain"]["peak_gb"],
-    }
+    for graph in GRAPHS:
+        ratios = [
+            statistics.median(own["steps"]) / statistics.median(plain["steps"])
+            for plain, own in zip(runs["plain"], runs[graph], strict=True)
+        ]
+        figures[graph]["ratio"] = statistics.median(ratios)
+        figures[graph]["ratio_min"] = min(ratios)
+        figures[graph]["ratio_max"] = max(ratios)
+        memory = figures[graph]["peak_gb"] / figures["plain"]["peak_gb"]
+        figures[graph]["memory_ratio"] = memory
     return figures
 
 
@@ -87,18 +87,14 @@ def summarise(results):
 
 
 def show(layers, figures):
-    for graph in GRAPHS:
-        row = figures[graph]
+    for graph, row in figures.items():
+        ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} .. {row['ratio_max']:.2f})"
         print(
-            f"{layers:6} {graph:6} {row['median']:6.2f} s/step ({row['min']:.2f} .. "
-            f"{row['max']:.2f}), first {row['first']:.0f} s, peak "
-            f"{row['peak_gb']:.2f} GB, waiting for images {row['waiting']:.2%}"
+            f"{layers:5} {graph:8} {row['median']:6.2f} s/step ({row['min']:.2f} .. "
+            f"{row['max']:.2f}), {ratio} of plain; first {row['first']:.0f} s; peak "
+            f"{row['peak_gb']:.2f} GB, {row['memory_ratio']:.2f} of plain; waiting for "
+            f"images {row['waiting']:.2%}"
         )
-    ratio = figures["ratio"]
-    print(
-        f"{layers:6} own / plain: time {ratio['median']:.2f} ({ratio['min']:.2f} .. "
-        f"{ratio['max']:.2f}), memory {ratio['memory']:.2f}"
-    )
 
 
 def measure_apart(layers, graph):
@@ -133,6 +129,7 @@ def measure(args, layers):
         RPN_ANCHOR_SCALES=tuple(s * size / 1024 for s in (64, 128, 256, 512, 1024)),
         STEPS_PER_EPOCH=args.steps + 1,
         CHECKPOINT_STEPS=0,
+        TRAINING_PRECISION="bfloat16" if args.graph == "bfloat16" else "float32",
     )
     times, waits = [], []
     clock = keras.callbacks.LambdaCallback(
@@ -146,10 +143,11 @@ def measure(args, layers):
         note_end(waits)
         return batch
 
-    build = {"plain": build_plain_training_model, "own": build_training_model}
+    is_plain = args.graph == "plain"
+    build = build_plain_training_model if is_plain else build_training_model
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch("mrcnn_skin.model.build_training_model", build[args.graph]),
+        mock.patch("mrcnn_skin.model.build_training_model", build),
         mock.patch("mrcnn_skin.training.loop.next", timed_next, create=True),
     ):
         model = MaskRCNN("training", config, folder)
