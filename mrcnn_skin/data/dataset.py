@@ -134,6 +134,23 @@ class Dataset:
         path = self.image_info[image_id]["path"]
         return files.read_image(path, self.max_image_pixels)
 
+    def load_reduced_image(self, image_id, scale_of):
+        """Read the image as it will be resized: perhaps smaller than it is.
+
+        scale_of: function of (height, width), pixels, giving the factor of the resize.
+        Where load_image is overridden it gives the image, in full size.
+        Returns the image, uint8 [h, w, 3], no smaller than it will be made; and the
+        shape (height, width, 3) of the whole.
+        Raises as files.read_image does.
+        """
+        if type(self).load_image is not Dataset.load_image:
+            image = self.load_image(image_id)
+            return image, image.shape
+        path = self.image_info[image_id]["path"]
+        size = files.image_size(path, self.max_image_pixels)
+        image = files.read_image(path, self.max_image_pixels, scale_of(size))
+        return image, (*size, 3)
+
     def load_mask(self, image_id):
         """Return the image's instances; override it. Without: no instances.
 

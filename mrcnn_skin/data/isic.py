@@ -38,8 +38,9 @@ class IsicDataset(Dataset):
 
     Each image_info holds, besides id, source and path: mask_paths (tuple), label
     ("benign", "malignant" or None), class_id (0 without a label), split, height,
-    width (pixels), folder (the dataset_dir, resolved), and metadata {column: value}
-    (age, sex, lesion_id, ...).
+    width (pixels), folder (the dataset_dir, resolved), instances and
+    min_component_area (as load_isic was asked), and metadata {column: value} (age,
+    sex, lesion_id, ...).
 
     dropped: DataFrame of image_id, file, reason; what load_isic and drop left out.
     unknown_ids: what the tables name, but no image file has; set by load_isic.
@@ -49,7 +50,6 @@ class IsicDataset(Dataset):
         super().__init__(class_map, max_image_pixels)
         self.dropped = pd.DataFrame(columns=_DROPPED_COLUMNS)
         self.unknown_ids = []
-        self._instances, self._min_component_area = "image", 0.0
 
     def load_isic(
         self,
@@ -95,7 +95,6 @@ class IsicDataset(Dataset):
         _check_range("min_component_area", min_component_area, 0, 1)
         for name, class_id in CLASS_IDS.items():
             self.add_class(SOURCE, class_id, name)
-        self._instances, self._min_component_area = instances, min_component_area
 
         found = isic_layouts.read_records(dataset_dir)
         self.unknown_ids += found.attrs["unknown_ids"]
@@ -116,7 +115,12 @@ class IsicDataset(Dataset):
             usable = take_stratified(usable, limit, seed)
         self.dropped = pd.concat([self.dropped, dropped], ignore_index=True)
         for record in usable.to_dict("records"):
-            self._add_record(record, Path(dataset_dir).resolve())
+            self._add_record(
+                record,
+                folder=Path(dataset_dir).resolve(),
+                instances=instances,
+                min_component_area=min_component_area,
+            )
 
     def drop(self, table):
         """Take images out, with a reason, and number the others anew.
@@ -150,8 +154,8 @@ class IsicDataset(Dataset):
         union = np.zeros(shape, bool)
         for path in info["mask_paths"]:
             union |= files.read_mask(path, shape, self.max_image_pixels)
-        if self._instances == "component":
-            masks = split_components(union, self._min_component_area)
+        if info["instances"] == "component":
+            masks = split_components(union, info["min_component_area"])
         else:
             masks = union[:, :, None] if union.any() else np.zeros((*shape, 0), bool)
         class_id = self._label(image_id)
@@ -179,7 +183,7 @@ class IsicDataset(Dataset):
         ]
         return "\n".join(f"{name:<32}{count:>7}" for name, count in rows)
 
-    def _add_record(self, record, folder):
+    def _add_record(self, record, **options):
         metadata = {
             column: value
             for column, value in record.items()
@@ -196,7 +200,7 @@ class IsicDataset(Dataset):
             split=record["split"],
             height=height,
             width=width,
-            folder=folder,
+            **options,
             metadata=metadata,
         )
 

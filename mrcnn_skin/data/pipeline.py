@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from ..geometry.boxes import extract_bboxes
-from ..geometry.images import resize_image, resize_mask
 from ..geometry.masks import minimize_mask
 from .augment import augment, paper_augmentation
 from .files import UnreadableImage
+from .resized import load_resized
 
 # So many files in a row that cannot be read are no accident: a disk is gone.
 MAX_UNREADABLE = 8
@@ -77,38 +77,20 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
     beyond MAX_GT_INSTANCES.
     Raises ValueError if the masks are not as large as the image.
     """
-    image = dataset.load_image(image_id)
-    masks, class_ids = dataset.load_mask(image_id)
-    if masks.shape[2] == 0:  # an empty mask has no size of its own
-        masks = np.zeros([*image.shape[:2], 0], bool)
-    if masks.shape[:2] != image.shape[:2]:
-        raise ValueError(
-            f"masks must have the size of their image {image.shape[:2]}, got "
-            f"{masks.shape[:2]} for {dataset.image_reference(image_id)}"
-        )
-    original_shape = image.shape
-    image, window, scale, padding, crop = resize_image(
-        image,
-        config.IMAGE_MIN_DIM,
-        config.IMAGE_MAX_DIM,
-        config.IMAGE_MIN_SCALE,
-        config.IMAGE_RESIZE_MODE,
-        rng=np.random.default_rng(seed),
-    )
-    masks = resize_mask(masks.astype(bool), scale, padding, crop)
+    resized = load_resized(dataset, config, image_id, seed)
+    image, masks = resized.image, resized.masks
     if augmenter is not None:
         image, masks = augment(augmenter, image, masks, seed)
     boxes = extract_bboxes(masks)
     there = np.flatnonzero(boxes[:, 2] > boxes[:, 0])[: config.MAX_GT_INSTANCES]
-    class_ids = np.asarray(class_ids, np.int32)[there]
     return Example(
         image,
-        class_ids,
+        resized.class_ids[there],
         boxes[there],
         masks[..., there],
-        window,
-        scale,
-        original_shape,
+        resized.window,
+        resized.scale,
+        resized.original_shape,
     )
 
 

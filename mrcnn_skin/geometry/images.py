@@ -12,7 +12,13 @@ NO_PADDING = [(0, 0), (0, 0), (0, 0)]
 
 
 def resize_image(
-    image, min_dim=None, max_dim=None, min_scale=None, mode="square", rng=None
+    image,
+    min_dim=None,
+    max_dim=None,
+    min_scale=None,
+    mode="square",
+    rng=None,
+    whole_shape=None,
 ):
     """Resize an image to the network's size, keeping its aspect ratio.
 
@@ -27,17 +33,20 @@ def resize_image(
     image: uint8 [height, width, channels].
     min_scale: scale at least by this, even where min_dim does not ask for it.
     rng: np.random.Generator that chooses the place of the crop.
+    whole_shape: (height, width, ...) that the image stands for, pixels, if its file
+        was decoded at a fraction of its size (data.files.read_image).
     Returns
     image: uint8 [new height, new width, channels].
     window: (y1, x1, y2, x2), pixels, the part of the new image that is not padding.
-    scale: the factor of height and width.
+    scale: the factor of the (whole) image's height and width.
     padding: [(top, bottom), (left, right), (0, 0)], pixels, as np.pad takes it.
     crop: (y, x, height, width) in the scaled image, or None.
     Raises ValueError if the mode is unknown or lacks what it needs.
     """
     _check_arguments(min_dim, max_dim, mode, rng)
-    scale = _choose_scale(image.shape, min_dim, max_dim, min_scale, mode)
-    image = resize_to(image, *_scaled_size(image.shape, scale))
+    shape = whole_shape or image.shape
+    scale = choose_scale(shape, min_dim, max_dim, min_scale, mode)
+    image = resize_to(image, *_scaled_size(shape, scale))
     height, width = image.shape[:2]
     if mode == "crop":
         y = int(rng.integers(height - min_dim, endpoint=True))
@@ -84,15 +93,17 @@ def resize_to(image, height, width):
         )
     if image.shape[:2] == (height, width):
         return image
-    # Channel by channel, for Pillow knows no images of 2 or 5 channels and takes the
-    # fourth for transparency.
-    channels = [
-        Image.fromarray(image[:, :, c]).resize(
-            (width, height), Image.Resampling.BILINEAR
-        )
-        for c in range(image.shape[2])
-    ]
+    if image.shape[2] == 3:
+        return _resize_with_pillow(image, height, width)
+    # Pillow knows no images of 2 or 5 channels and takes the fourth for transparency
+    channels = np.moveaxis(image, -1, 0)
+    channels = [_resize_with_pillow(channel, height, width) for channel in channels]
     return np.stack(channels, axis=-1)
+
+
+def _resize_with_pillow(image, height, width):
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(resized)
 
 
 def _check_arguments(min_dim, max_dim, mode, rng):
@@ -114,7 +125,8 @@ def _check_arguments(min_dim, max_dim, mode, rng):
             raise ValueError("mode 'crop' needs rng, a np.random.Generator, got None")
 
 
-def _choose_scale(shape, min_dim, max_dim, min_scale, mode):
+def choose_scale(shape, min_dim, max_dim, min_scale, mode):
+    """The factor by which resize_image resizes an image of this shape."""
     if mode == "none":
         return 1.0
     height, width = shape[:2]

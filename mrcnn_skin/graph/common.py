@@ -1,6 +1,9 @@
-"""The normalisation that every part of the network shares."""
+"""What several parts of the network share: norm, precision, how rows are batched."""
+
+from contextlib import contextmanager
 
 import keras
+from keras import ops
 
 from ..layers.normalization import BatchNorm
 
@@ -27,3 +30,23 @@ def other_norm(name):
     if "gn" in name:
         return name.replace("gn", "bn")
     return name.replace("bn", "gn")
+
+
+def unfold(x, count):
+    """[batch * count, ...] to [batch, count, ...]: rows of regions back to images."""
+    return ops.reshape(x, [-1, count, *x.shape[1:]])
+
+
+@contextmanager
+def computing_in(precision):
+    """Layers made within compute in "float32" or "bfloat16"; their weights are float32.
+
+    Those that are given a type of their own, as losses and boxes are, keep it.
+    """
+    before = keras.config.dtype_policy()
+    mixed = precision != "float32"
+    keras.config.set_dtype_policy(f"mixed_{precision}" if mixed else precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

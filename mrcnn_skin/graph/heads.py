@@ -3,7 +3,7 @@
 The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
 """
 
-from keras import layers, ops
+from keras import layers
 
 from .common import norm
 
@@ -24,9 +24,11 @@ def fpn_classifier_graph(pooled, config):
     shared = layers.Reshape([width], name="pool_squeeze")(x)
     logits = deltas = None
     if "classify" in config.TASKS:
-        logits = layers.Dense(classes, name="mrcnn_class_logits")(shared)
+        logits = layers.Dense(classes, dtype="float32", name="mrcnn_class_logits")(
+            shared
+        )
     if "detect" in config.TASKS:
-        x = layers.Dense(4 * classes, name="mrcnn_bbox_fc")(shared)
+        x = layers.Dense(4 * classes, dtype="float32", name="mrcnn_bbox_fc")(shared)
         deltas = layers.Reshape([classes, 4], dtype="float32", name="mrcnn_bbox")(x)
     return logits, deltas
 
@@ -53,8 +55,3 @@ def build_fpn_mask_graph(pooled, config):
 
 def _double(x, width, name):
     return layers.Conv2DTranspose(width, 2, 2, activation="relu", name=name)(x)
-
-
-def unfold(x, rois):
-    """[batch * rois, ...] to [batch, rois, ...], for as many RoIs an image."""
-    return ops.reshape(x, [-1, rois, *x.shape[1:]])

@@ -15,9 +15,11 @@ from ..layers.proposal import ProposalLayer
 from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
 from .backbones import build_backbone
+from .common import computing_in, unfold
+from .folded import FoldedModel
 from .fpn import fpn
-from .heads import build_fpn_mask_graph, fpn_classifier_graph, unfold
-from .rpn import rpn
+from .heads import build_fpn_mask_graph, fpn_classifier_graph
+from .rpn import build_rpn_model, rpn, sampled_rpn
 
 
 def build_inference_model(config):
@@ -32,9 +34,9 @@ def build_inference_model(config):
     """
     image = keras.Input(config.CANVAS_SHAPE, name="input_image")
     window = keras.Input([4], name="input_window")
-    pyramid, anchors, probs, deltas = _features(image, config)
+    rpn_maps, pyramid, anchors, rpn_model = _features(image, config)
     rois, objectness = _propose(
-        probs, deltas, anchors, config.POST_NMS_ROIS_INFERENCE, config
+        rpn_model, rpn_maps, anchors, config.POST_NMS_ROIS_INFERENCE, config
     )
     logits, deltas = _classify(rois, pyramid, config)
     if logits is None:
@@ -106,23 +108,31 @@ def build_training_model(config):
     if "classify" not in config.TASKS:
         gt_class_ids = ops.minimum(gt_class_ids, 1)  # lesion or not
 
-    pyramid, anchors, probs, deltas = _features(image, config)
+    with computing_in(config.TRAINING_PRECISION):
+        terms = _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config)
+    return FoldedModel(list(inputs.values()), terms, name="mask_rcnn")
+
+
+def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
+    """Loss terms by name, of `training_inputs` with gt_boxes normalised."""
+    rpn_maps, pyramid, anchors, rpn_model = _features(image, config)
     index, match, target_deltas = RPNTargets(
         config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
     )(anchors, gt_class_ids, gt_boxes, seed)
+    probs, deltas = sampled_rpn(rpn_model, rpn_maps, index, config)
     terms = {
         "rpn_class_loss": FocalLoss(
             config.RPN_CLASS_LOSS,
             config.FOCAL_ALPHA,
             config.FOCAL_BETA,
             name="rpn_class_loss",
-        )(probs, index, match),
+        )(probs, match),
         "rpn_bbox_loss": RPNBoxLoss(config.RPN_REG_WEIGHT, name="rpn_bbox_loss")(
-            deltas, index, match, target_deltas
+            deltas, match, target_deltas
         ),
     }
     proposals, _ = _propose(
-        probs, deltas, anchors, config.POST_NMS_ROIS_TRAINING, config
+        rpn_model, rpn_maps, anchors, config.POST_NMS_ROIS_TRAINING, config
     )
     targets = DetectionTargetLayer(
         config.TRAIN_ROIS_PER_IMAGE,
@@ -132,15 +142,15 @@ def build_training_model(config):
         config.USE_MINI_MASK,
         name="proposal_targets",
     )(proposals, gt_class_ids, gt_boxes, gt_masks, seed + 2)
-    terms |= _head_losses(targets, pyramid, active, config)
-    return keras.Model(list(inputs.values()), terms, name="mask_rcnn")
+    return terms | _head_losses(targets, pyramid, active, config)
 
 
 def _features(image, config):
     """Backbone, pyramid and RPN.
 
-    Returns the maps of ROI_LEVELS, the anchors, and the RPN's probs and deltas. What
-    no level needs, such as P2's convolutions, is no part of a Model of the results.
+    Returns the maps of RPN_LEVELS and of ROI_LEVELS, the anchors, and the RPN's model.
+    What no level needs, such as P2's convolutions, is no part of a Model of the
+    results.
     """
     if config.NUM_CLASSES < 2:
         raise ValueError(
@@ -148,9 +158,9 @@ def _features(image, config):
             f"one class, got {config.NUM_CLASSES}; set it in a subclass of Config"
         )
     mean = [float(value) for value in config.MEAN_PIXEL]
-    image_minus_mean = layers.Rescaling(1.0, [-m for m in mean], name="mold_image")(
-        image
-    )
+    image_minus_mean = layers.Rescaling(
+        1.0, [-m for m in mean], dtype="float32", name="mold_image"
+    )(image)
     pyramid = fpn(build_backbone(image_minus_mean, config), config)
     anchors = Anchors(
         config.RPN_ANCHOR_SCALES,
@@ -159,16 +169,22 @@ def _features(image, config):
         config.RPN_ANCHOR_STRIDE,
         name="anchors",
     )(image)
-    probs, deltas = rpn(_levels(pyramid, config.RPN_LEVELS), config)
-    return _levels(pyramid, config.ROI_LEVELS), anchors, probs, deltas
+    rpn_model = build_rpn_model(
+        config.RPN_ANCHOR_STRIDE,
+        len(config.RPN_ANCHOR_RATIOS),
+        config.TOP_DOWN_PYRAMID_SIZE,
+        config.RPN_WIDTH,
+    )
+    rpn_maps, roi_maps = (
+        [pyramid[level - FIRST_LEVEL] for level in levels]
+        for levels in (config.RPN_LEVELS, config.ROI_LEVELS)
+    )
+    return rpn_maps, roi_maps, anchors, rpn_model
 
 
-def _levels(pyramid, numbers):
-    """The maps with these numbers of [P2, ..., P6]."""
-    return [pyramid[number - FIRST_LEVEL] for number in numbers]
-
-
-def _propose(probs, deltas, anchors, count, config):
+def _propose(rpn_model, rpn_maps, anchors, count, config):
+    """Regions of all levels and their objectness; see ProposalLayer.call."""
+    probs, deltas = rpn(rpn_model, rpn_maps)
     return ProposalLayer(
         count,
         config.RPN_NMS_THRESHOLD,

@@ -1,7 +1,10 @@
 """Region proposal network (Ren et al., 2015), one small model over every level."""
 
 import keras
-from keras import layers
+from keras import layers, ops
+
+from ..layers.anchor_patches import AnchorPatches
+from .common import unfold
 
 
 def build_rpn_model(anchor_stride, anchors_per_location, depth, width=512):
@@ -40,18 +43,13 @@ def _unsure(width, name):
     return layers.Conv2D(width, 1, kernel_initializer=start, name=name)
 
 
-def rpn(pyramid, config):
+def rpn(model, pyramid):
     """Run one RPN over all of its levels.
 
-    pyramid: the maps of RPN_LEVELS. Returns probs [batch, anchors, 2] and deltas
-    [batch, anchors, 4], the levels one after the other, as the anchors are.
+    model: of build_rpn_model. pyramid: the maps of RPN_LEVELS. Returns probs [batch,
+    anchors, 2] and deltas [batch, anchors, 4], the levels one after the other, as the
+    anchors are.
     """
-    model = build_rpn_model(
-        config.RPN_ANCHOR_STRIDE,
-        len(config.RPN_ANCHOR_RATIOS),
-        config.TOP_DOWN_PYRAMID_SIZE,
-        config.RPN_WIDTH,
-    )
     outputs = [model(level) for level in pyramid]
     # Named as in Matterport, for those who look at the layers' outputs
     probs, deltas = (
@@ -62,3 +60,23 @@ def rpn(pyramid, config):
         )
     )
     return probs, deltas
+
+
+def sampled_rpn(model, pyramid, anchor_index, config):
+    """Run the RPN at the sampled anchors alone: what its loss learns from.
+
+    The same numbers as `rpn` at these anchors. Its loss depends on no others, so the
+    gradient need not pass through the convolutions of the whole pyramid: that would
+    be twice the arithmetic of `rpn` itself, for a few hundred anchors of 250,000.
+
+    model, pyramid: as for `rpn`. anchor_index: int32 [batch, samples], into the
+    anchors. Returns probs [batch, samples, 2] and deltas [batch, samples, 4].
+    """
+    samples, kinds = anchor_index.shape[1], len(config.RPN_ANCHOR_RATIOS)
+    patches = AnchorPatches(kinds, config.RPN_ANCHOR_STRIDE, name="rpn_patches")(
+        pyramid, anchor_index
+    )
+    _, probs, deltas = model(patches)  # [batch * samples, 3 * 3 * kinds, ...]
+    place = ops.reshape(4 * kinds + anchor_index % kinds, [-1, 1, 1])  # the middle
+    probs, deltas = (ops.take_along_axis(x, place, 1)[:, 0] for x in (probs, deltas))
+    return unfold(probs, samples), unfold(deltas, samples)

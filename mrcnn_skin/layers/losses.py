@@ -38,11 +38,10 @@ class FocalLoss(LossLayer):
         self.loss = _known(loss, losses.RPN_CLASS_LOSSES, "RPN_CLASS_LOSS")
         self.alpha, self.beta = alpha, beta
 
-    def call(self, rpn_probs, anchor_index, match):
-        """rpn_probs: [batch, anchors, 2]; anchor_index, match: [batch, samples]."""
-        p = ops.take_along_axis(rpn_probs[..., 1], anchor_index, axis=1)
+    def call(self, rpn_probs, match):
+        """rpn_probs: [batch, samples, 2]; match: [batch, samples]."""
         return losses.rpn_class_loss(
-            p, match, self.loss, alpha=self.alpha, beta=self.beta
+            rpn_probs[..., 1], match, self.loss, alpha=self.alpha, beta=self.beta
         )
 
     def get_config(self):
@@ -62,10 +61,9 @@ class RPNBoxLoss(LossLayer):
         super().__init__(**kwargs)
         self.weight = weight
 
-    def call(self, rpn_deltas, anchor_index, match, target_deltas):
-        """rpn_deltas: [batch, anchors, 4]; target_deltas: [batch, samples, 4]."""
-        deltas = ops.take_along_axis(rpn_deltas, anchor_index[..., None], axis=1)
-        return self.weight * losses.box_loss(deltas, target_deltas, match > 0)
+    def call(self, rpn_deltas, match, target_deltas):
+        """rpn_deltas, target_deltas: [batch, samples, 4]; match: [batch, samples]."""
+        return self.weight * losses.box_loss(rpn_deltas, target_deltas, match > 0)
 
     def get_config(self):
         return {**super().get_config(), "weight": self.weight}

@@ -279,3 +279,32 @@ def test_16_bit_colour(tmp_path):
     row = b"\0" + np.array([0, 257 * 100, 65535], ">u2").tobytes()
     path = write_png(tmp_path / "deep.png", 1, 16, row)
     np.testing.assert_array_equal(files.read_image(path), [[(0, 100, 255)]])
+
+
+@pytest.mark.parametrize(
+    "scale, shape",
+    [
+        (1, (96, 80)),
+        (0.41, (96, 80)),
+        (0.4, (48, 40)),
+        (0.2, (24, 20)),
+        (0.1, (12, 10)),
+    ],
+)
+def test_a_jpeg_is_decoded_little_larger_than_asked(tmp_path, scale, shape):
+    ramp = np.add.outer(np.arange(96), np.arange(80))
+    path = save(tmp_path / "ramp.jpg", np.stack([ramp] * 3, -1), quality=98)
+    image = files.read_image(path, scale=scale)
+    assert image.shape == (*shape, 3)
+    block = 96 // shape[0]
+    means = ramp.reshape(shape[0], block, shape[1], block).mean(axis=(1, 3))
+    np.testing.assert_allclose(image[..., 0], means, atol=3)
+    # Lying on its side; of a size without a half; in a format that knows no such thing
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "side.jpg", np.stack([ramp] * 3, -1), exif=exif)
+    assert files.read_image(path, scale=scale).shape == (shape[1], shape[0], 3)
+    path = save(tmp_path / "odd.jpg", np.stack([ramp] * 3, -1)[:95])
+    assert files.read_image(path, scale=scale).shape == (95, 80, 3)
+    path = save(tmp_path / "ramp.png", np.stack([ramp] * 3, -1))
+    assert files.read_image(path, scale=scale).shape == (96, 80, 3)

@@ -109,6 +109,18 @@ def test_square_of_a_line_keeps_one_row():
     assert window[2] - window[0] == 1
 
 
+def test_an_image_decoded_at_half_its_size_lies_where_the_whole_would():
+    whole = np.kron(picture(30, 40), np.ones([2, 2, 1], np.uint8))
+    image, *place = images.resize_image(whole, 32, 64)
+    half, *place_of_half = images.resize_image(
+        whole[::2, ::2], 32, 64, whole_shape=whole.shape
+    )
+    assert place == place_of_half
+    assert place[:2] == [(8, 0, 56, 64), 0.8]
+    difference = np.abs(image.astype(int) - half)
+    assert half.shape == (64, 64, 3) and difference.max() < 64
+
+
 def test_pad64_by_hand():
     # 50 x 100 by 1.28 is 64 x 128: nothing to pad. 65 x 70 needs 128 x 128.
     found, window, scale, padding, _ = images.resize_image(

@@ -1,9 +1,11 @@
-"""A new RPN is unsure of everything; the trained one's names are tested elsewhere."""
+"""A new RPN is unsure of everything; run at single anchors, it says the same."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
+from tiny import tiny_config
 
-from mrcnn_skin.graph.rpn import build_rpn_model
+from mrcnn_skin.graph.rpn import build_rpn_model, rpn, sampled_rpn
 
 
 def test_a_new_rpn_starts_near_one_half_and_where_the_anchors_lie():
@@ -15,3 +17,40 @@ def test_a_new_rpn_starts_near_one_half_and_where_the_anchors_lie():
     assert 0.2 < np.quantile(probs[..., 1], 0.1) < 0.5
     assert 0.5 < np.quantile(probs[..., 1], 0.9) < 0.8
     assert 0.1 < np.std(deltas) < 1.5
+
+
+def plain_rpn(model, pyramid, index):
+    """What the RPN says at the sampled anchors, by way of all the others."""
+    probs, deltas = rpn(model, pyramid)
+    probs = tf.gather(probs, index, batch_dims=1)
+    return probs, tf.gather(deltas, index, batch_dims=1)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_sampled_anchors_give_the_same_numbers_and_gradients_as_all_of_them(stride):
+    config = tiny_config(RPN_ANCHOR_STRIDE=stride)
+    rng = np.random.default_rng(stride)
+    sizes = [(20, 12), (10, 6), (5, 3), (3, 2), (2, 1)]
+    pyramid = [tf.constant(rng.normal(size=(2, *s, 16)), tf.float32) for s in sizes]
+    model = build_rpn_model(stride, 3, depth=16, width=32)
+    cells = sum(-(-h // stride) * -(-w // stride) for h, w in sizes)
+    index = tf.constant(rng.integers(3 * cells, size=(2, 40)), tf.int32)
+    index = tf.concat([index, [[0, 3 * cells - 1]] * 2], axis=1)
+
+    results, gradients = [], []
+    for run in (
+        lambda: plain_rpn(model, pyramid, index),
+        lambda: sampled_rpn(model, pyramid, index, config),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(pyramid)
+            probs, deltas = run()
+            loss = tf.reduce_sum(probs[..., 1] ** 2) + tf.reduce_sum(deltas**2)
+        results.append((probs, deltas))
+        gradients.append(tape.gradient(loss, [*model.trainable_variables, *pyramid]))
+    for plain, sampled in zip(*results, strict=True):
+        np.testing.assert_allclose(plain, sampled, atol=1e-5)
+    for plain, sampled in zip(*gradients, strict=True):
+        scale = np.abs(plain).max()
+        assert scale > 0
+        np.testing.assert_allclose(plain / scale, sampled / scale, atol=1e-5)

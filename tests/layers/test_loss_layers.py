@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mrcnn_skin.layers.anchor_patches import AnchorPatches
 from mrcnn_skin.layers.anchors import Anchors, NormBoxes
 from mrcnn_skin.layers.detection import DetectionLayer
 from mrcnn_skin.layers.detection_targets import DetectionTargetLayer, MaskRois
@@ -27,12 +28,14 @@ LN2 = math.log(2)
 STD = (0.1, 0.1, 0.2, 0.2)
 
 
-def test_focal_loss_layer_reads_the_sampled_anchors():
-    probs = tf.constant([[[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]])
-    index, match = tf.constant([[1, 1, 0]]), tf.constant([[1, -1, 0]])
-    loss = FocalLoss()(probs, index, match)
-    np.testing.assert_allclose(loss, 0.25 * LN2 / 2, rtol=1e-5)
-    np.testing.assert_allclose(FocalLoss("cross_entropy")(probs, index, match), LN2)
+def test_focal_loss_layer_reads_the_foreground_of_the_sampled_anchors():
+    probs = tf.constant([[[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]]])
+    match = tf.constant([[1, -1, 0]])
+    loss = FocalLoss()(probs, match)
+    # .25 .75^2 ln 4 of the positive, .75 .5^2 ln 2 of the negative
+    expected = (0.25 * 0.75**2 * 2 + 0.75 * 0.25) * LN2 / 2
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(FocalLoss("cross_entropy")(probs, match), 1.5 * LN2)
 
 
 @pytest.mark.parametrize(
@@ -49,9 +52,8 @@ def test_a_loss_that_is_not_there_is_refused_by_its_name(layer, field):
 
 
 def test_rpn_box_loss_layer_has_the_factor_rho():
-    deltas = tf.constant([[[9.0] * 4, [0.5, 0, 0, 0]]])
-    index, match = tf.constant([[1, 0]]), tf.constant([[1, -1]])
-    loss = RPNBoxLoss(10.0)(deltas, index, match, tf.zeros([1, 2, 4]))
+    deltas = tf.constant([[[0.5, 0, 0, 0], [9.0] * 4]])
+    loss = RPNBoxLoss(10.0)(deltas, tf.constant([[1, -1]]), tf.zeros([1, 2, 4]))
     np.testing.assert_allclose(loss, 10 * 0.125)
 
 
@@ -123,6 +125,7 @@ def test_loss_layers_stay_in_float32_whatever_the_policy():
     [
         Anchors((8, 16), (0.5, 1), (4, 8), 2),
         NormBoxes(name="boxes"),
+        AnchorPatches(3, 2),
         RPNTargets(64, STD),
         ProposalLayer(10, 0.6, 50, STD),
         PyramidROIAlign((3, 5), 8),

@@ -1,0 +1,131 @@
+"""Images and their truth at the network's size, computed once if a cache is wanted.
+
+What comes before augmentation: the same for one image in every epoch. Which image is
+wanted when, and what becomes of it, is the pipeline's business.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..geometry.images import choose_scale, resize_image, resize_mask
+
+_FORMAT = 1  # of the cache's files; another number makes all of them anew
+
+
+class Resized(NamedTuple):
+    """One image with its truth, resized.
+
+    image: uint8 [h, w, channels]. class_ids: int32 [n]. masks: bool [h, w, n].
+    window: (y1, x1, y2, x2), pixels, the part of the image that is not padding.
+    scale: of the resize. original_shape: of the image before it.
+    """
+
+    image: np.ndarray
+    class_ids: np.ndarray
+    masks: np.ndarray
+    window: tuple
+    scale: float
+    original_shape: tuple
+
+
+def load_resized(dataset, config, image_id, seed=0):
+    """Load and resize one image with its truth; returns a Resized.
+
+    It comes from Config.CACHE_DIR if it is there, and is kept there if it is not.
+    seed: of the crop, with IMAGE_RESIZE_MODE "crop".
+    Raises ValueError if the masks are not as large as the image.
+    """
+    if not config.CACHE_DIR or not dataset.image_info[image_id]["path"]:
+        return _load(dataset, config, image_id, seed)
+    path = Path(config.CACHE_DIR) / f"{_key(dataset, config, image_id)}.npz"
+    resized = _read(path)
+    if resized is None:
+        resized = _load(dataset, config, image_id, seed)
+        _write(path, resized)
+    return resized
+
+
+def _load(dataset, config, image_id, seed):
+    size = _size(config)
+    scale_of = functools.partial(choose_scale, **size)
+    image, whole_shape = dataset.load_reduced_image(image_id, scale_of)
+    masks, class_ids = dataset.load_mask(image_id)
+    if masks.shape[2] == 0:  # an empty mask has no size of its own
+        masks = np.zeros([*whole_shape[:2], 0], bool)
+    if masks.shape[:2] != whole_shape[:2]:
+        raise ValueError(
+            f"masks must have the size of their image {whole_shape[:2]}, got "
+            f"{masks.shape[:2]} for {dataset.image_reference(image_id)}"
+        )
+    rng = np.random.default_rng(seed)
+    image, window, scale, padding, crop = resize_image(
+        image, **size, rng=rng, whole_shape=whole_shape
+    )
+    masks = resize_mask(masks.astype(bool, copy=False), scale, padding, crop)
+    class_ids = np.asarray(class_ids, np.int32)
+    return Resized(image, class_ids, masks, window, scale, whole_shape)
+
+
+def _size(config):
+    """Config's arguments of geometry.images.resize_image."""
+    return {
+        "min_dim": config.IMAGE_MIN_DIM,
+        "max_dim": config.IMAGE_MAX_DIM,
+        "min_scale": config.IMAGE_MIN_SCALE,
+        "mode": config.IMAGE_RESIZE_MODE,
+    }
+
+
+def _key(dataset, config, image_id):
+    """A name for everything that the resized image depends on.
+
+    Its files count by path, size and time of change.
+    """
+    info = dataset.image_info[image_id]
+    stats = [os.stat(path) for path in (info["path"], *info.get("mask_paths", ()))]
+    parts = {
+        "format": _FORMAT,
+        "dataset": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
+        "classes": [list(dataset.class_names), dataset.class_map],
+        "info": info,
+        "files": [(stat.st_size, stat.st_mtime_ns) for stat in stats],
+        "size": _size(config),
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _read(path):
+    """Read a Resized; None if there is none, or none that is whole."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            values = {name: file[name] for name in file.files}
+        shape = values["image"].shape[:2]
+        bits = values.pop("mask_bits")
+        masks = np.unpackbits(bits, axis=1, count=shape[1]).view(bool)
+        values["window"] = tuple(values["window"].tolist())
+        values["original_shape"] = tuple(values["original_shape"].tolist())
+        return Resized(**{**values, "scale": float(values["scale"]), "masks": masks})
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None  # the rest of a file that was cut off; it is written anew
+
+
+def _write(path, resized):
+    """Write a Resized whole or not at all, whoever else writes the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = resized._asdict()
+    values["mask_bits"] = np.packbits(values.pop("masks"), axis=1)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        np.savez(partial, **values)
+        os.replace(partial, path)
