@@ -48,6 +48,8 @@ class Contestant:
 
     def _read(self):
         line = self.process.stdout.readline()
+        while line and not line.startswith("{"):  # what libraries print when imported
+            line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(
                 f"{self.name} ended without an answer; run it by hand to see why: "
@@ -107,8 +109,8 @@ def run_contest(contestants, rounds):
     for row, contestant in zip(rows, contestants, strict=True):
         row["peak_gb"] = contestant.close()
     print_table(rows)
-    for row in rows:
-        print(f"{row['name']}: {row['versions']}")
+    for versions in dict.fromkeys(row["versions"] for row in rows):
+        print(versions)
     return rows
 
 
