@@ -1,0 +1,70 @@
+"""Seconds until something happens: imports, --help, and the first detection.
+
+Each is a process of its own, in turn with the import of TensorFlow alone.
+
+    python samples/benchmark/startup.py
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import contest
+
+ISIC = Path(__file__).resolve().parents[1] / "isic"
+FIRST_DETECTION = """
+import numpy as np
+from mrcnn_skin import IsicConfig, MaskRCNN
+MaskRCNN("inference", IsicConfig()).detect([np.zeros([1024, 1024, 3], np.uint8)])
+"""
+COMMANDS = {
+    "import tensorflow": ["-c", "import tensorflow"],
+    "import mrcnn_skin": ["-c", "import mrcnn_skin"],
+    **{f"{path.name} --help": [path, "--help"] for path in sorted(ISIC.glob("*.py"))},
+    "first detection": ["-c", FIRST_DETECTION],
+}
+NOT_COMMANDS = "common.py --help", "isic_data.py --help"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", default="benchmark_startup.json")
+    args = parser.parse_args()
+    commands = {n: c for n, c in COMMANDS.items() if n not in NOT_COMMANDS}
+    times = {name: [] for name in commands}
+    for _ in range(args.rounds):
+        for name, command in commands.items():
+            times[name].append(seconds(command))
+    rows = []
+    for name, values in times.items():
+        row = {
+            "name": name,
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+        }
+        rows.append(row)
+        print("{name:20} {median:6.2f} s ({min:.2f} .. {max:.2f})".format(**row))
+    contest.write_json(args.out, options=vars(args), rows=rows)
+
+
+def seconds(command):
+    """Seconds of a Python process, its start and end included."""
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *command],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

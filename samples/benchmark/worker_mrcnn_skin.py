@@ -1,0 +1,111 @@
+"""Worker of contest.py: this package's network, in several ways to run it.
+
+--graph=plain is Matterport's layout as it stands: BatchNorm unfolded, float32, called
+layer by layer. Everything else is what detect() does.
+"""
+
+import argparse
+
+import worker
+
+PROPOSALS, DETECTIONS = 1000, 10
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--graph", choices=("plain", "folded"), default="folded")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--canvas", default="padded")
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--frame", default="1x1", help="aspect ratio, HEIGHTxWIDTH")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--set", action="append", help="NAME=VALUE of the Config")
+    parser.add_argument("--weights", help="trained .h5, its config.json beside it")
+    parser.add_argument("--image", help="whole way: from this file to its masks")
+    args = parser.parse_args()
+
+    import keras
+    import tensorflow as tf
+
+    model = build_model(args)
+    versions = f"tensorflow {tf.__version__}, keras {keras.__version__}"
+    way = whole_way(model, args.image) if args.image else network_run(model, args)
+    worker.serve(versions, way)
+
+
+def build_model(args):
+    """The MaskRCNN of the options, with trained weights or harmless random ones."""
+    from pathlib import Path
+
+    import keras
+
+    from mrcnn_skin import IsicConfig, MaskRCNN
+
+    if args.weights:
+        config = IsicConfig.from_json(Path(args.weights).with_name("config.json"))
+    else:
+        config = IsicConfig(
+            POST_NMS_ROIS_INFERENCE=PROPOSALS, DETECTION_MAX_INSTANCES=DETECTIONS
+        )
+    config = config.replace(
+        INFERENCE_PRECISION=args.precision, DETECTION_CANVAS=args.canvas
+    )
+    if not args.weights or args.size != config.IMAGE_MAX_DIM:
+        scale = args.size / config.IMAGE_MAX_DIM
+        anchors = tuple(side * scale for side in config.RPN_ANCHOR_SCALES)
+        config = config.replace(
+            IMAGE_MIN_DIM=args.size, IMAGE_MAX_DIM=args.size, RPN_ANCHOR_SCALES=anchors
+        )
+    config = config.replace(**config.parse_overrides(args.set or []))
+    keras.utils.set_random_seed(0)
+    model = MaskRCNN("inference", config)
+    if args.weights:
+        model.load_weights(args.weights)
+    else:
+        keep_finite(model.keras_model)
+    return model
+
+
+def keep_finite(model):
+    """Shrink the residual branches: random weights explode under frozen BatchNorm.
+
+    The arithmetic stays the same.
+    """
+    for layer in model.layers:
+        if layer.name.startswith("bn") and layer.name.endswith("branch2c"):
+            layer.gamma.assign(layer.gamma * 0.2)
+
+
+def network_run(model, args):
+    """A function that runs the network once on a batch of canvases of noise."""
+    import tensorflow as tf
+
+    height, width = (int(side) for side in args.frame.split("x"))
+    if args.canvas == "content":
+        longer = max(height, width)
+        sides = [-(-args.size * side // longer // 64) * 64 for side in (height, width)]
+    else:
+        sides = [args.size, args.size]
+    images = tf.random.uniform([args.batch, *sides, 3], 0, 255)
+    windows = tf.tile([[0.0, 0.0, 1.0, 1.0]], [args.batch, 1])
+    if args.graph == "plain":
+        return lambda: model.keras_model([images, windows], training=False)
+    folded = model.detector.folded
+    network = tf.function(lambda x, w: folded.network([x, w], training=False))
+
+    def run():
+        folded.follow()
+        network(images, windows)
+
+    return run
+
+
+def whole_way(model, path):
+    """A function from a file to full-size masks."""
+    from mrcnn_skin.data.files import read_image
+
+    return lambda: model.detect([read_image(path)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The benchmarks' referee and their count of the arithmetic."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import tiny_config
+
+FOLDER = Path(__file__).resolve().parents[2] / "samples" / "benchmark"
+
+WORKER = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import worker
+print("noise of a library")
+def run():
+    print("more noise")
+    with open({log!r}, "a") as log:
+        log.write({name!r})
+    time.sleep({seconds})
+worker.serve("version of " + {name!r}, run)
+"""
+
+
+@pytest.fixture
+def contest(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import contest
+
+    return contest
+
+
+def test_contestants_take_turns_and_the_first_is_the_measure(contest, tmp_path, capsys):
+    log = tmp_path / "log"
+    contestants = []
+    for name, seconds in (("A", 0.1), ("B", 0.3)):
+        code = WORKER.format(
+            folder=str(FOLDER), log=str(log), name=name, seconds=seconds
+        )
+        contestants.append(contest.Contestant(name, [sys.executable, "-c", code]))
+    first, second = contest.run_contest(contestants, rounds=3)
+    assert log.read_text() == "AB" * 4  # one run each to warm up
+    assert first["wall_ratio"] == first["cpu_ratio_max"] == 1.0
+    assert 0.1 <= first["wall"] < 0.3 <= second["wall"]
+    assert 1 < second["wall_ratio_min"] <= second["wall_ratio"] <= 3.1
+    assert second["versions"] == "version of B" and second["peak_gb"] > 0
+    assert "version of A" in capsys.readouterr().out
+    contest.write_json(tmp_path / "out.json", rows=[first, second])
+    assert json.loads((tmp_path / "out.json").read_text())["rows"][1] == second
+
+
+def test_a_contestant_that_dies_is_named(contest):
+    with pytest.raises(RuntimeError, match="clumsy ended without an answer"):
+        contest.Contestant("clumsy", [sys.executable, "-c", "1 / 0"])
+
+
+def test_an_unknown_peer_is_named(contest):
+    with pytest.raises(SystemExit, match="torchvision, got 'nobody=python'"):
+        contest.peers(["nobody=python"])
+
+
+def test_arithmetic_by_hand(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from arithmetic import count_gflop
+
+    config = tiny_config(NORM="batch")  # pyramid of 16 channels, heads of 32
+    parts = count_gflop(config, 64, 128)
+    cells = [512, 128, 32, 8, 2]  # of P2 to P6
+    rpn = 9 * 16 * 32 + 32 * (2 + 4) * 3
+    assert parts["rpn"] == pytest.approx(2e-9 * rpn * sum(cells))
+    # Convolutions of 3 x 3, strides 2: 3 to 8 channels at 32 x 64 cells and so on
+    backbone = 9 * (3 * 8 * 2048 + 8 * 8 * 512 + 8 * 8 * 128 + 8 * 16 * 32 + 256 * 8)
+    assert parts["backbone"] == pytest.approx(2e-9 * backbone)
+    lateral = 16 * (8 * 512 + 8 * 128 + 16 * 32 + 16 * 8)
+    smooth = 9 * 16 * 16 * sum(cells[:4])
+    assert parts["fpn"] == pytest.approx(2e-9 * (lateral + smooth))
+    box = 49 * 16 * 32 + 32 * 32 + 32 * (3 + 12)
+    assert parts["box head"] == pytest.approx(2e-9 * box * 20)  # RoIs
+    mask = 196 * 9 * (16 * 32 + 3 * 32 * 32) + 196 * 4 * 32 * 32 + 784 * 32 * 3
+    assert parts["mask head"] == pytest.approx(2e-9 * mask * 3)  # detections
