@@ -349,6 +349,7 @@ def test_p2_may_be_there_for_the_rois_alone():
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_bfloat16_trains_float32_weights_on_nearly_the_same_losses(norm):
+    keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()
     config = tiny_config(NORM=norm, GROUP_NORM_GROUPS=4)
     models = [
@@ -374,6 +375,5 @@ def test_bfloat16_trains_float32_weights_on_nearly_the_same_losses(norm):
     for name in ("rpn_class_loss", "rpn_bbox_loss"):
         np.testing.assert_allclose(terms[1][name], terms[0][name], rtol=0.01)
     assert all(np.isfinite(term) for term in terms[1].values())
-    for plain, half in zip(*gradients, strict=True):
-        error = np.linalg.norm(half - plain) / np.linalg.norm(plain)
-        assert 0 < error < 0.05
+    plain, half = (np.concatenate([np.ravel(g) for g in gs]) for gs in gradients)
+    assert 0 < np.linalg.norm(half - plain) / np.linalg.norm(plain) < 0.05
