@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .graph.folded import CONVOLUTIONS, norms_by_convolution
 from .weights import leaf_layers
 
-_FOLDING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 # Layers that may run in another precision. The others stay in float32: those that
 # normalise, and the last ones of the heads, whose rounding would give many regions the
 # same score and leave the best of them to chance.
 _CONVERTIBLE = (
-    *_FOLDING,
+    *CONVOLUTIONS,
     keras.layers.ZeroPadding2D,
     keras.layers.Conv2DTranspose,
     keras.layers.ReLU,
@@ -30,8 +30,8 @@ class Folded:
     """A network that computes what `source` does, in less time; not for training.
 
     source: a functional model. precision: "float32" or "bfloat16", of convolutions.
-    `network` is the model to call; it shares with `source` every
-    layer that stays as it is.
+    `network` is the model to call; it shares with `source` every layer that stays as
+    it is.
 
     BatchNorm with fixed statistics, gamma (w x + b - mean) / sqrt(var + eps) + beta,
     is a convolution with the kernel w s and the bias (b - mean) s + beta, where
@@ -39,7 +39,9 @@ class Folded:
     """
 
     def __init__(self, source, precision="float32"):
-        self._norms = _norms_after(source)
+        norm = keras.layers.BatchNormalization
+        norms = [x for x in leaf_layers(source) if isinstance(x, norm)]
+        self._norms = norms_by_convolution(norms)
         folded_away = {norm.name for norm in self._norms.values()}
         self._clones = {}  # {layer of source: its counterpart}
 
@@ -78,23 +80,6 @@ class Folded:
             values = _folded_values(layer, self._norms.get(layer.name))
             for variable in twin.weights:
                 variable.assign(values[variable.name])
-
-
-def _norms_after(model):
-    """{name of a convolution: the BatchNorm that alone takes its output}."""
-    norms = {}
-    for layer in leaf_layers(model):
-        if not isinstance(layer, keras.layers.BatchNormalization):
-            continue
-        before = layer._inbound_nodes[0].input_tensors[0]._keras_history.operation
-        takers = {node.operation.name for node in before._outbound_nodes}
-        if (
-            isinstance(before, _FOLDING)
-            and before.activation is keras.activations.linear
-            and takers == {layer.name}
-        ):
-            norms[before.name] = layer
-    return norms
 
 
 def _is_convertible(layer):

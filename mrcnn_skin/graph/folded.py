@@ -57,7 +57,8 @@ class FoldedConvolution(keras.layers.Layer):
 
 def fold_norms(model):
     """A functional model that shares all layers of `model` and runs folded."""
-    norms = _norms_after(model)
+    frozen = [x for x in model.layers if isinstance(x, BatchNorm) and not x.train_bn]
+    norms = norms_by_convolution(frozen)
     folded_away = {norm.name for norm in norms.values()}
 
     def fold(layer):
@@ -70,15 +71,16 @@ def fold_norms(model):
     return keras.models.clone_model(model, clone_function=fold, call_function=call)
 
 
-def _norms_after(model):
-    """{name of a convolution: the frozen BatchNorm that alone takes its output}."""
-    norms = {}
-    for layer in model.layers:
-        if not isinstance(layer, BatchNorm) or layer.train_bn:
-            continue
-        before = layer._inbound_nodes[0].input_tensors[0]._keras_history.operation
+def norms_by_convolution(norms):
+    """{name of a linear convolution: the one of `norms` that alone takes its output}.
+
+    norms: BatchNorms of a functional model; those that follow anything else are left.
+    """
+    found = {}
+    for norm in norms:
+        before = norm._inbound_nodes[0].input_tensors[0]._keras_history.operation
         takers = {node.operation.name for node in before._outbound_nodes}
         is_linear = getattr(before, "activation", None) is keras.activations.linear
-        if isinstance(before, CONVOLUTIONS) and is_linear and takers == {layer.name}:
-            norms[before.name] = layer
-    return norms
+        if isinstance(before, CONVOLUTIONS) and is_linear and takers == {norm.name}:
+            found[before.name] = norm
+    return found
