@@ -239,7 +239,9 @@ def _table(rows):
 
 
 def _number(value):
-    return "-" if value is None or pd.isna(value) else f"{value:.3f}"
+    if value is None or pd.isna(value):
+        return "-"
+    return f"{round(value, 3) + 0.0:.3f}"  # no -0.000
 
 
 def _interval(bounds):

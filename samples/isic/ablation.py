@@ -24,7 +24,7 @@ import isic_data
 import training_run
 
 # Between two calls only these may change; all else makes another study.
-FREE = {"tables", "cells", "seeds"}
+FREE = {"tables", "cells", "seeds", "batches"}
 DEFAULTS = {
     **training_run.DEFAULTS,
     "weights": "coco",
@@ -41,6 +41,9 @@ def main():
     args = read_options()
     import ablation_study as study
 
+    from mrcnn_skin.training.stages import parse_stages
+
+    parse_stages(training_run.find_stages(args))  # a mistake in it ends the study
     config = training_run.make_config(args)
     tables = study.make_tables(
         args.backbone, args.weights, config.IMAGES_PER_GPU, args.batches
@@ -186,6 +189,7 @@ def run_cell(cell, seed, data, args):
     except no_cell as error:
         print(f"left out: {error}")
         return str(error)
+    return None
 
 
 def train_and_score(cell, seed, data, args):
@@ -200,7 +204,7 @@ def train_and_score(cell, seed, data, args):
 
     options = argparse.Namespace(**{**vars(args), **cell.options, "seed": seed})
     config = training_run.make_config(options).replace(**cell.settings)
-    stages = options.stages or training_run.default_stages(options.weights)
+    stages = parse_stages(training_run.find_stages(options))
     train, val, test = data
 
     keras.utils.clear_session()  # of the cell before
@@ -211,7 +215,7 @@ def train_and_score(cell, seed, data, args):
         weights = training_run.find_weights(options.weights)
         if weights:
             model.load_weights(weights)
-    model.train(train, val, stages=parse_stages(stages), verbose=2)
+    model.train(train, val, stages=stages, verbose=2)
     training_run.score_best(model, test, run_dir)
     with written_whole(run_dir / study.FINISHED) as partial:
         text = json.dumps({**cell._asdict(), "seed": seed}, indent=2)
@@ -220,7 +224,7 @@ def train_and_score(cell, seed, data, args):
 
 def introduce(args):
     """What was trained on what, and how to read the tables."""
-    stages = args.stages or training_run.default_stages(args.weights)
+    stages = training_run.find_stages(args)
     steps = f", {args.steps_per_epoch} steps an epoch" if args.steps_per_epoch else ""
     side = f" at {args.image_size} px" if args.image_size else ""
     chosen = ", which also chose the epoch" if args.split == "val" else ""

@@ -39,7 +39,7 @@ def main():
     resuming = args.weights == "last"
     args.dataset = args.dataset or common.default_dataset()
     args.weights = stored.get("weights", args.weights)
-    args.stages = args.stages or training_run.default_stages(args.weights)
+    args.stages = training_run.find_stages(args)
     stages = parse_stages(args.stages)
     config = training_run.make_config(args)
     if args.check_only:

@@ -207,9 +207,9 @@ def open_datasets(args, config):
     return train, val, test, ()
 
 
-def default_stages(weights):
-    """What is trained when, as --stages says it, if that does not."""
-    return STAGES["none" if weights == "none" else "pretrained"]
+def find_stages(args):
+    """What is trained when, in the words of --stages or the default for the weights."""
+    return args.stages or STAGES["none" if args.weights == "none" else "pretrained"]
 
 
 def score_best(model, dataset, run_dir):
