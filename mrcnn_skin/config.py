@@ -136,7 +136,10 @@ class Config:
     GRADIENT_CLIP_NORM = 5.0
     LEARNING_RATE_SCHEDULE = "constant"  # or "cosine", within each stage
     WARMUP_STEPS = 0  # linear warm-up at the start of each stage
-    AUGMENT = True  # the paper's five augmentations
+    AUGMENT = True
+    # "paper": its five augmentations, none to two of them for an image. "strong": each
+    # turned, scaled, shifted and coloured anew, for data sets of a few thousand images
+    AUGMENTATION = "paper"
     BALANCE_CLASSES = False  # draw every class equally often
     MONITOR = "val_loss"  # what tells the best epoch; or val_JA, val_AUC, val_score
     EARLY_STOPPING_PATIENCE = 0  # epochs without a better MONITOR; 0: off

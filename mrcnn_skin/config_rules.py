@@ -172,6 +172,7 @@ RULES = {
     "LEARNING_RATE_SCHEDULE": _one_of("constant", "cosine"),
     "WARMUP_STEPS": _whole(0),
     "AUGMENT": _FLAG,
+    "AUGMENTATION": _one_of("paper", "strong"),
     "BALANCE_CLASSES": _FLAG,
     "MONITOR": _one_of("val_loss", "val_JA", "val_AUC", "val_score"),
     "EARLY_STOPPING_PATIENCE": _whole(0),

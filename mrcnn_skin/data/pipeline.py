@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ..geometry.boxes import extract_bboxes
 from ..geometry.masks import minimize_mask
-from .augment import augment, paper_augmentation
+from .augment import AUGMENTATIONS, augment
 from .files import UnreadableImage
 from .resized import load_resized
 
@@ -167,7 +167,7 @@ def training_batches(
     """Endless batches for training, from any position on, one a device and step.
 
     start: position of the first example (steps done * BATCH_SIZE).
-    augmentation: an imgaug augmenter; None takes the paper's if Config.AUGMENT.
+    augmentation: an imgaug augmenter; None takes Config.AUGMENTATION if AUGMENT.
     workers: threads that load; None leaves it to tf.data.
     no_augmentation_sources: of the data set, whose images stay as they are.
     shard: (i, n), the share of process i of n: of each step's BATCH_SIZE positions
@@ -177,7 +177,8 @@ def training_batches(
     """
     if augmentation is None and config.AUGMENT:
         # Images of no fixed size ("none", "pad64") are about as large as the paper's
-        augmentation = paper_augmentation(config.IMAGE_SHAPE[0] or 1024)
+        side = config.IMAGE_SHAPE[0] or 1024
+        augmentation = AUGMENTATIONS[config.AUGMENTATION](side)
     order = training_order(dataset, config)
 
     def augmenter_of(image_id):
