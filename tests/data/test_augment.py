@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mrcnn_skin.data.augment import augment, load_imgaug, paper_augmentation
+from mrcnn_skin.data.augment import (
+    augment,
+    load_imgaug,
+    paper_augmentation,
+    strong_augmentation,
+)
 
 BLOB = (240, 10, 10)
 
@@ -120,6 +125,24 @@ def test_image_and_masks_stay_aligned():
         red = redness > redness.max() / 2
         assert (red & mask).sum() / (red | mask).sum() > 0.85
     assert moved > 15
+
+
+def test_the_strong_augmentation_keeps_image_and_masks_aligned():
+    """Turned, scaled, shifted, blurred, in other colours: each image differently."""
+    image, masks = blob_image()
+    augmenter = strong_augmentation(64)
+    sizes, places, levels = [], set(), set()
+    for seed in range(60):
+        new_image, new_masks = augment(augmenter, image, masks, seed)
+        mask = new_masks[:, :, 0]
+        redness = new_image[..., 0].astype(int) - new_image[..., 1]
+        red = redness > redness.max() / 2
+        assert (red & mask).sum() / (red | mask).sum() > 0.75
+        sizes.append(mask.sum() / masks.sum())
+        places.add(tuple(np.argwhere(mask).mean(axis=0).round()))
+        levels.add(int(new_image.max()))
+    assert 0.5 < min(sizes) < 0.7 and 1.4 < max(sizes) < 1.75  # 0.75^2 and 1.3^2
+    assert len(places) > 40 and len(levels) > 20
 
 
 def test_masks_are_moved_by_nearest_neighbour(iaa):

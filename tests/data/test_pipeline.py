@@ -238,8 +238,9 @@ def test_batches_go_on_at_any_position_as_if_they_had_run_through(ten_blocks):
             assert_equal_batches(wanted, got)
 
 
-def test_the_number_of_threads_changes_nothing(ten_blocks):
-    config = tiny_config(AUGMENT=True)
+@pytest.mark.parametrize("name", ["paper", "strong"])
+def test_the_number_of_threads_changes_nothing(ten_blocks, name):
+    config = tiny_config(AUGMENT=True, AUGMENTATION=name)
     one, four = (
         training_batches(ten_blocks, config, workers=workers).take(6)
         for workers in (1, 4)
@@ -248,6 +249,19 @@ def test_the_number_of_threads_changes_nothing(ten_blocks):
         one.as_numpy_iterator(), four.as_numpy_iterator(), strict=True
     ):
         assert_equal_batches(wanted, got)
+
+
+def test_config_chooses_the_augmentation(ten_blocks):
+    images = [
+        next(iter(training_batches(ten_blocks, tiny_config(**settings))))[1][0]
+        for settings in (
+            {"AUGMENT": False},
+            {"AUGMENT": True},
+            {"AUGMENT": True, "AUGMENTATION": "strong"},
+        )
+    ]
+    plain, paper, strong = (np.asarray(x) for x in images)
+    assert (plain != strong).any() and (paper != strong).any()
 
 
 def test_processes_share_every_step_without_overlap_or_loss(ten_blocks):
