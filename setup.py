@@ -36,7 +36,13 @@ setup(
             "ruff>=0.17,<0.18",
             "hypothesis>=6.100,<7",
             "pydicom>=3,<4",
+            "nbclient>=0.10,<1",
+            "ipykernel>=6.29,<8",
         ],
+        # For samples/isic/inspect_*.ipynb
+        "notebooks": ["notebook>=7,<8"],
+        # For samples/isic/demo.py; gradio wants Pillow below 13
+        "demo": ["gradio>=6,<7"],
         # For samples/convert_efficientnet_lite.py
         "convert": [
             "torch>=2.6,<3",
