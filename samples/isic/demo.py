@@ -42,7 +42,7 @@ CSS = """
            border-radius: 6px; padding: .6em 1em; overflow-wrap: anywhere; }
 .flag { background: #fde3c8; color: #6b3700; border-radius: 6px; padding: .3em .8em; }
 .answer { font-size: 16px; } .answer h3 { margin: .2em 0; overflow-wrap: anywhere; }
-.answer .p { font-size: 2em; font-weight: 600; }
+.answer .p { font-size: 1.6em; font-weight: 600; }
 .scale { position: relative; height: 14px; border-radius: 7px; background: #8883;
          max-width: 480px; margin: .4em 0; }
 .scale .bar { height: 100%; border-radius: 7px; background: #d9600a; }
@@ -199,7 +199,7 @@ def diagnosis(row, threshold, scores):
     p = row["p_malignant"]
     if p is None or row["class"] == "none":
         return f"<p>Class: {html.escape(row['class'])}</p>"
-    side, called = ("above", "malignant") if p > threshold else ("not above", "benign")
+    side, called = ("Above", "malignant") if p > threshold else ("Not above", "benign")
     return (
         f'<p><span class="p">P(malignant) {p:.2f}</span></p>'
         f'<div class="scale"><div class="bar" style="width: {100 * p:.1f}%"></div>'
