@@ -103,7 +103,7 @@ def address(folder, proxy):
         process.communicate()
 
 
-def _wait_for(address, process, seconds=300):
+def _wait_for(address, process, seconds=600):
     deadline = time.time() + seconds
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.time() < deadline:
