@@ -43,7 +43,13 @@ setup(
             "pydicom>=3,<4",
             "tensorflow-serving-api>=2.21,<3",
             "pycocotools>=2.0.10,<3",
+            "nbclient>=0.10,<1",
+            "ipykernel>=6.29,<8",
         ],
+        # For samples/isic/inspect_*.ipynb
+        "notebooks": ["notebook>=7,<8"],
+        # For samples/isic/demo.py; gradio wants Pillow below 13
+        "demo": ["gradio>=6,<7"],
         # For samples/convert_efficientnet_lite.py
         "convert": [
             "torch>=2.6,<3",

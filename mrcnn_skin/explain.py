@@ -13,14 +13,12 @@ import tensorflow as tf
 from .inference import letterbox
 from .layers.boxes import norm_boxes
 
-LEVELS = ("fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5")
-
 
 class GradCam:
-    """Grad-CAM (Selvaraju et al., 2017) on P2..P5, which is what the heads look at.
+    """Grad-CAM (Selvaraju et al., 2017) on ROI_LEVELS, which the heads look at.
 
     model: the inference graph; config: its Config. A region reads one level of the
-    pyramid, so the maps of the four are added, each at its own gradient's weights.
+    pyramid, so the maps of all are added, each at its own gradient's weights.
     Raises ValueError for a model without the task "classify" or malignant classes.
     """
 
@@ -31,7 +29,8 @@ class GradCam:
                 f"TASKS {config.TASKS} and {config.MALIGNANT_CLASS_IDS}"
             )
         self.config = config
-        features = {name: model.get_layer(name).output for name in LEVELS}
+        self._levels = [f"fpn_p{number}" for number in config.ROI_LEVELS]
+        features = {name: model.get_layer(name).output for name in self._levels}
         self._model = keras.Model(
             model.inputs, features | {"probs": model.output["probs"]}
         )
@@ -65,7 +64,7 @@ class GradCam:
             malignant = tf.reduce_sum(malignant)
             benign = tf.reduce_sum(probs[1:]) - malignant
             odds = tf.math.log(malignant + 1e-7) - tf.math.log(benign + 1e-7)
-        features = [outputs[name] for name in LEVELS]
+        features = [outputs[name] for name in self._levels]
         gradients = tape.gradient(odds, features, unconnected_gradients="zero")
         maps = [
             tf.image.resize(_activation_map(*pair), size)

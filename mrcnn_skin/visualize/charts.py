@@ -112,7 +112,7 @@ def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
     figure = Figure(figsize=(9, 4), layout="constrained")
     curve, matrix = figure.subplots(1, 2)
     PrecisionRecallDisplay.from_predictions(
-        is_malignant, p_malignant, ax=curve, plot_chance_level=True
+        is_malignant, p_malignant, ax=curve, name="model", plot_chance_level=True
     )
     called = p_malignant > threshold
     hits = np.count_nonzero(called & is_malignant)
@@ -121,6 +121,7 @@ def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
         label = f"operating point {threshold:g}"
         curve.plot(recall, hits / np.count_nonzero(called), "o", label=label)
     curve.set(title="precision and recall", xlim=(0, 1.02), ylim=(0, 1.05))
+    curve.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
     curve.legend(loc="lower left")
     ConfusionMatrixDisplay.from_predictions(
         is_malignant,

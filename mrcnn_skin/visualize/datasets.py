@@ -86,7 +86,8 @@ def plot_class_counts(dataset):
     names = ["no label or lesion", *dataset.class_names[1:]]
     figure = Figure(figsize=(6, 0.6 + 0.5 * len(names)), layout="constrained")
     ax = figure.subplots()
-    bars = ax.barh(names, counts, color=[f"C{i}" for i in range(len(names))])
+    colors = ["grey", *(f"C{i}" for i in range(len(names) - 1))]
+    bars = ax.barh(names, counts, color=colors)
     labels = [f"{count} ({count / max(counts.sum(), 1):.0%})" for count in counts]
     ax.bar_label(bars, labels, padding=3)
     ax.set(xlabel="images", xlim=(0, 1.2 * max(counts.max(), 1)))
@@ -125,6 +126,7 @@ def plot_box_statistics(table, config):
     sides.set(title="side of the box (dotted: anchors)", xlabel="pixels")
     ratios.set(title="width / height (dotted: anchors)", xscale="log")
     ratios.set_xticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
+    ratios.minorticks_off()
     areas.set(title="lesion's share of the image")
     centers.set(title="centres on the canvas", xlim=(0, 1), ylim=(1, 0), aspect=1)
     sides.legend()

@@ -70,6 +70,7 @@ def plot_weight_histograms(model, name="kernel", layers=".*", cols=8):
         alert = weight_alert(name, values)
         ax.hist(values.ravel(), BINS, color="red" if alert else "C0")
         ax.set_title(f"{layer.name} {alert}", size=8, color="red" if alert else "black")
+        ax.locator_params(axis="x", nbins=3)
         ax.tick_params(labelsize=7)
         ax.set_yticks([])
     return figure

@@ -5,6 +5,7 @@ for a minute or two; nothing is downloaded.
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -12,8 +13,7 @@ import common
 import isic_data
 import train
 
-LOGS = common.ROOT / "logs"
-SHIPPED = common.WEIGHTS_DIR / "mrcnn_skin_lite_isic.h5"
+LOGS = Path(os.path.relpath(common.ROOT / "logs"))  # what is printed names no machine
 SHAPE = (192, 256)  # of generated images: wider than high, as photographs are
 SMALL_RUN = "notebook"  # the run folder of the network that is trained here
 SMALL_SIDE = 128
@@ -25,17 +25,18 @@ SMALL = {
 }
 
 
-def start(dpi=60):
+def start(dpi=72, quality=90):
     """Prepare a notebook: figures in the page, no notices of TensorFlow's C++ code.
 
-    dpi: of the figures; they are small, so that a notebook with its outputs is.
+    dpi, quality: of the figures, which are JPEG, so that notebooks with photographs
+    stay small.
     """
     common.silence_native_logs()
-    import matplotlib
     from IPython import get_ipython
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     get_ipython().run_line_magic("matplotlib", "inline")
-    matplotlib.rcParams["figure.dpi"] = dpi
+    set_matplotlib_formats("jpeg", dpi=dpi, pil_kwargs={"quality": quality})
 
 
 def open_images(folder, split, config, limit=40):
@@ -62,7 +63,8 @@ def open_model(weights=None):
     small network, which is trained here the first time.
     """
     if weights is None:
-        weights = SHIPPED if SHIPPED.exists() else _small_weights()
+        shipped = Path(os.path.relpath(common.SHIPPED_WEIGHTS))
+        weights = shipped if shipped.exists() else _small_weights()
     options = argparse.Namespace(logs=LOGS, backbone=None, image_size=None, set=None)
     return common.load_model(weights, options)
 

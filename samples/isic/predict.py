@@ -83,18 +83,35 @@ def find_images(arguments):
 
 def predict(model, path, out):
     """Detect in one image file, write its pictures, return its row of the table."""
-    import numpy as np
-
     from mrcnn_skin.data.files import read_image
-    from mrcnn_skin.evaluation.submission import official_mask, write_mask
-    from mrcnn_skin.visualize import overlay, save_image
+    from mrcnn_skin.evaluation.submission import write_mask
+    from mrcnn_skin.visualize import save_image
 
     image = read_image(path, model.config.MAX_IMAGE_PIXELS)
     result = model.detect([image])[0]
-    row = {"image": path.name, "p_malignant": result["p_malignant"]}
+    row, mask = describe(image, result, model.config)
+    if "masks" in result:
+        write_mask(out / "masks" / f"{path.stem}.png", mask)
+    folder = out / "overlays"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_image(draw(image, result, row, mask), folder / f"{path.stem}.png")
+    return {"image": path.name, **row}
+
+
+def describe(image, result, config):
+    """What is said of an image, as a row of predictions.csv, and its official mask.
+
+    image: uint8 [h, w, 3]; result: of MaskRCNN.detect.
+    Returns a dict (p_malignant, class, confidence, low_confidence, y1, x1, y2, x2 in
+    pixels, lesion_area in pixels) and bool [h, w], empty without a mask.
+    """
+    import numpy as np
+
+    from mrcnn_skin.evaluation.submission import official_mask
+
     found = len(result["rois"])
-    names = model.config.CLASS_NAMES
-    row["class"] = names[result["class_ids"][0]] if found else "none"
+    row = {"p_malignant": result["p_malignant"]}
+    row["class"] = config.CLASS_NAMES[result["class_ids"][0]] if found else "none"
     row["confidence"] = float(result["scores"][0]) if found else 0.0
     row["low_confidence"] = result["low_confidence"]
     box = result["rois"][0] if found else np.full(4, np.nan)
@@ -103,13 +120,14 @@ def predict(model, path, out):
     if found and "masks" in result:
         mask = official_mask(result["masks"][..., 0])
     row["lesion_area"] = int(mask.sum())
-    if "masks" in result:
-        write_mask(out / "masks" / f"{path.stem}.png", mask)
-    picture = overlay(image, mask[..., None], box[None][:found], [caption(row)])
-    folder = out / "overlays"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_image(picture, folder / f"{path.stem}.png")
-    return row
+    return row, mask
+
+
+def draw(image, result, row, mask):
+    """Outline, box and caption of the best lesion; the arguments are of describe."""
+    from mrcnn_skin.visualize import overlay
+
+    return overlay(image, mask[..., None], result["rois"][:1], [caption(row)])
 
 
 def caption(row):

@@ -18,7 +18,7 @@ from PIL import Image
 from mrcnn_skin.data.synthetic import write_synthetic_isic
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("train", "evaluate", "predict", "export", "ablation")
+COMMANDS = ("train", "evaluate", "predict", "export", "ablation", "demo")
 SMALL = [
     "--image-size=64",
     "--set=TOP_DOWN_PYRAMID_SIZE=32",
