@@ -24,11 +24,7 @@ def main():
         "$MRCNN_SKIN_DATA, or generated lesions",
     )
     parser.add_argument("--split", choices=("train", "val", "test"), default="val")
-    parser.add_argument(
-        "--weights",
-        default="last",
-        help="trained .h5 file, or last: the best of the newest run in --logs",
-    )
+    parser.add_argument("--weights", default="last", help=common.WEIGHTS_HELP)
     parser.add_argument("--out", default="evaluation", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--limit", type=int, help="evaluate so many images only")
