@@ -11,7 +11,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS_DIR = ROOT / "weights"
-SHIPPED_WEIGHTS = WEIGHTS_DIR / "mrcnn_skin_lite_isic.h5"
+PRETRAINED = WEIGHTS_DIR / "mrcnn_skin_lite_isic.h5"  # comes with the repository
+WEIGHTS_HELP = (
+    "pretrained, the small network that comes with the repository; a trained .h5 file; "
+    "or last, the best of the newest run in --logs (default: %(default)s)"
+)
 DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
@@ -158,11 +162,12 @@ def open_synthetic(count, side, split):
 
 
 def trained_weights(weights, logs):
-    """Path of a trained .h5 file: "last" is the best of the newest run in `logs`."""
+    """Path of a trained .h5 file; "last" is the best of the newest run in `logs`."""
     if weights != "last":
-        if not Path(weights).is_file():
-            raise FileNotFoundError(f"there is no weight file {weights}")
-        return Path(weights)
+        path = PRETRAINED if weights == "pretrained" else Path(weights)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no weight file {path}")
+        return path
     from mrcnn_skin.training.checkpoint import find_last_run
 
     run_dir = find_last_run(logs)

@@ -1,6 +1,6 @@
 """A page to drop an image on: outline, box, P(malignant), heat map and lesion area.
 
-    python samples/isic/demo.py --weights=last
+    python samples/isic/demo.py
     python samples/isic/demo.py --weights=logs/a/mask_rcnn_isic_best.h5 --weights=b.h5
 
 Each of the --weights is a model to choose on the page. The page is for this machine
@@ -68,8 +68,9 @@ def main():
     parser.add_argument(
         "--weights",
         action="append",
-        help="trained .h5 file, or last: the best of the newest run in --logs; may be "
-        "repeated (default: the shipped ones if they are there, else last)",
+        help="pretrained, the small network that comes with the repository; a trained "
+        ".h5 file; or last, the best of the newest run in --logs; may be repeated "
+        "(default: pretrained)",
     )
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument(
@@ -87,9 +88,7 @@ def main():
     if not 0 < args.threshold < 1:
         raise ValueError(f"--threshold must be between 0 and 1, got {args.threshold}")
 
-    shipped = common.SHIPPED_WEIGHTS
-    weights = args.weights or [shipped if shipped.exists() else "last"]
-    choices = dict(load(path, args) for path in weights)
+    choices = dict(load(path, args) for path in args.weights or ["pretrained"])
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["GRADIO_TEMP_DIR"] = scratch  # of uploads, until they are read
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -72,11 +72,7 @@ def parse_arguments():
         "sensitivity on these images, none of which may be among those of --split "
         "(default: no such figures)",
     )
-    parser.add_argument(
-        "--weights",
-        default="last",
-        help="trained .h5 file, or last: the best of the newest run in --logs",
-    )
+    parser.add_argument("--weights", default="last", help=common.WEIGHTS_HELP)
     parser.add_argument("--out", default="evaluation", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--limit", type=int, help="evaluate so many images only")

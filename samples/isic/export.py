@@ -21,11 +21,7 @@ import common
 
 def main():
     parser = common.Parser(description=__doc__)
-    parser.add_argument(
-        "--weights",
-        default="last",
-        help="trained .h5 file, or last: the best of the newest run in --logs",
-    )
+    parser.add_argument("--weights", default="last", help=common.WEIGHTS_HELP)
     parser.add_argument(
         "--out", default="served/skin", metavar="BASE/NAME", help="folder of the model"
     )

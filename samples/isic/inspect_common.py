@@ -11,7 +11,7 @@ from pathlib import Path
 
 import common
 import isic_data
-import train
+import training_run
 
 LOGS = Path(os.path.relpath(common.ROOT / "logs"))  # what is printed names no machine
 SHAPE = (192, 256)  # of generated images: wider than high, as photographs are
@@ -63,7 +63,7 @@ def open_model(weights=None):
     small network, which is trained here the first time.
     """
     if weights is None:
-        shipped = Path(os.path.relpath(common.SHIPPED_WEIGHTS))
+        shipped = Path(os.path.relpath(common.PRETRAINED))
         weights = shipped if shipped.exists() else _small_weights()
     options = argparse.Namespace(logs=LOGS, backbone=None, image_size=None, set=None)
     return common.load_model(weights, options)
@@ -89,7 +89,7 @@ def _small_weights():
     from mrcnn_skin.training.stages import Stage
 
     sides = common.image_size_overrides(SMALL_SIDE)
-    settings = train.FROM_SCRATCH | train.QUICK_CONFIG | sides | SMALL
+    settings = training_run.FROM_SCRATCH | training_run.QUICK_CONFIG | sides | SMALL
     config = IsicConfig(**settings)
     path = LOGS / SMALL_RUN / f"mask_rcnn_{config.NAME}_last.h5"
     if not path.exists():

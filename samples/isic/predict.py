@@ -4,6 +4,7 @@ Writes into --out, for each image: masks/<image>.png of the image's own size (25
 lesion), overlays/<image>.png, and a line of predictions.csv. A file that cannot be
 read is named and passed over.
 
+    python samples/isic/predict.py photo.jpg
     python samples/isic/predict.py photo.jpg FOLDER --weights=last --out=predictions
 
 Exit status: 0 every image has its answer; 1 some were passed over, the others are
@@ -22,11 +23,7 @@ def main():
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders"
     )
-    parser.add_argument(
-        "--weights",
-        default="last",
-        help="trained .h5 file, or last: the best of the newest run in --logs",
-    )
+    parser.add_argument("--weights", default="pretrained", help=common.WEIGHTS_HELP)
     parser.add_argument("--out", default="predictions", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     common.add_precision_option(parser)

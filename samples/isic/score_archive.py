@@ -30,11 +30,7 @@ import common
 def main():
     parser = common.Parser(description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder, or list of paths")
-    parser.add_argument(
-        "--weights",
-        default="last",
-        help="trained .h5 file, or last: the best of the newest run in --logs",
-    )
+    parser.add_argument("--weights", default="pretrained", help=common.WEIGHTS_HELP)
     parser.add_argument("--out", default="answers", help="folder for the answers")
     parser.add_argument(
         "--workers",
