@@ -42,9 +42,8 @@ class Contestant:
 
     def close(self):
         """End the program and return its "peak_gb"."""
-        peak = self.ask("end")["peak_gb"]
-        self.process.wait()
-        return peak
+        with self.process:  # closes its pipes and waits
+            return self.ask("end")["peak_gb"]
 
     def _read(self):
         line = self.process.stdout.readline()
