@@ -43,12 +43,14 @@ def test_every_code_cell_compiles_and_has_a_sentence_before_it(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_committed_outputs_hold_the_figures_and_nothing_of_the_machine(name):
     path = FOLDER / f"{name}.ipynb"
-    text = path.read_text(encoding="utf-8")
     assert path.stat().st_size < MAX_BYTES
-    assert not re.search(r"/(home|tmp|root|work|Users)/", text)
     notebook = read(name)
     assert count_figures(notebook) == FIGURES[name]
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+    for output in outputs:
+        output.get("data", {}).pop("image/jpeg", None)
+    text = nbformat.writes(notebook)
+    assert not re.search(r"/(home|tmp|root|work|Users)/", text)
     assert not [o for o in outputs if o.output_type == "error"]
     assert not [o for o in outputs if o.get("name") == "stderr"]
     numbers = [c.execution_count for c in notebook.cells if c.cell_type == "code"]
