@@ -41,7 +41,7 @@ def main():
             print(f": passed over, {error}")
             failures.append(path)
             continue
-        print(": {class} {confidence:.2f}".format(**rows[-1]))
+        print(f": {caption(rows[-1])}")
     if not rows:
         common.fail("none of the images could be read", status=1)
     write_csv(rows, Path(args.out) / "predictions.csv")
