@@ -23,6 +23,7 @@ LEVELS = {
     "geometry": 0,
     "config": 0,
     "config_rules": 0,
+    "isic_config": 0,
     "atomic": 0,
     "downloads": 0,
     "weight_files": 0,
