@@ -127,9 +127,9 @@ def known_scores(path, threshold):
 
 def serve(choices, args):
     """Build the page of some models, {name: Choice}, and serve it until Ctrl-C."""
+    import fastapi
     import gradio
-    from starlette.middleware import Middleware
-    from starlette.middleware.base import BaseHTTPMiddleware
+    import uvicorn
 
     def answer(path, name):
         try:
@@ -144,21 +144,23 @@ def serve(choices, args):
         file = gradio.File(label="Drop a dermoscopy image here", height=140)
         result = gradio.HTML()
         file.upload(answer, [file, chosen], [file, result])
-    print(f"open http://{args.host}:{args.port} ; Ctrl-C ends it", flush=True)
-    page.launch(
-        server_name=args.host,
-        server_port=args.port,
-        quiet=True,
-        share=False,
-        ssr_mode=False,
+    # Not launch(): that asks its own address first, and gives up if it answers late
+    server = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    server.middleware("http")(guard)
+    gradio.mount_gradio_app(
+        server,
+        page,
+        path="/",
         footer_links=[],
         max_file_size=MAX_UPLOAD,
+        ssr_mode=False,
         css=CSS,
         theme=gradio.themes.Default(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         ),
-        app_kwargs={"middleware": [Middleware(BaseHTTPMiddleware, dispatch=guard)]},
     )
+    print(f"open http://{args.host}:{args.port} ; Ctrl-C ends it", flush=True)
+    uvicorn.run(server, host=args.host, port=args.port, log_level="warning")
 
 
 async def guard(request, call_next):
