@@ -5,6 +5,7 @@ says nothing on whether the model is right, nor what it saw there.
 """
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -45,9 +46,13 @@ class GradCam:
         """Heat of P(malignant), for an image uint8 [h, w, channels].
 
         Returns float32 [h, w], 0 to 1, the hottest place 1; all 0 where nothing
-        speaks for malignancy, as in an image without a region.
+        speaks for malignancy, as in an image without a region. Warns, and gives 0, if
+        the network's numbers overflow, as those of an untrained one may.
         """
         heat = self._heat(tf.convert_to_tensor(image, tf.uint8)).numpy()
+        if not np.isfinite(heat).all():
+            warnings.warn("heat is not finite, so none is shown", stacklevel=2)
+            return np.zeros_like(heat)
         return heat / max(float(heat.max()), np.finfo(np.float32).tiny)
 
     def _heat_graph(self, image):

@@ -68,6 +68,19 @@ def test_heat_follows_the_probability(model):
     assert not np.allclose(before, after)
 
 
+def test_heat_that_overflows_is_said_and_not_shown(model):
+    """Features beyond float32, in a pyramid that the probabilities survive."""
+    image, _, _ = synthetic_lesion(1, (64, 64))
+    layer = model.keras_model.get_layer("fpn_p2")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, np.full_like(bias, np.inf)])
+    with pytest.warns(UserWarning, match="heat is not finite"):
+        heat = GradCam(model.keras_model, model.config)(image)
+    layer.set_weights([kernel, bias])
+    assert heat.shape == (64, 64) and not heat.any()
+    assert (overlay_heat(image, heat) == image).all()
+
+
 def test_a_model_without_diagnosis_is_refused(model):
     config = tiny_config(TASKS=("detect", "segment"))
     with pytest.raises(ValueError, match="classifies"):

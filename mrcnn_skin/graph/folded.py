@@ -41,6 +41,7 @@ class FoldedConvolution(keras.layers.Layer):
         self.convolution, self.norm = convolution, norm
 
     def call(self, x):
+        """x: what the convolution takes. Returns what the BatchNorm gave."""
         convolution, norm = self.convolution, self.norm
         scale = norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon)
         shift = norm.beta - norm.moving_mean * scale
