@@ -149,7 +149,8 @@ class BatchDetector:
         if "probs" in result:
             answer["probs"] = self._padded(result["probs"])
         if "p_malignant" in result:
-            answer["p_malignant"] = result["p_malignant"]
+            p = result["p_malignant"]
+            answer["p_malignant"] = tf.where(is_read, p, float("nan"))
         if masks is not None:
             # One after the other: all at once they outgrow the photograph itself
 
@@ -182,8 +183,8 @@ class BatchDetector:
         outputs = self.detector.model.output
         if "probs" in outputs:
             specs["probs"] = tf.TensorSpec([count, outputs["probs"].shape[-1]])
-            if self.config.MALIGNANT_CLASS_IDS:
-                specs["p_malignant"] = tf.TensorSpec([])
+        if "p_malignant" in outputs:
+            specs["p_malignant"] = tf.TensorSpec([])
         if "masks" in outputs:
             specs["mask_png_bytes"] = tf.TensorSpec([count], tf.string)
         return specs

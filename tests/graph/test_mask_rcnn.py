@@ -104,13 +104,13 @@ def random_inputs(config, seed=0):
     [
         (
             ("classify", "detect", "segment"),
-            {"probs", "masks"},
+            {"probs", "p_malignant", "masks"},
             {"mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask"},
             set(),
         ),
         (
             ("classify", "detect"),
-            {"probs"},
+            {"probs", "p_malignant"},
             {"mrcnn_class_logits", "mrcnn_bbox_fc"},
             {"mrcnn_mask", "mrcnn_mask_conv1"},
         ),
@@ -122,13 +122,13 @@ def random_inputs(config, seed=0):
         ),
         (
             ("classify", "segment"),
-            {"probs", "masks"},
+            {"probs", "p_malignant", "masks"},
             {"mrcnn_class_logits", "mrcnn_mask"},
             {"mrcnn_bbox_fc"},
         ),
         (
             ("classify",),
-            {"probs"},
+            {"probs", "p_malignant"},
             {"mrcnn_class_logits"},
             {"mrcnn_bbox_fc", "mrcnn_mask_conv1"},
         ),
@@ -167,6 +167,24 @@ def test_tasks_choose_heads_losses_and_outputs(tasks, outputs, present, absent):
     assert result["detections"].shape == (2, 3, 6)
     if "masks" in outputs:
         assert result["masks"].shape == (2, 3, 28, 28)
+
+
+@pytest.mark.parametrize(("diagnosis", "count"), [("lesion", 1), ("regions", None)])
+def test_the_diagnosis_is_of_the_best_lesion_or_of_all_regions(diagnosis, count):
+    config = tiny_config(
+        DIAGNOSIS=diagnosis,
+        DETECTION_MAX_INSTANCES=20,  # all regions come out
+        DETECTION_NMS_THRESHOLD=1.0,
+        DETECTION_MIN_CONFIDENCE=0.0,
+    )
+    model = build_inference_model(config)
+    result = model([random_inputs(config)[0], tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)])
+    for image in range(2):
+        found = int(result["num_detections"][image])
+        assert found > 5
+        _, benign, malignant = result["probs"].numpy()[image, : count or found].T
+        wanted = np.mean(malignant / (benign + malignant))
+        np.testing.assert_allclose(result["p_malignant"][image], wanted, rtol=1e-5)
 
 
 def test_a_batch_without_lesions_gives_finite_terms():
