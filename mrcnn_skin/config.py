@@ -106,9 +106,9 @@ class Config:
     # Matterport. "lesion": it scores by 1 - P(background), over all classes together.
     DETECTION_SCORE = "class"
     DETECTION_KEEP_BEST = False  # return the best RoI even below the confidence
-    # P(malignant) of an image: of its best "lesion", or the mean of all "regions" that
-    # the RPN proposes, of which those beside the lesion are wider or narrower views
-    DIAGNOSIS = "lesion"
+    # "region": each tells its class by itself. "image": all that the RPN proposes vote
+    # on one class for all, for images of one lesion
+    DIAGNOSIS = "region"
     # Of convolutions in detect(): "bfloat16" halves the time on processors that have
     # instructions for it (AVX512_BF16, AMX; GPUs since Ampere), and slows down others
     INFERENCE_PRECISION = "float32"

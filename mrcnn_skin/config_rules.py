@@ -145,7 +145,7 @@ RULES = {
     "DETECTION_NMS_THRESHOLD": _number(0, 1),
     "DETECTION_SCORE": _one_of("class", "lesion"),
     "DETECTION_KEEP_BEST": _FLAG,
-    "DIAGNOSIS": _one_of("lesion", "regions"),
+    "DIAGNOSIS": _one_of("region", "image"),
     "INFERENCE_PRECISION": _one_of("float32", "bfloat16"),
     "RPN_CLASS_LOSS": _NAME,
     "CLASS_LOSS": _NAME,

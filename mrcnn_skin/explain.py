@@ -1,8 +1,7 @@
 """Where in an image the diagnosis comes from: Grad-CAM of P(malignant).
 
-Heat shows which places of the pyramid moved the probability up, by way of the regions
-that Config.DIAGNOSIS counts; it says nothing on whether the model is right, nor what it
-saw there.
+Heat shows which places of the pyramid moved the probability of the best lesion up; it
+says nothing on whether the model is right, nor what it saw there.
 """
 
 import functools
@@ -34,7 +33,7 @@ class GradCam:
         self._levels = [f"fpn_p{number}" for number in config.ROI_LEVELS]
         features = {name: model.get_layer(name).output for name in self._levels}
         self._model = keras.Model(
-            model.inputs, features | {"p_malignant": model.output["p_malignant"]}
+            model.inputs, features | {"probs": model.output["probs"]}
         )
         self._heat = tf.function(
             self._heat_graph,
@@ -64,10 +63,12 @@ class GradCam:
             # Features depend on the input alone, so watching it records them all.
             tape.watch(canvas.image)
             outputs = self._model([canvas.image[None], window[None]], training=False)
-            p = outputs["p_malignant"][0]
-            p = tf.where(tf.math.is_nan(p), 0.5, p)  # nothing found: no heat
+            probs = outputs["probs"][0, 0]
+            malignant = tf.gather(probs, self.config.MALIGNANT_CLASS_IDS)
             # The logarithm of the odds: its gradient does not fade where p is near 1.
-            odds = tf.math.log(p + 1e-7) - tf.math.log(1.0 - p + 1e-7)
+            malignant = tf.reduce_sum(malignant)
+            benign = tf.reduce_sum(probs[1:]) - malignant
+            odds = tf.math.log(malignant + 1e-7) - tf.math.log(benign + 1e-7)
         features = [outputs[name] for name in self._levels]
         gradients = tape.gradient(odds, features, unconnected_gradients="zero")
         maps = [

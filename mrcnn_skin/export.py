@@ -149,8 +149,7 @@ class BatchDetector:
         if "probs" in result:
             answer["probs"] = self._padded(result["probs"])
         if "p_malignant" in result:
-            p = result["p_malignant"]
-            answer["p_malignant"] = tf.where(is_read, p, float("nan"))
+            answer["p_malignant"] = result["p_malignant"]
         if masks is not None:
             # One after the other: all at once they outgrow the photograph itself
 
@@ -183,8 +182,8 @@ class BatchDetector:
         outputs = self.detector.model.output
         if "probs" in outputs:
             specs["probs"] = tf.TensorSpec([count, outputs["probs"].shape[-1]])
-        if "p_malignant" in outputs:
-            specs["p_malignant"] = tf.TensorSpec([])
+            if self.config.MALIGNANT_CLASS_IDS:
+                specs["p_malignant"] = tf.TensorSpec([])
         if "masks" in outputs:
             specs["mask_png_bytes"] = tf.TensorSpec([count], tf.string)
         return specs

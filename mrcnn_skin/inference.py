@@ -196,9 +196,14 @@ class Detector:
         }
         if "probs" in outputs:
             result["probs"] = outputs["probs"][:count]
-        if "p_malignant" in outputs:
-            result["p_malignant"] = outputs["p_malignant"]
+            if self.config.MALIGNANT_CLASS_IDS:
+                result["p_malignant"] = self._p_malignant(outputs["probs"][0])
         return result, detections, masks
+
+    def _p_malignant(self, probs):
+        """P(malignant) among the foreground classes of the best lesion; NaN if none."""
+        malignant = tf.gather(probs, self.config.MALIGNANT_CLASS_IDS)
+        return tf.reduce_sum(malignant) / tf.reduce_sum(probs[1:])
 
     def __call__(self, image):
         """Detect in one image uint8 [h, w, channels].

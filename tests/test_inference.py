@@ -301,7 +301,6 @@ class FixedDetections(keras.layers.Layer):
             "num_detections": ops.convert_to_tensor([self.count]),
             "low_confidence": ops.convert_to_tensor([self.count == 0]),
             "probs": (keep * probs)[None],
-            "p_malignant": ops.convert_to_tensor([0.7 if self.count else np.nan]),
             "masks": ops.ones([1, 3, 28, 28]) + 0.0 * image[0, 0, 0, 0],
         }
 
@@ -332,7 +331,8 @@ def test_detector_answers_in_pixels_of_the_image():
         assert first[1 : height // 2 - 2, 1 : width // 2 - 2].all()
         assert not first[height // 2 + 2 :].any()
         assert second[1:-1, 1:-1].all()
-        assert result["p_malignant"] == pytest.approx(0.7)
+        # .6 of .3 + .6, without the background's part
+        assert result["p_malignant"] == pytest.approx(2 / 3)
         assert result["low_confidence"] is False
 
 
@@ -347,11 +347,10 @@ def test_detector_without_a_detection():
 
 def test_detector_leaves_out_what_the_model_does_not_do():
     image = np.zeros([64, 64, 3], np.uint8)
-    without = {"masks", "probs", "p_malignant"}
-    result = Detector(fixed_model(2, without), tiny_config())(image)
+    result = Detector(fixed_model(2, without=("masks", "probs")), tiny_config())(image)
     assert result["p_malignant"] is None
     assert not {"masks", "probs"} & set(result)
-    result = Detector(fixed_model(2, {"p_malignant"}), tiny_config())(image)
+    result = Detector(fixed_model(2), tiny_config(MALIGNANT_CLASS_IDS=()))(image)
     assert result["p_malignant"] is None and len(result["probs"]) == 2
 
 

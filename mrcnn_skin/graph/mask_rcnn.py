@@ -10,7 +10,7 @@ from keras import layers, ops
 from ..layers.anchors import Anchors, NormBoxes
 from ..layers.detection import DetectionLayer
 from ..layers.detection_targets import DetectionTargetLayer, MaskRois
-from ..layers.diagnosis import Diagnosis
+from ..layers.diagnosis import SharedDiagnosis
 from ..layers.losses import BoxLoss, ClassLoss, FocalLoss, MaskLoss, RPNBoxLoss
 from ..layers.proposal import ProposalLayer
 from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
@@ -30,9 +30,8 @@ def build_inference_model(config):
     input_window [batch, 4], normalised, the part of the image that is not padding.
     Outputs, by name, with D = DETECTION_MAX_INSTANCES: detections [batch, D,
     (y1, x1, y2, x2, class_id, score)], normalised; num_detections [batch];
-    low_confidence [batch]; with the task "classify" probs [batch, D, classes] and, if
-    there are MALIGNANT_CLASS_IDS, p_malignant [batch], NaN where nothing was found;
-    masks [batch, D, *MASK_SHAPE] of each detection's class with the task "segment".
+    low_confidence [batch]; probs [batch, D, classes] with the task "classify"; masks
+    [batch, D, *MASK_SHAPE] of each detection's class with the task "segment".
     """
     image = keras.Input(config.CANVAS_SHAPE, name="input_image")
     window = keras.Input([4], name="input_window")
@@ -46,6 +45,8 @@ def build_inference_model(config):
         roi_probs = ops.stack([1.0 - objectness, objectness], axis=-1)
     else:
         roi_probs = layers.Softmax(dtype="float32", name="mrcnn_class")(logits)
+        if config.DIAGNOSIS == "image":
+            roi_probs = SharedDiagnosis(name="shared_diagnosis")(roi_probs, rois)
     if deltas is None:
         deltas = ops.zeros_like(roi_probs[..., None] * rois[:, :, None, :])
     detections, probs, count, low = DetectionLayer(
@@ -64,13 +65,6 @@ def build_inference_model(config):
     }
     if logits is not None:
         outputs["probs"] = probs
-        if config.MALIGNANT_CLASS_IDS:
-            diagnosis = Diagnosis(config.MALIGNANT_CLASS_IDS, name="diagnosis")
-            outputs["p_malignant"] = (
-                diagnosis(roi_probs, rois)
-                if config.DIAGNOSIS == "regions"
-                else diagnosis(probs[:, :1], detections[:, :1, :4])
-            )
     if "segment" in config.TASKS:
         align = _roi_align(config.MASK_POOL_SIZE, "roi_align_mask", config)
         pooled = align(detections[..., :4], pyramid)

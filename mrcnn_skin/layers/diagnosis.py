@@ -1,4 +1,4 @@
-"""One diagnosis an image, from the class probabilities of its regions."""
+"""One diagnosis for all regions of an image (Config.DIAGNOSIS "image")."""
 
 import keras
 import tensorflow as tf
@@ -7,37 +7,25 @@ from .boxes import GeometryLayer
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
-class Diagnosis(GeometryLayer):
-    """P(malignant) of an image: the mean over its regions.
+class SharedDiagnosis(GeometryLayer):
+    """Lets all regions of an image vote on the class of its lesion.
 
-    malignant_class_ids: whose probabilities add up to malignancy.
+    A dermoscopy image shows one lesion, and the regions beside the best one are wider,
+    narrower and shifted views of it. Which of them are lesions stays their own affair.
     """
 
-    def __init__(self, malignant_class_ids, **kwargs):
-        super().__init__(**kwargs)
-        self.malignant_class_ids = tuple(malignant_class_ids)
+    def call(self, probs, rois):
+        """Share the classes' part in what is not background.
 
-    def call(self, probs, boxes):
-        """Diagnose each image of the batch.
-
-        probs: [batch, regions, classes], the background's first; boxes: [batch,
-        regions, 4], all zeros where there is no region. A region says P(malignant)
-        among the classes that are not background, and each region counts alike.
-        Returns [batch], NaN for an image without a region.
+        probs: [batch, rois, classes], the background's first; rois: [batch, rois, 4],
+        padded with zeros. Each region counts alike. Returns [batch, rois, classes]: of
+        each region its own P(background), and the image's mean of the other classes,
+        P(class) / (1 - P(background)), scaled to the rest.
         """
-        malignant = tf.reduce_sum(
-            tf.gather(probs, self.malignant_class_ids, axis=-1), axis=-1
-        )
-        lesion = tf.reduce_sum(probs[..., 1:], axis=-1)
-        counts = tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
-        counts &= lesion > 0.0  # else the background's certainty underflowed the rest
-        ratio = tf.where(counts, malignant / tf.where(counts, lesion, 1.0), 0.0)
-        count = tf.reduce_sum(tf.cast(counts, tf.float32), axis=-1)
-        mean = tf.reduce_sum(ratio, axis=-1) / tf.maximum(count, 1.0)
-        return tf.where(count > 0.0, mean, float("nan"))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "malignant_class_ids": self.malignant_class_ids,
-        }
+        lesion = tf.reduce_sum(probs[..., 1:], axis=-1, keepdims=True)
+        votes = tf.reduce_all(rois[..., 2:] > rois[..., :2], axis=-1, keepdims=True)
+        votes &= lesion > 0.0  # else the background's certainty underflowed the rest
+        shares = tf.where(votes, probs[..., 1:] / tf.where(votes, lesion, 1.0), 0.0)
+        count = tf.reduce_sum(tf.cast(votes, tf.float32), axis=1, keepdims=True)
+        mean = tf.reduce_sum(shares, axis=1, keepdims=True) / tf.maximum(count, 1.0)
+        return tf.concat([probs[..., :1], lesion * mean], axis=-1)

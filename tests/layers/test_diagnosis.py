@@ -1,47 +1,36 @@
-"""P(malignant) of an image, from regions whose probabilities are known."""
+"""The class that all regions of an image agree on, from known probabilities."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from mrcnn_skin.layers.diagnosis import Diagnosis
+from mrcnn_skin.layers.diagnosis import SharedDiagnosis
 
 BOX, NONE = [0.1, 0.1, 0.5, 0.5], [0.0] * 4
 
 
-def diagnose(probs, boxes, malignant=(2,)):
-    layer = Diagnosis(malignant)
-    return float(layer(tf.constant([probs]), tf.constant([boxes]))[0])
+def share(probs, rois):
+    return SharedDiagnosis()(tf.constant([probs]), tf.constant([rois]))[0].numpy()
 
 
-def test_each_region_counts_alike_among_the_classes_that_are_lesions():
-    probs = [[0.0, 0.2, 0.8], [0.9, 0.06, 0.04]]  # .8, and .4 of a likely background
-    np.testing.assert_allclose(diagnose(probs, [BOX, BOX]), 0.6, atol=1e-6)
-    np.testing.assert_allclose(diagnose(probs, [BOX, NONE]), 0.8, atol=1e-6)
+def test_each_region_counts_alike_and_keeps_its_background():
+    # Malignant, of what is not background: .8, and .4 of a likely background
+    shared = share([[0.0, 0.2, 0.8], [0.9, 0.06, 0.04]], [BOX, BOX])
+    wanted = [[0.0, 0.4, 0.6], [0.9, 0.04, 0.06]]
+    np.testing.assert_allclose(shared, wanted, atol=1e-6)
 
 
-def test_several_classes_may_be_malignant():
-    probs = [[0.2, 0.2, 0.5, 0.1]]
-    np.testing.assert_allclose(diagnose(probs, [BOX], (1, 3)), 0.375, atol=1e-6)
-
-
-def test_without_a_region_or_a_number_there_is_no_diagnosis():
-    assert np.isnan(diagnose([[0.0, 0.0, 0.0]], [NONE]))
-    assert np.isnan(diagnose([[1.0, 0.0, 0.0]], [BOX]))  # the rest underflowed
+def test_padding_and_what_underflowed_have_no_vote():
+    probs = [[0.0, 0.2, 0.3, 0.5], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
+    shared = share(probs, [BOX, NONE, BOX])
+    np.testing.assert_allclose(shared[0], probs[0], atol=1e-6)
+    np.testing.assert_allclose(shared[2], probs[2], atol=1e-6)
+    assert not share([[0.0] * 3], [NONE]).any()
 
 
 def test_its_gradient_is_finite_beside_padding():
-    probs = tf.constant([[[0.0, 0.2, 0.8], [0.0, 0.0, 0.0]], [[0.0] * 3] * 2])
-    boxes = tf.constant([[BOX, NONE], [NONE, NONE]])
+    probs = tf.constant([[[0.0, 0.2, 0.8], [0.0, 0.0, 0.0]]] * 2)
+    rois = tf.constant([[BOX, NONE], [NONE, NONE]])
     with tf.GradientTape() as tape:
         tape.watch(probs)
-        p = Diagnosis((2,))(probs, boxes)[0]
-    assert np.isfinite(tape.gradient(p, probs)).all()
-
-
-def test_config_round_trip():
-    layer = Diagnosis((1, 3), name="diagnosis")
-    twin = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(layer)
-    )
-    assert twin.malignant_class_ids == (1, 3)
+        shared = SharedDiagnosis()(probs, rois)
+    assert np.isfinite(tape.gradient(shared, probs)).all()
