@@ -46,6 +46,10 @@ def test_what_learns_is_kept_and_what_comes_before_passes(model):
     expected = 4 * (weights + 2 * 32 + kept + PASSING * pixels * (3 + 4))
     assert estimate_step(model, config) - RUNTIME == pytest.approx(expected)
 
+    config = config.replace(RPN_LEVELS=(5, 6), RPN_ANCHOR_SCALES=(32, 48))
+    expected -= 4 * 2 * (256 + 64 + 16) * 2 * 10
+    assert estimate_step(model, config) - RUNTIME == pytest.approx(expected)
+
 
 def test_adamw_keeps_a_tensor_more(model):
     sgd, adamw = (
