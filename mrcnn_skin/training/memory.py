@@ -73,10 +73,13 @@ def _rpn_bytes(model, config):
     return FLOAT * positions * 2 * config.RPN_WIDTH
 
 
-def free_memory():
-    """Bytes of main memory that are free, or can be made so; None if unknown."""
+def free_memory(meminfo="/proc/meminfo"):
+    """Bytes of main memory that are free, or can be made so; None if unknown.
+
+    meminfo: the file in which Linux says so.
+    """
     try:
-        with open("/proc/meminfo", encoding="ascii") as handle:
+        with open(meminfo, encoding="ascii") as handle:
             for line in handle:
                 if line.startswith("MemAvailable:"):
                     return int(line.split()[1]) * 1024
