@@ -22,10 +22,6 @@ from pathlib import Path
 
 import common
 
-OUTPUTS = (
-    *("num_detections", "boxes", "class_ids", "scores", "p_malignant"),
-    *("low_confidence", "error", "mask_png_bytes"),
-)
 GRPC_TRIES_AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 HTTP_TRIES_AGAIN = (429, 502, 503)  # 503 is REST's name for a full queue
 MAX_MESSAGE = 256 << 20  # bytes; gRPC's own limit is 4 MB

@@ -64,7 +64,12 @@ def parse_arguments():
         help="folder of ISIC images, or synthetic; default: datasets/isic, "
         "$MRCNN_SKIN_DATA, or generated lesions",
     )
-    parser.add_argument("--split", choices=tuple(common.SYNTHETIC_SEEDS), default="val")
+    parser.add_argument(
+        "--split",
+        choices=tuple(common.SYNTHETIC_SEEDS),
+        default="val",
+        help="images to score",
+    )
     parser.add_argument(
         "--calibration-split",
         choices=tuple(common.SYNTHETIC_SEEDS),

@@ -62,8 +62,10 @@ def main():
     common.add_config_options(parser)
     args = parser.parse_args()
     for name in ("workers", "threads", "batch_size"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} must be at least 1, got {value}")
     return score(args)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from mrcnn_skin.data.synthetic import write_synthetic_isic
 
 ROOT = Path(__file__).resolve().parents[2]
+HAVE_DEFAULTS = "--weights", "--out", "--logs", "--split", "--backbone", "--image-size"
 COMMANDS = ("train", "evaluate", "predict", "export", "ablation", "demo")
 SMALL = [
     "--image-size=64",
@@ -60,6 +61,10 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
     options = set(re.findall(r"^ +(--[a-z-]+)", process.stdout, re.MULTILINE))
     assert {"--weights", "--set"} <= options
     assert options & {"--logs", "--out"}
+    for option, text in re.findall(
+        r"^  (--[a-z-]+)(.*?)(?=^  -|\Z)", process.stdout, re.MULTILINE | re.DOTALL
+    ):
+        assert text.count("default") == 1 or option not in HAVE_DEFAULTS, option
 
 
 @pytest.mark.parametrize(
