@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from mrcnn_skin.evaluation import curves
-from mrcnn_skin.evaluation.metrics import classification_scores, mean_scores
+from . import curves
+from .metrics import classification_scores, mean_scores
 
 SENSITIVITIES = (0.80, 0.90, 0.95)
 BINS = 10

@@ -8,8 +8,8 @@ p_malignant, float [n], unless it says otherwise, and returns the Figure.
 import numpy as np
 from matplotlib.figure import Figure
 
-from mrcnn_skin.evaluation import calibration as cal
-from mrcnn_skin.evaluation import curves
+from . import calibration as cal
+from . import curves
 
 SIZE = (4.6, 4.2)  # inches
 

@@ -7,9 +7,9 @@ Derm: the 25 of Daneshjou et al., JAMA Dermatology 2022;158(1):90; in words of o
 
 import pandas as pd
 
-from mrcnn_skin.atomic import written_whole
-from mrcnn_skin.evaluation.markdown import markdown_table
-from mrcnn_skin.evaluation.page import (
+from ..atomic import written_whole
+from .markdown import markdown_table
+from .page import (
     NOTICE,
     operating_rows,
     robustness_rows,
