@@ -37,18 +37,16 @@ def main():
     parser.add_argument(
         "--server",
         default="localhost:8500",
-        help="HOST:PORT for gRPC, http://HOST:PORT for REST (default: %(default)s)",
+        help="HOST:PORT for gRPC, http://HOST:PORT for REST",
     )
-    parser.add_argument("--model", default="skin", help="default: %(default)s")
+    parser.add_argument("--model", default="skin", help="its name on the server")
     parser.add_argument("--out", help="folder for masks (default: none are written)")
-    parser.add_argument(
-        "--timeout", type=float, default=30, help="seconds a try (default: %(default)s)"
-    )
+    parser.add_argument("--timeout", type=float, default=30, help="seconds a try")
     parser.add_argument(
         "--retries",
         type=int,
         default=3,
-        help="further tries when the server is away or busy (default: %(default)s)",
+        help="further tries when the server is away or busy",
     )
     args = parser.parse_args()
 

@@ -14,7 +14,7 @@ WEIGHTS_DIR = ROOT / "weights"
 PRETRAINED = WEIGHTS_DIR / "mrcnn_skin_lite_isic.h5"  # comes with the repository
 WEIGHTS_HELP = (
     "pretrained, the small network that comes with the repository; a trained .h5 file; "
-    "or last, the best of the newest run in --logs (default: %(default)s)"
+    "or last, the best of the newest run in --logs"
 )
 DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"

@@ -36,7 +36,7 @@ def main():
         "--workers",
         type=int,
         default=1,
-        help="processes with a network each (default: %(default)s)",
+        help="processes with a network each",
     )
     parser.add_argument(
         "--threads",
@@ -52,7 +52,7 @@ def main():
         "--batch-size",
         type=int,
         default=64,
-        help="images that a worker takes at a time (default: %(default)s)",
+        help="images that a worker takes at a time",
     )
     parser.add_argument(
         "--masks", action="store_true", help="fill mask_png: 255 is lesion"
