@@ -243,10 +243,12 @@ def build_model(path, config):
 
     model = MaskRCNN("inference", config)
     report = model.load_weights(path)
-    if report.missing or report.mismatched:
+    lacking = [*report.missing, *(name for name, *_ in report.mismatched)]
+    if lacking:
         raise ValueError(
-            "the weights do not fit the network, which needs config.json beside "
-            "them or the options of the training run"
+            f"{path} must have all weights of the network, got none that fit "
+            f"{len(lacking)} of its tensors, such as {lacking[0]}: the network needs "
+            "the Config beside them or the options of the training run"
         )
     return model
 

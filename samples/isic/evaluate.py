@@ -115,7 +115,9 @@ def parse_arguments():
     if args.bootstrap < 0:
         raise ValueError(f"--bootstrap must be 0 or more, got {args.bootstrap}")
     if not args.bootstrap and (args.compare or args.robustness or args.tta):
-        raise ValueError("--compare, --tta and --robustness need --bootstrap above 0")
+        raise ValueError(
+            "--compare, --tta and --robustness need --bootstrap above 0, got 0"
+        )
     return args
 
 
