@@ -1,10 +1,15 @@
 """Packaging of mrcnn_skin. The exact versions it is tested with: requirements.txt."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+INIT = Path(__file__).with_name("mrcnn_skin") / "__init__.py"
 
 setup(
     name="mrcnn_skin",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', INIT.read_text("utf-8"), re.M)[1],
     description=(
         "Mask R-CNN for joint classification, detection and segmentation "
         "of skin lesions, on TensorFlow and Keras 3"

@@ -10,9 +10,7 @@ import difflib
 import json
 
 from .atomic import written_whole
-from .config_rules import DROPPED, LOSS_TERMS, RULES
-
-FIXED_SHAPE_MODES = ("square", "crop")
+from .config_rules import DROPPED, LOSS_TERMS, RULES, combinations
 
 
 class Config:
@@ -263,7 +261,7 @@ class Config:
     def display(self):
         """Print every field and computed value, one a line."""
         print("\nConfigurations:")
-        for name in sorted([*_fields(type(self)), "BATCH_SIZE", "IMAGE_SHAPE"]):
+        for name in sorted([*_fields(type(self)), *_computed(type(self))]):
             print(f"{name:30} {getattr(self, name)}")
         print()
 
@@ -281,85 +279,9 @@ class Config:
             value = getattr(self, name)
             if not accepts(value):
                 raise ValueError(f"{name} must be {wanted}, got {value!r}")
-        for holds, message in self._combinations():
+        for holds, message in combinations(self):
             if not holds:
                 raise ValueError(message)
-
-    def _combinations(self):
-        """Yield (condition, message if it does not hold) over several fields."""
-        levels, first = len(self.BACKBONE_STRIDES), self.BACKBONE_STRIDES[0]
-        yield (
-            self.BACKBONE_STRIDES == tuple(first * 2**level for level in range(levels)),
-            "BACKBONE_STRIDES must double from level to level, got "
-            f"{self.BACKBONE_STRIDES!r}",
-        )
-        yield (
-            len(self.RPN_ANCHOR_SCALES) == len(self.RPN_LEVELS),
-            f"RPN_ANCHOR_SCALES must have {len(self.RPN_LEVELS)} values, one for each "
-            f"of RPN_LEVELS, got {self.RPN_ANCHOR_SCALES!r}",
-        )
-        side = "MIN" if self.IMAGE_RESIZE_MODE in ("crop", "pad64") else "MAX"
-        value = getattr(self, f"IMAGE_{side}_DIM")
-        yield (
-            self.IMAGE_RESIZE_MODE == "none" or (value and value % 64 == 0),
-            f"IMAGE_{side}_DIM must be a multiple of 64 with IMAGE_RESIZE_MODE "
-            f"{self.IMAGE_RESIZE_MODE!r}, got {value!r}",
-        )
-        yield (
-            not self.IMAGE_MAX_DIM or self.IMAGE_MIN_DIM <= self.IMAGE_MAX_DIM,
-            f"IMAGE_MIN_DIM must be at most IMAGE_MAX_DIM ({self.IMAGE_MAX_DIM}), "
-            f"got {self.IMAGE_MIN_DIM}",
-        )
-        yield (
-            self.IMAGE_RESIZE_MODE in FIXED_SHAPE_MODES or self.IMAGES_PER_GPU == 1,
-            f"IMAGE_RESIZE_MODE {self.IMAGE_RESIZE_MODE!r} gives images of different "
-            f"sizes: IMAGES_PER_GPU must be 1, got {self.IMAGES_PER_GPU}",
-        )
-        yield (
-            not self.CACHE_DIR or self.IMAGE_RESIZE_MODE != "crop",
-            "CACHE_DIR must be empty with IMAGE_RESIZE_MODE 'crop', whose images "
-            f"differ from epoch to epoch, got {self.CACHE_DIR!r}",
-        )
-        yield (
-            len(self.MEAN_PIXEL) == self.IMAGE_CHANNEL_COUNT,
-            f"MEAN_PIXEL must have {self.IMAGE_CHANNEL_COUNT} values, one for each "
-            f"channel, got {self.MEAN_PIXEL!r}",
-        )
-        yield (
-            not self.CLASS_NAMES or len(self.CLASS_NAMES) == self.NUM_CLASSES,
-            f"CLASS_NAMES must be empty or have {self.NUM_CLASSES} names, got "
-            f"{self.CLASS_NAMES!r}",
-        )
-        yield (
-            all(0 < i < self.NUM_CLASSES for i in self.MALIGNANT_CLASS_IDS),
-            f"MALIGNANT_CLASS_IDS must be in 1..{self.NUM_CLASSES - 1}, got "
-            f"{self.MALIGNANT_CLASS_IDS!r}",
-        )
-        scale = self.MASK_SHAPE[0] // self.MASK_POOL_SIZE
-        yield (
-            self.MASK_SHAPE == (self.MASK_POOL_SIZE * scale,) * 2 and scale in (2, 4),
-            f"MASK_SHAPE must be 2 or 4 times MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) "
-            f"on both sides, got {self.MASK_SHAPE!r}",
-        )
-        widths = self._group_norm_widths()
-        yield (
-            all(width % self.GROUP_NORM_GROUPS == 0 for width in widths),
-            f"GROUP_NORM_GROUPS must divide the layers' widths {sorted(widths)}, got "
-            f"{self.GROUP_NORM_GROUPS}",
-        )
-
-    def _group_norm_widths(self):
-        """Channels of the layers that GroupNorm follows, as far as Config sets them."""
-        widths = set()
-        if self.NORM == "group":
-            widths.add(64)  # of ResNet's first layers
-        head_norm = self.NORM if self.HEAD_NORM == "same" else self.HEAD_NORM
-        if head_norm == "group":
-            if "segment" in self.TASKS:
-                widths.add(self.MASK_HEAD_WIDTH)
-            if "classify" in self.TASKS or "detect" in self.TASKS:
-                widths.add(self.FPN_CLASSIF_FC_LAYERS_SIZE)
-        return widths
 
     def _require_known(self, name):
         fields = _fields(type(self))

@@ -1,4 +1,4 @@
-"""What each field of a Config may be, one by one; combinations are in config.py."""
+"""What the fields of a Config may be: each by itself, and several together."""
 
 import os
 
@@ -63,6 +63,7 @@ def _levels(first, last):
     return accepts, f"successive levels within {first}..{last}, such as ({first}, 3)"
 
 
+FIXED_SHAPE_MODES = ("square", "crop")
 MAX_PILLOW_PIXELS = 178_956_970  # Pillow refuses images with more
 _FLAG = _one_of(True, False)
 _NAME = (lambda v: isinstance(v, str), "a name")  # what it names is known elsewhere
@@ -193,3 +194,97 @@ DROPPED = {
         "RPN alone, use layers='rpn_.*'",
     ),
 }
+
+
+def combinations(config):
+    """Yield (condition, message if it does not hold) over several fields of a Config.
+
+    Later ones may rely on the conditions before them.
+    """
+    yield from _pyramid_combinations(config)
+    yield from _image_combinations(config)
+    yield from _head_combinations(config)
+
+
+def _pyramid_combinations(config):
+    levels, first = len(config.BACKBONE_STRIDES), config.BACKBONE_STRIDES[0]
+    yield (
+        config.BACKBONE_STRIDES == tuple(first * 2**level for level in range(levels)),
+        "BACKBONE_STRIDES must double from level to level, got "
+        f"{config.BACKBONE_STRIDES!r}",
+    )
+    yield (
+        len(config.RPN_ANCHOR_SCALES) == len(config.RPN_LEVELS),
+        f"RPN_ANCHOR_SCALES must have {len(config.RPN_LEVELS)} values, one for each "
+        f"of RPN_LEVELS, got {config.RPN_ANCHOR_SCALES!r}",
+    )
+
+
+def _image_combinations(config):
+    mode = config.IMAGE_RESIZE_MODE
+    side = "MIN" if mode in ("crop", "pad64") else "MAX"
+    value = getattr(config, f"IMAGE_{side}_DIM")
+    yield (
+        mode == "none" or (value and value % 64 == 0),
+        f"IMAGE_{side}_DIM must be a multiple of 64 with IMAGE_RESIZE_MODE "
+        f"{mode!r}, got {value!r}",
+    )
+    yield (
+        not config.IMAGE_MAX_DIM or config.IMAGE_MIN_DIM <= config.IMAGE_MAX_DIM,
+        f"IMAGE_MIN_DIM must be at most IMAGE_MAX_DIM ({config.IMAGE_MAX_DIM}), "
+        f"got {config.IMAGE_MIN_DIM}",
+    )
+    yield (
+        mode in FIXED_SHAPE_MODES or config.IMAGES_PER_GPU == 1,
+        f"IMAGE_RESIZE_MODE {mode!r} gives images of different "
+        f"sizes: IMAGES_PER_GPU must be 1, got {config.IMAGES_PER_GPU}",
+    )
+    yield (
+        not config.CACHE_DIR or mode != "crop",
+        "CACHE_DIR must be empty with IMAGE_RESIZE_MODE 'crop', whose images "
+        f"differ from epoch to epoch, got {config.CACHE_DIR!r}",
+    )
+    yield (
+        len(config.MEAN_PIXEL) == config.IMAGE_CHANNEL_COUNT,
+        f"MEAN_PIXEL must have {config.IMAGE_CHANNEL_COUNT} values, one for each "
+        f"channel, got {config.MEAN_PIXEL!r}",
+    )
+
+
+def _head_combinations(config):
+    yield (
+        not config.CLASS_NAMES or len(config.CLASS_NAMES) == config.NUM_CLASSES,
+        f"CLASS_NAMES must be empty or have {config.NUM_CLASSES} names, got "
+        f"{config.CLASS_NAMES!r}",
+    )
+    yield (
+        all(0 < i < config.NUM_CLASSES for i in config.MALIGNANT_CLASS_IDS),
+        f"MALIGNANT_CLASS_IDS must be in 1..{config.NUM_CLASSES - 1}, got "
+        f"{config.MALIGNANT_CLASS_IDS!r}",
+    )
+    scale = config.MASK_SHAPE[0] // config.MASK_POOL_SIZE
+    yield (
+        config.MASK_SHAPE == (config.MASK_POOL_SIZE * scale,) * 2 and scale in (2, 4),
+        f"MASK_SHAPE must be 2 or 4 times MASK_POOL_SIZE ({config.MASK_POOL_SIZE}) "
+        f"on both sides, got {config.MASK_SHAPE!r}",
+    )
+    widths = _group_norm_widths(config)
+    yield (
+        all(width % config.GROUP_NORM_GROUPS == 0 for width in widths),
+        f"GROUP_NORM_GROUPS must divide the layers' widths {sorted(widths)}, got "
+        f"{config.GROUP_NORM_GROUPS}",
+    )
+
+
+def _group_norm_widths(config):
+    """Channels of the layers that GroupNorm follows, as far as a Config sets them."""
+    widths = set()
+    if config.NORM == "group":
+        widths.add(64)  # of ResNet's first layers
+    head_norm = config.NORM if config.HEAD_NORM == "same" else config.HEAD_NORM
+    if head_norm == "group":
+        if "segment" in config.TASKS:
+            widths.add(config.MASK_HEAD_WIDTH)
+        if "classify" in config.TASKS or "detect" in config.TASKS:
+            widths.add(config.FPN_CLASSIF_FC_LAYERS_SIZE)
+    return widths

@@ -100,7 +100,9 @@ class Introspection:
         "inference": the training graph wants the truth as well.
         """
         if self.mode != "inference":
-            raise ValueError("run_graph() needs a model in mode 'inference'")
+            raise ValueError(
+                f"run_graph() needs a model in mode 'inference', got {self.mode!r}"
+            )
         if image_metas is None:
             images, image_metas, _ = self.mold_inputs(images)
         model = keras.Model(self.keras_model.inputs, dict(outputs))

@@ -189,7 +189,9 @@ class MaskRCNN(Introspection):
         training.loop.Trainer.run does.
         """
         if self.mode != "training":
-            raise ValueError("train() needs a model in mode 'training'")
+            raise ValueError(
+                f"train() needs a model in mode 'training', got {self.mode!r}"
+            )
         if stages is None and epochs is None:
             raise ValueError("train() wants `epochs` or `stages`, got neither")
         run_dir = self.log_dir or self.set_log_dir()

@@ -246,8 +246,11 @@ def test_every_field_has_a_rule():
     assert set(RULES) == set(Config().to_dict())
 
 
-def test_display_lists_every_field(capsys):
+def test_display_lists_every_field_and_what_follows_from_them(capsys):
     IsicConfig().display()
-    text = capsys.readouterr().out
-    assert all(name in text for name in IsicConfig().to_dict())
-    assert "BATCH_SIZE" in text
+    lines = capsys.readouterr().out.splitlines()
+    shown = {
+        name: value.strip() for name, _, value in (x.partition(" ") for x in lines)
+    }
+    assert set(shown) >= set(IsicConfig().to_dict())
+    assert shown["BATCH_SIZE"] == "2" and shown["IMAGE_META_SIZE"] == "15"

@@ -37,9 +37,12 @@ def spots(tmp_path):
     return tmp_path
 
 
-def test_each_example_is_short():
+def test_each_example_is_short_and_stands_in_the_readme():
+    readme = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) < 30, path.name
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) < 30, path.name
+        assert f"```python\n{text}```" in readme, path.name
 
 
 def test_a_network_of_all_three_trains_and_detects(spots, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ and images, override load_mask, call prepare(). It neither resizes nor augments.
 
 import numpy as np
 
-from mrcnn_skin.data import files
+from . import files
 
 
 class Dataset:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from skimage import measure
 
-from mrcnn_skin.data import files, isic_layouts, isic_tables
-from mrcnn_skin.data.dataset import Dataset
-from mrcnn_skin.data.file_checks import DEPTHS, check_files
+from . import files, isic_layouts, isic_tables
+from .dataset import Dataset
+from .file_checks import DEPTHS, check_files
 
 SOURCE = "isic"
 CLASS_IDS = {isic_tables.BENIGN: 1, isic_tables.MALIGNANT: 2}

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mrcnn_skin.data.files import is_image_file
-from mrcnn_skin.data.isic_tables import label_texts, read_table, row_labels
+from .files import is_image_file
+from .isic_tables import label_texts, read_table, row_labels
 
 
 class Layout(NamedTuple):

@@ -4,10 +4,10 @@ Intervals, calibration, operating points, risk and coverage, subgroups, comparis
 everything here is computed from per_image tables, so that no model has to run again.
 """
 
-from mrcnn_skin.evaluation import calibration as cal
-from mrcnn_skin.evaluation.bootstrap import RESAMPLES, compare, confidence_intervals
-from mrcnn_skin.evaluation.subgroups import subgroup_table
-from mrcnn_skin.evaluation.summary import summarize
+from . import calibration as cal
+from .bootstrap import RESAMPLES, compare, confidence_intervals
+from .subgroups import subgroup_table
+from .summary import summarize
 
 
 def analyse(per_image, calibration=None, other=None, resamples=RESAMPLES, seed=0):

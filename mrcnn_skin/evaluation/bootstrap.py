@@ -8,7 +8,7 @@ weights of the images.
 import numpy as np
 import pandas as pd
 
-from mrcnn_skin.evaluation.summary import flatten, summarize
+from .summary import flatten, summarize
 
 RESAMPLES = 2000
 LEVEL = 0.95

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from mrcnn_skin.evaluation import curves
-from mrcnn_skin.evaluation.metrics import classification_scores, mean_scores
+from . import curves
+from .metrics import classification_scores, mean_scores
 
 SENSITIVITIES = (0.80, 0.90, 0.95)
 BINS = 10
@@ -62,7 +62,10 @@ def fit_temperature(labels, p_malignant):
     """
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
-        raise ValueError("a temperature needs calibration images of both classes")
+        raise ValueError(
+            "a temperature needs calibration images of both classes, got "
+            f"{labels.sum()} malignant of {labels.size}"
+        )
 
     def loss(log_temperature):
         scaled = apply_temperature(p_malignant, np.exp(log_temperature))
@@ -79,7 +82,10 @@ def apply_temperature(p_malignant, temperature):
 
 
 def negative_log_likelihood(labels, p_malignant):
-    """Mean of -log of the probability given to the true class."""
+    """Mean of -log of the probability given to the true class.
+
+    labels: bool [n], True = malignant; p_malignant: float [n]. Returns a float.
+    """
     p = np.clip(np.asarray(p_malignant, float), SMALLEST, 1 - SMALLEST)
     return float(-np.mean(np.log(np.where(labels, p, 1 - p))))
 
@@ -87,6 +93,7 @@ def negative_log_likelihood(labels, p_malignant):
 def reliability(labels, p_malignant, bins=BINS):
     """Say how often images were malignant, by the probability given to them.
 
+    labels: bool [n]; p_malignant: float [n].
     Returns a DataFrame, a row for each of the equal bins of [0, 1] that holds images:
     low, high, images, p_malignant (mean), malignant (share).
     """
@@ -102,14 +109,20 @@ def reliability(labels, p_malignant, bins=BINS):
 
 
 def calibration_error(labels, p_malignant, bins=BINS):
-    """Expected calibration error of P(malignant): the mean gap of `reliability`."""
+    """Expected calibration error of P(malignant): the mean gap of `reliability`.
+
+    The arguments are those of `reliability`. Returns a float.
+    """
     rows = reliability(labels, p_malignant, bins)
     gap = (rows["p_malignant"] - rows["malignant"]).abs()
     return float(np.average(gap, weights=rows["images"]))
 
 
 def calibration_scores(labels, p_malignant):
-    """Return {"ECE", "brier", "NLL"}: 0 is best for each."""
+    """Return {"ECE", "brier", "NLL"} of labels bool [n], p_malignant float [n].
+
+    0 is best for each.
+    """
     labels = np.asarray(labels, bool)
     squares = (np.asarray(p_malignant, float) - labels) ** 2
     return {
@@ -124,6 +137,7 @@ def risk_coverage(labels, p_malignant, threshold=0.5):
 
     How sure an answer is, is the distance of its logit from the threshold's. Images
     that are equally sure are answered together.
+    labels: bool [n]; p_malignant: float [n].
     Returns a DataFrame: coverage (share answered, rising to 1), risk (share of the
     answered that is wrong).
     """
@@ -139,6 +153,9 @@ def risk_coverage(labels, p_malignant, threshold=0.5):
 
 
 def area_under_risk(curve):
-    """Mean risk over all coverages, each image's own; 0 is best."""
+    """Mean risk over all coverages, each image's own; 0 is best.
+
+    curve: DataFrame of risk_coverage. Returns a float.
+    """
     steps = np.diff(curve["coverage"], prepend=0)
     return float(np.sum(steps * curve["risk"]))

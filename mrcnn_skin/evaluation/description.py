@@ -1,7 +1,7 @@
 """What the images are, beside how they were scored: the columns to group them by."""
 
-from mrcnn_skin.evaluation.skin_tone import typology_angle
-from mrcnn_skin.evaluation.subgroups import metadata_columns
+from .skin_tone import typology_angle
+from .subgroups import metadata_columns
 
 
 def describe(case):

@@ -7,8 +7,8 @@ metrics.py.
 
 import numpy as np
 
-from mrcnn_skin.geometry.boxes import compute_overlaps, compute_overlaps_masks
-from mrcnn_skin.geometry.masks import trim_zeros
+from ..geometry.boxes import compute_overlaps, compute_overlaps_masks
+from ..geometry.masks import trim_zeros
 
 COCO_THRESHOLDS = np.arange(50, 100, 5) / 100
 

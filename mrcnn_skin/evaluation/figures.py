@@ -1,23 +1,21 @@
 """The curves of an evaluation as matplotlib Figures.
 
 They only draw: the points come from curves.py and calibration.py. No screen is needed,
-and nothing is written.
+and nothing is written. Each function takes labels, bool [n], True = malignant, and
+p_malignant, float [n], unless it says otherwise, and returns the Figure.
 """
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from mrcnn_skin.evaluation import calibration as cal
-from mrcnn_skin.evaluation import curves
+from . import calibration as cal
+from . import curves
 
 SIZE = (4.6, 4.2)  # inches
 
 
 def plot_roc(labels, p_malignant, operating_points=()):
-    """ROC curve, and where the operating points lie on it.
-
-    labels: bool [n]; p_malignant: float [n]. operating_points: as of analyse().
-    """
+    """ROC curve, and where the operating points lie on it; those are of analyse()."""
     curve = _rank(labels, p_malignant)
     figure, ax = _axes("1 - specificity", "sensitivity", "ROC")
     area = float(curves.area_under_roc(curve))
@@ -28,23 +26,33 @@ def plot_roc(labels, p_malignant, operating_points=()):
     for point in operating_points:
         label = f"chosen for {point['target']:.0%}: {point['threshold']:.3f}"
         ax.plot(1 - point["SP"], point["SE"], "o", label=label)
-    ax.legend(loc="lower right", fontsize=8)
+    legend_below(ax)
     return figure
 
 
 def plot_precision_recall(labels, p_malignant):
     """Precision against recall, as steps; the dotted line is the share malignant."""
+    figure = Figure(figsize=SIZE, layout="constrained")
+    ax = figure.subplots()
+    draw_precision_recall(ax, labels, p_malignant)
+    legend_below(ax)
+    return figure
+
+
+def draw_precision_recall(ax, labels, p_malignant):
+    """Draw the curve of plot_precision_recall into axes, without a legend."""
     curve = _rank(labels, p_malignant)
-    figure, ax = _axes(
-        "sensitivity (recall)", "PPV (precision)", "Precision and recall"
-    )
+    _prepare(ax, "sensitivity (recall)", "PPV (precision)", "Precision and recall")
     precision = np.r_[curve.precision[:1], curve.precision]
     area = float(curves.average_precision(curve))
     ax.step(curve.sensitivity, precision, where="pre", label=f"model, AP {area:.3f}")
     share = np.mean(labels)
     ax.axhline(share, color="grey", ls=":", label=f"malignant: {share:.1%}")
-    ax.legend(loc="lower left", fontsize=8)
-    return figure
+
+
+def legend_below(ax):
+    """Put the legend of axes below them, where it covers no point."""
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=8, ncols=2)
 
 
 def plot_reliability(labels, p_malignant, temperature=None):
@@ -63,7 +71,7 @@ def plot_reliability(labels, p_malignant, temperature=None):
         )
         sizes = 120 * rows["images"] / rows["images"].sum() + 6
         ax.scatter(rows["p_malignant"], rows["malignant"], s=sizes)
-    ax.legend(loc="upper left", fontsize=8)
+    legend_below(ax)
     return figure
 
 
@@ -74,18 +82,18 @@ def plot_risk_coverage(labels, p_malignant):
     figure, ax = _axes("coverage (share answered)", "error rate", "Risk and coverage")
     ax.step(rows["coverage"], rows["risk"], where="pre", label=f"AURC {area:.3f}")
     ax.set_ylim(0, max(0.05, 1.1 * rows["risk"].max()))
-    ax.legend(fontsize=8)
+    legend_below(ax)
     return figure
 
 
 def plot_jaccard(jaccard):
-    """Histogram of the Jaccard index of single images; .65 counts for ISIC 2018."""
+    """Histogram of the Jaccard index of images, float [n]; .65 counts for ISIC 2018."""
     figure, ax = _axes("Jaccard index", "images", "Outlines")
     ax.hist(jaccard, bins=np.linspace(0, 1, 21), color="#4477aa", edgecolor="white")
     ax.axvline(0.65, color="grey", ls=":", label="ISIC 2018's threshold")
     ax.axvline(np.mean(jaccard), color="#aa3377", label=f"mean {np.mean(jaccard):.3f}")
     ax.autoscale(axis="y")
-    ax.legend(loc="upper left", fontsize=8)
+    legend_below(ax)
     return figure
 
 
@@ -96,6 +104,10 @@ def _rank(labels, p_malignant):
 def _axes(x_label, y_label, title):
     figure = Figure(figsize=SIZE, layout="constrained")
     ax = figure.subplots()
+    _prepare(ax, x_label, y_label, title)
+    return figure, ax
+
+
+def _prepare(ax, x_label, y_label, title):
     ax.set(xlabel=x_label, ylabel=y_label, title=title, xlim=(0, 1), ylim=(0, 1.02))
     ax.grid(alpha=0.3)
-    return figure, ax

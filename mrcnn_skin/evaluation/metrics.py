@@ -9,8 +9,8 @@ evaluation, bootstrap and ablation all call these functions.
 import numpy as np
 import pandas as pd
 
-from mrcnn_skin.evaluation import curves
-from mrcnn_skin.geometry.boxes import compute_overlaps
+from ..geometry.boxes import compute_overlaps
+from . import curves
 
 JACCARD_THRESHOLD = 0.65
 

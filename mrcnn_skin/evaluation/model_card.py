@@ -7,9 +7,9 @@ Derm: the 25 of Daneshjou et al., JAMA Dermatology 2022;158(1):90; in words of o
 
 import pandas as pd
 
-from mrcnn_skin.atomic import written_whole
-from mrcnn_skin.evaluation.markdown import markdown_table
-from mrcnn_skin.evaluation.page import (
+from ..atomic import written_whole
+from .markdown import markdown_table
+from .page import (
     NOTICE,
     operating_rows,
     robustness_rows,
@@ -20,7 +20,7 @@ UNKNOWN = "Not known to the evaluation; whoever publishes the model has to state
 
 
 def write_model_card(path, title, facts, metrics, per_image):
-    """Write the card.
+    """Write the card; an item that stands above under another heading is referred to.
 
     title: of the model. facts: {name: text} of the run, of which "weights", "data",
     "network", "training", "losses", "left out" and "software" are placed under their
@@ -28,10 +28,16 @@ def write_model_card(path, title, facts, metrics, per_image):
     """
     known = _known(facts, metrics, per_image)
     parts = [f"# Model card: {title}", f"**{NOTICE}**"]
+    places = {}  # {key: heading that it stands under}
     for guideline, headings in (("TRIPOD+AI", TRIPOD), ("CLEAR Derm", CLEAR_DERM)):
         parts.append(f"## {guideline}")
         for heading, key in headings:
-            parts += [f"### {heading}", known.get(key) or UNKNOWN]
+            text = known.get(key) or UNKNOWN
+            if key in places:
+                text = f"See *{places[key]}*, above."
+            elif known.get(key):
+                places[key] = heading
+            parts += [f"### {heading}", text]
     with written_whole(path) as partial:
         partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -93,7 +99,7 @@ CLEAR_DERM = [
     ("Technical assessment: how the public can evaluate it", "software"),
     ("Technical assessment: performance measures", "performance"),
     ("Technical assessment: benchmark against others", "benchmark"),
-    ("Technical assessment: bias", "groups"),
+    ("Technical assessment: bias", "performance"),
     ("Application: use cases and target conditions", "use"),
     ("Application: impact on patients and the health care team", None),
 ]
@@ -116,8 +122,7 @@ def _known(facts, metrics, per_image):
         "numbers": f"Evaluation: {balance or 'no diagnosis is known'}, of "
         f"{len(per_image)} images.",
         "participants": _participants(per_image),
-        "skin": _groups(metrics, ["skin tone"]),
-        "groups": _groups(metrics),
+        "skin": _skin(metrics),
         "imbalance": facts.get("imbalance"),
         "artefacts": _robustness(metrics),
         "performance": _paragraphs(
@@ -194,10 +199,17 @@ def _participants(per_image):
     return " ".join(parts)
 
 
-def _groups(metrics, columns=None):
+def _skin(metrics):
+    if not any(row["by"] == "skin tone" for row in metrics.get("subgroups", [])):
+        return None
+    return (
+        "Estimated from each photograph: the individual typology angle (ITA) of the "
+        "skin round the lesion. The scores by tone are under 23."
+    )
+
+
+def _groups(metrics):
     table = pd.DataFrame(metrics.get("subgroups", []))
-    if columns and len(table):
-        table = table[table["by"].isin(columns)]
     bounds = [name for name in table if name.endswith(("_low", "_high"))]
     return markdown_table(table.drop(columns=bounds))
 

@@ -11,10 +11,10 @@ import io
 import pandas as pd
 from PIL import Image
 
-from mrcnn_skin.atomic import written_whole
-from mrcnn_skin.evaluation import figures
-from mrcnn_skin.evaluation.analysis import diagnoses
-from mrcnn_skin.evaluation.summary import flatten
+from ..atomic import written_whole
+from . import figures
+from .analysis import diagnoses
+from .summary import flatten
 
 PICTURE_SIDE = 420  # pixels, of the longer side
 NOTICE = "Research software. It is no medical device, and nothing here is a diagnosis."

@@ -15,17 +15,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mrcnn_skin.atomic import written_whole
-from mrcnn_skin.data.files import UnreadableImage
-from mrcnn_skin.evaluation.metrics import detection_scores, segmentation_scores
-from mrcnn_skin.evaluation.submission import (
+from ..atomic import written_whole
+from ..data.files import UnreadableImage
+from ..geometry.boxes import extract_bboxes
+from .metrics import detection_scores, segmentation_scores
+from .submission import (
     mask_path,
     official_mask,
     write_classification,
     write_mask,
 )
-from mrcnn_skin.evaluation.summary import BOX, COLUMNS, TASKS, summarize
-from mrcnn_skin.geometry.boxes import extract_bboxes
+from .summary import BOX, COLUMNS, TASKS, summarize
 
 
 class Case(NamedTuple):

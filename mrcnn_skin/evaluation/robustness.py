@@ -7,9 +7,9 @@ image alike, for any model. What spoils is in corruptions.py.
 import numpy as np
 import pandas as pd
 
-from mrcnn_skin.evaluation.bootstrap import compare
-from mrcnn_skin.evaluation.corruptions import CORRUPTIONS
-from mrcnn_skin.evaluation.report import score_images
+from .bootstrap import compare
+from .corruptions import CORRUPTIONS
+from .report import score_images
 
 SHOWN = [
     ("segmentation", "JA"),

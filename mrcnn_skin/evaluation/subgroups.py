@@ -6,9 +6,9 @@ and a difference between two of many groups is no proof.
 
 import pandas as pd
 
-from mrcnn_skin.evaluation.bootstrap import confidence_intervals
-from mrcnn_skin.evaluation.skin_tone import TONES, tone
-from mrcnn_skin.evaluation.summary import flatten, summarize
+from .bootstrap import confidence_intervals
+from .skin_tone import TONES, tone
+from .summary import flatten, summarize
 
 SHOWN = {
     "segmentation": ("JA", "DI"),

@@ -4,7 +4,7 @@ Every figure of the project that stands for more than one image comes from summa
 validation while training, metrics.json, confidence intervals, subgroups, ablation.
 """
 
-from mrcnn_skin.evaluation.metrics import classification_scores, mean_scores
+from .metrics import classification_scores, mean_scores
 
 SEGMENTATION = ["JA", "JA65", "DI", "AC", "SE", "SP"]
 BOX = ["y1", "x1", "y2", "x2"]

@@ -6,7 +6,7 @@ nothing. A view's answer is its best lesion.
 
 import numpy as np
 
-from mrcnn_skin.geometry.boxes import extract_bboxes
+from ..geometry.boxes import extract_bboxes
 
 VIEWS = ((), (0,), (1,), (0, 1))  # axes that are turned round
 

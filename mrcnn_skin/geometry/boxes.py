@@ -117,7 +117,11 @@ def box_refinement(box, gt_box):
     centers, sizes = _to_center_size(box)
     gt_centers, gt_sizes = _to_center_size(gt_box)
     if (sizes <= 0).any() or (gt_sizes <= 0).any():
-        raise ValueError("box and gt_box must have positive heights and widths")
+        smallest = min(sizes.min(), gt_sizes.min())
+        raise ValueError(
+            "box and gt_box must have heights and widths above 0, got "
+            f"{smallest:g} for one of them"
+        )
     return np.concatenate(
         [(gt_centers - centers) / sizes, np.log(gt_sizes / sizes)], axis=1
     )

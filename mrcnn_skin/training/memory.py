@@ -61,22 +61,25 @@ def _bytes(name, shape, config):
 
 
 def _rpn_bytes(model, config):
-    """Bytes of the RPN's shared convolution and its activation, on all levels."""
+    """Bytes of the RPN's shared convolution and its activation, on RPN_LEVELS."""
     height, width = model.inputs[0].shape[1:3]
     if height is None:  # images of any size: nobody knows
         return 0
     area = sum(
         math.ceil(height / stride) * math.ceil(width / stride)
-        for stride in config.BACKBONE_STRIDES
+        for stride in config.RPN_STRIDES
     )
     positions = config.IMAGES_PER_GPU * area / config.RPN_ANCHOR_STRIDE**2
     return FLOAT * positions * 2 * config.RPN_WIDTH
 
 
-def free_memory():
-    """Bytes of main memory that are free, or can be made so; None if unknown."""
+def free_memory(meminfo="/proc/meminfo"):
+    """Bytes of main memory that are free, or can be made so; None if unknown.
+
+    meminfo: the file in which Linux says so.
+    """
     try:
-        with open("/proc/meminfo", encoding="ascii") as handle:
+        with open(meminfo, encoding="ascii") as handle:
             for line in handle:
                 if line.startswith("MemAvailable:"):
                     return int(line.split()[1]) * 1024

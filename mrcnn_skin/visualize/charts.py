@@ -7,9 +7,10 @@ print in a terminal and show in a notebook.
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from ..atomic import written_whole
+from ..evaluation.figures import draw_precision_recall, legend_below
 
 
 def plot_losses(log):
@@ -111,18 +112,14 @@ def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
     is_malignant, p_malignant = np.asarray(is_malignant), np.asarray(p_malignant)
     figure = Figure(figsize=(9, 4), layout="constrained")
     curve, matrix = figure.subplots(1, 2)
-    PrecisionRecallDisplay.from_predictions(
-        is_malignant, p_malignant, ax=curve, name="model", plot_chance_level=True
-    )
+    draw_precision_recall(curve, is_malignant, p_malignant)
     called = p_malignant > threshold
     hits = np.count_nonzero(called & is_malignant)
     if called.any():
         recall = hits / max(np.count_nonzero(is_malignant), 1)
         label = f"operating point {threshold:g}"
         curve.plot(recall, hits / np.count_nonzero(called), "o", label=label)
-    curve.set(title="precision and recall", xlim=(0, 1.02), ylim=(0, 1.05))
-    curve.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
-    curve.legend(loc="lower left")
+    legend_below(curve)
     ConfusionMatrixDisplay.from_predictions(
         is_malignant,
         called,

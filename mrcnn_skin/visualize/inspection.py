@@ -46,21 +46,22 @@ def draw_box_sets(image, box_sets, limit=30, cols=4):
 
 
 def draw_anchor_levels(image, config):
-    """Draw each pyramid level's anchor positions and the anchors of one of them.
+    """Draw the anchor positions of each of RPN_LEVELS and the anchors of one of them.
 
     image: uint8 [h, w, 3], of the network's size. Shown are the anchors, one a ratio,
     of the position in the middle. Returns the Figure.
     """
-    shapes = backbone_shapes(image.shape, config.BACKBONE_STRIDES)
+    strides = config.RPN_STRIDES
+    shapes = backbone_shapes(image.shape, strides)
     levels, titles = [], []
-    for number, (scale, shape, stride) in enumerate(
-        zip(config.RPN_ANCHOR_SCALES, shapes, config.BACKBONE_STRIDES, strict=True)
+    for number, scale, shape, stride in zip(
+        config.RPN_LEVELS, config.RPN_ANCHOR_SCALES, shapes, strides, strict=True
     ):
         anchors = generate_anchors(
             scale, config.RPN_ANCHOR_RATIOS, shape, stride, config.RPN_ANCHOR_STRIDE
         )
         levels.append(anchors.reshape(-1, len(config.RPN_ANCHOR_RATIOS), 4))
-        title = f"P{FIRST_LEVEL + number}: every {stride} px, side {scale:g} px"
+        title = f"P{number}: every {stride} px, side {scale:g} px"
         titles.append(f"{title}\n{len(anchors)} anchors")
     figure = display_images([image] * len(levels), titles, cols=len(levels))
     for ax, anchors in zip(figure.axes, levels, strict=True):
@@ -156,16 +157,16 @@ def rois_by_level(rois, image_shape, config):
     """Sort regions by the pyramid level that their features are cut from.
 
     rois: [n, 4]. image_shape: (height, width, ...) of the canvas.
-    Returns {title: boxes} for draw_box_sets, P2 to P5.
+    Returns {title: boxes} for draw_box_sets, one of each of ROI_LEVELS.
     """
     rois = np.asarray(rois)
-    levels = range(FIRST_LEVEL, FIRST_LEVEL + 4)
-    stride = config.BACKBONE_STRIDES[0]
-    align = PyramidROIAlign((config.POOL_SIZE,) * 2, stride)
+    levels, first = config.ROI_LEVELS, config.ROI_LEVELS[0]
+    stride = config.BACKBONE_STRIDES[first - FIRST_LEVEL]
+    align = PyramidROIAlign((config.POOL_SIZE,) * 2, stride, first)
     first_shape = np.array(image_shape[:2]) // stride
     normalised = norm_boxes(rois, image_shape)
     level = align.levels(normalised, first_shape, len(levels)).numpy()
-    return {f"P{number}": rois[level == number - FIRST_LEVEL] for number in levels}
+    return {f"P{number}": rois[level == number - first] for number in levels}
 
 
 def display_roi_align(image, rois, pooled, limit=6):

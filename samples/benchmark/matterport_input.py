@@ -23,12 +23,12 @@ MASK_AUGMENTERS = {
 
 def make_anchors(config):
     """Anchors in pixels, made once for all images as by its generator."""
-    shapes = backbone_shapes(config.IMAGE_SHAPE, config.BACKBONE_STRIDES)
+    shapes = backbone_shapes(config.IMAGE_SHAPE, config.RPN_STRIDES)
     return generate_pyramid_anchors(
         config.RPN_ANCHOR_SCALES,
         config.RPN_ANCHOR_RATIOS,
         shapes,
-        config.BACKBONE_STRIDES,
+        config.RPN_STRIDES,
         config.RPN_ANCHOR_STRIDE,
     )
 

@@ -2,19 +2,19 @@
 
 Decodes whole frames with their masks, on one thread: Matterport's steps (see
 matterport_input.py), this package, and this package with its cache filled, in turn,
-so that a busy machine slows all of them. Writes the figures as JSON.
+so that a busy machine slows all of them.
 
-    python samples/benchmark/pipeline.py --data=data/ISIC2017 --json=pipeline.json
+    python samples/benchmark/pipeline.py --data=data/ISIC2017 --out=pipeline.json
 """
 
 import argparse
-import json
-import platform
 import resource
 import statistics
 import tempfile
 import time
 from importlib.metadata import version
+
+import contest
 
 from mrcnn_skin import IsicConfig, IsicDataset
 from mrcnn_skin.data.augment import paper_augmentation
@@ -32,12 +32,12 @@ def main():
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--image-size", type=int, default=1024)
-    parser.add_argument("--json", help="file to write the figures to")
+    parser.add_argument("--out", default="benchmark_pipeline.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         dataset = open_dataset(args, folder)
         seconds = measure(dataset, args, f"{folder}/cache")
-    report = summarise(seconds, dataset, args)
+    report = summarise(seconds, dataset)
     for name, row in report["ways"].items():
         print(
             f"{name:20} {row['wall_ms']:7.1f} ms  {row['cpu_ms']:7.1f} ms of a core  "
@@ -45,9 +45,7 @@ def main():
             f"{row['speedup_max']:.1f})"
         )
     print(f"peak memory {report['peak_gb']:.2f} GB; {report['versions']}")
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as handle:
-            json.dump(report, handle, indent=2)
+    contest.write_json(args.out, options=vars(args), **report)
 
 
 def open_dataset(args, folder):
@@ -94,7 +92,7 @@ def measure(dataset, args, cache):
     return seconds
 
 
-def summarise(seconds, dataset, args):
+def summarise(seconds, dataset):
     """Medians over the rounds, and ratios round by round."""
     ways = {}
     for way, rounds in seconds.items():
@@ -112,9 +110,7 @@ def summarise(seconds, dataset, args):
     return {
         "ways": ways,
         "images": sizes,
-        "image_size": args.image_size,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "machine": platform.processor() or platform.machine(),
         "versions": {name: version(name) for name in packages},
     }
 

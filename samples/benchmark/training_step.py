@@ -2,14 +2,13 @@
 
 Heads only, and all layers; the plain graph (plain_graph.py), the package's own, and
 the same in bfloat16 in turn, each in a process of its own, so that a busy machine
-slows all and none inherits another's memory. Writes the figures as JSON.
+slows all and none inherits another's memory.
 
     python samples/benchmark/training_step.py --image-size=1024 --backbone=resnet50
 """
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -18,6 +17,8 @@ import tempfile
 import time
 from importlib.metadata import version
 from unittest import mock
+
+import contest
 
 GRAPHS = ("plain", "own", "bfloat16")
 
@@ -31,7 +32,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=2, help="processes of each graph")
     parser.add_argument("--norm", default="batch", choices=("batch", "group"))
     parser.add_argument("--layers", nargs="+", default=["all", "heads"])
-    parser.add_argument("--json", help="file to write the figures to")
+    parser.add_argument("--out", default="benchmark_training_step.json")
     parser.add_argument("--graph", choices=GRAPHS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.graph:  # a process that measures
@@ -43,13 +44,9 @@ def main():
     )
     for layers, figures in report.items():
         show(layers, figures)
-    report["settings"] = vars(args)
-    report["machine"] = platform.processor() or platform.machine()
-    report["versions"] = {name: version(name) for name in ("tensorflow", "keras")}
-    print(report["versions"])
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as handle:
-            json.dump(report, handle, indent=2)
+    versions = {name: version(name) for name in ("tensorflow", "keras")}
+    print(versions)
+    contest.write_json(args.out, options=vars(args), layers=report, versions=versions)
 
 
 def compare(layers, rounds):
@@ -113,6 +110,7 @@ def measure(args, layers):
     """
     import keras
     from plain_graph import build_plain_training_model
+    from worker_mrcnn_skin import keep_finite
 
     from mrcnn_skin import IsicConfig, MaskRCNN
     from mrcnn_skin.data.synthetic import SyntheticDataset
@@ -151,7 +149,7 @@ def measure(args, layers):
         mock.patch("mrcnn_skin.training.loop.next", timed_next, create=True),
     ):
         model = MaskRCNN("training", config, folder)
-        keep_finite(model.keras_model)
+        keep_finite(model.keras_model, 0.0)
         data = SyntheticDataset(max(4, args.batch), (size, size))
         stages = [Stage(layers, 1, 1e-4)]
         model.train(data, None, stages=stages, custom_callbacks=[clock], verbose=0)
@@ -162,16 +160,6 @@ def measure(args, layers):
         "waits": waits[1:],
         "peak_gb": peak,
     }
-
-
-def keep_finite(model):
-    """Switch the residual branches off: random weights explode under frozen BatchNorm.
-
-    The arithmetic stays the same.
-    """
-    for layer in model.layers:
-        if layer.name.startswith("bn") and layer.name.endswith("branch2c"):
-            layer.gamma.assign(layer.gamma * 0)
 
 
 def note_end(times):

@@ -142,7 +142,7 @@ def make_parser():
     )
     training_run.add_data_options(add)
     training_run.add_recipe_options(add)
-    common.add_config_options(parser)
+    common.add_config_options(parser, DEFAULTS["backbone"], common.SIDES_IN_WORDS)
     return parser
 
 

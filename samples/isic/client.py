@@ -22,10 +22,6 @@ from pathlib import Path
 
 import common
 
-OUTPUTS = (
-    *("num_detections", "boxes", "class_ids", "scores", "p_malignant"),
-    *("low_confidence", "error", "mask_png_bytes"),
-)
 GRPC_TRIES_AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 HTTP_TRIES_AGAIN = (429, 502, 503)  # 503 is REST's name for a full queue
 MAX_MESSAGE = 256 << 20  # bytes; gRPC's own limit is 4 MB
@@ -41,18 +37,16 @@ def main():
     parser.add_argument(
         "--server",
         default="localhost:8500",
-        help="HOST:PORT for gRPC, http://HOST:PORT for REST (default: %(default)s)",
+        help="HOST:PORT for gRPC, http://HOST:PORT for REST",
     )
-    parser.add_argument("--model", default="skin", help="default: %(default)s")
+    parser.add_argument("--model", default="skin", help="its name on the server")
     parser.add_argument("--out", help="folder for masks (default: none are written)")
-    parser.add_argument(
-        "--timeout", type=float, default=30, help="seconds a try (default: %(default)s)"
-    )
+    parser.add_argument("--timeout", type=float, default=30, help="seconds a try")
     parser.add_argument(
         "--retries",
         type=int,
         default=3,
-        help="further tries when the server is away or busy (default: %(default)s)",
+        help="further tries when the server is away or busy",
     )
     args = parser.parse_args()
 

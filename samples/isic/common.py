@@ -14,21 +14,34 @@ WEIGHTS_DIR = ROOT / "weights"
 PRETRAINED = WEIGHTS_DIR / "mrcnn_skin_lite_isic.h5"  # comes with the repository
 WEIGHTS_HELP = (
     "pretrained, the small network that comes with the repository; a trained .h5 file; "
-    "or last, the best of the newest run in --logs (default: %(default)s)"
+    "or last, the best of the newest run in --logs"
 )
 DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
+BESIDE_WEIGHTS = "that of the Config beside the weights"
 SHEET = 24  # pictures on a contact sheet
 LITE_BACKBONE = "efficientnet_lite0"
+SIDES_IN_WORDS = f"{SIDE}; 256 with {LITE_BACKBONE}"
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
+
+
+class Help(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Help with the description as it is written, and each option's default."""
+
+    def _get_help_string(self, action):
+        text = action.help or ""
+        is_said = "default" in text or action.default in (None, False)
+        return text if is_said else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that shows the defaults in its help."""
 
     def __init__(self, **kwargs):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        super().__init__(formatter_class=Help, **kwargs)
 
 
 def run(main):
@@ -73,21 +86,23 @@ def fail(message, status=2):
     sys.exit(status)
 
 
-def add_config_options(parser):
-    """Add the options that choose the network and its settings."""
+def add_config_options(parser, backbone=BESIDE_WEIGHTS, side=BESIDE_WEIGHTS):
+    """Add the options that choose the network and its settings.
+
+    backbone, side: what the first two are if nobody says, in words.
+    """
     parser.add_argument(
         "--backbone",
         metavar="NAME",
-        help="of graph.backbones: resnet26, resnet50, resnet101, efficientnet_lite0; "
-        "default: resnet101 for --weights=coco, whose file has it, else resnet50; "
-        f"{LITE_BACKBONE}: the small network of IsicLiteConfig, at 256 px",
+        help=f"of graph.backbones: resnet26, resnet50, resnet101 or {LITE_BACKBONE}, "
+        f"the small network of IsicLiteConfig (default: {backbone})",
     )
     parser.add_argument(
         "--image-size",
         type=int,
         metavar="PIXELS",
         help="side of the square that images are resized into, a multiple of 64; the "
-        f"anchors scale with it (default: {SIDE}; 256 with {LITE_BACKBONE})",
+        f"anchors scale with it (default: {side})",
     )
     parser.add_argument(
         "--set",
@@ -228,10 +243,12 @@ def build_model(path, config):
 
     model = MaskRCNN("inference", config)
     report = model.load_weights(path)
-    if report.missing or report.mismatched:
+    lacking = [*report.missing, *(name for name, *_ in report.mismatched)]
+    if lacking:
         raise ValueError(
-            "the weights do not fit the network, which needs config.json beside "
-            "them or the options of the training run"
+            f"{path} must have all weights of the network, got none that fit "
+            f"{len(lacking)} of its tensors, such as {lacking[0]}: the network needs "
+            "the Config beside them or the options of the training run"
         )
     return model
 

@@ -68,19 +68,17 @@ def main():
     parser.add_argument(
         "--weights",
         action="append",
-        help="pretrained, the small network that comes with the repository; a trained "
-        ".h5 file; or last, the best of the newest run in --logs; may be repeated "
-        "(default: pretrained)",
+        help=f"{common.WEIGHTS_HELP}; may be repeated (default: pretrained)",
     )
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument(
         "--threshold",
         type=float,
         default=0.5,
-        help="operating point: P(malignant) above it is called malignant (default: .5)",
+        help="operating point: P(malignant) above it is called malignant",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="(default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="(default: 7860)")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the page")
+    parser.add_argument("--port", type=int, default=7860, help="of that address")
     common.add_config_options(parser)
     args = parser.parse_args()
     if importlib.util.find_spec("gradio") is None:

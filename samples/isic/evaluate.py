@@ -64,7 +64,12 @@ def parse_arguments():
         help="folder of ISIC images, or synthetic; default: datasets/isic, "
         "$MRCNN_SKIN_DATA, or generated lesions",
     )
-    parser.add_argument("--split", choices=tuple(common.SYNTHETIC_SEEDS), default="val")
+    parser.add_argument(
+        "--split",
+        choices=tuple(common.SYNTHETIC_SEEDS),
+        default="val",
+        help="images to score",
+    )
     parser.add_argument(
         "--calibration-split",
         choices=tuple(common.SYNTHETIC_SEEDS),
@@ -110,7 +115,9 @@ def parse_arguments():
     if args.bootstrap < 0:
         raise ValueError(f"--bootstrap must be 0 or more, got {args.bootstrap}")
     if not args.bootstrap and (args.compare or args.robustness or args.tta):
-        raise ValueError("--compare, --tta and --robustness need --bootstrap above 0")
+        raise ValueError(
+            "--compare, --tta and --robustness need --bootstrap above 0, got 0"
+        )
     return args
 
 

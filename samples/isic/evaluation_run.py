@@ -114,21 +114,20 @@ def explanation_scores(per_image):
 def draw_cases(scored, dataset):
     """Pictures of the cases that tell most, {heading: list of (caption, pixels)}."""
     from mrcnn_skin.evaluation.analysis import choose_cases
-    from mrcnn_skin.visualize import overlay_truth
+    from mrcnn_skin.visualize import draw_prediction
 
-    ids = {str(dataset.image_info[i]["id"]): i for i in dataset.image_ids}
     drawn = {}
     for heading, rows in choose_cases(scored.per_image, SHOWN_CASES).items():
         pictures = drawn[heading] = []
-        for row in rows:
-            image = dataset.load_image(ids[row["image"]])
-            truth = dataset.load_mask(ids[row["image"]])[0].any(axis=-1)
-            picture = overlay_truth(image, truth, scored.detector(image))
+        ids = common.image_ids_of(dataset, [row["image"] for row in rows])
+        for row, image_id in zip(rows, ids, strict=True):
+            picture = draw_prediction(dataset, image_id, scored.detector)
             caption = f"{row['image']}: {row['label'] or 'no diagnosis'}"
             pictures.append((caption, picture))
             if scored.grad_cam:
                 from mrcnn_skin.explain import overlay_heat
 
+                image = dataset.load_image(image_id)
                 seen = overlay_heat(image, scored.grad_cam(image))
                 pictures.append((f"{row['image']}: Grad-CAM", seen))
     return drawn
@@ -144,10 +143,10 @@ def facts(model, dataset, folder, dropped, args):
     config = model.config
     weights = common.trained_weights(args.weights, args.logs)
     generated = folder == "synthetic"
-    labels = "generated lesions, no photographs" if generated else str(folder)
+    images = "generated lesions, no photographs" if generated else str(folder)
     known = {
         "model": f"Mask R-CNN for skin lesions, {config.NAME}",
-        "data": f"{labels}, split {args.split}, {dataset.num_images} images",
+        "data": f"{images}, split {args.split}, {dataset.num_images} images",
         "synthetic": "All images are generated."
         if generated
         else "None are generated.",

@@ -49,8 +49,9 @@ def open_images(folder, split, config, limit=40):
     if folder == "synthetic":
         dataset = SyntheticDataset(limit, SHAPE, common.SYNTHETIC_SEEDS[split])
     else:
-        check = {"check": "header"}
-        dataset = isic_data.open_isic(folder, split, config, LOGS, limit, **check)
+        dataset = isic_data.open_isic(
+            folder, split, config, LOGS, limit, check="header"
+        )
     print(dataset.summary())
     return dataset
 

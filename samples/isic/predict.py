@@ -57,14 +57,13 @@ def find_images(arguments):
     Raises FileNotFoundError for a path that is not there or a folder without images,
     ValueError for two files whose results would have one name.
     """
-    from mrcnn_skin.data.files import IMAGE_SUFFIXES
+    from mrcnn_skin.data.files import is_image_file
 
     paths = []
     for argument in map(Path, arguments):
         found = [argument]
         if argument.is_dir():
-            files = sorted(argument.iterdir())
-            found = [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES]
+            found = sorted(filter(is_image_file, argument.iterdir()))
         if not found or not found[0].exists():
             raise FileNotFoundError(f"there is no image at {argument}")
         paths += found

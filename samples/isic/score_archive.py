@@ -36,7 +36,7 @@ def main():
         "--workers",
         type=int,
         default=1,
-        help="processes with a network each (default: %(default)s)",
+        help="processes with a network each",
     )
     parser.add_argument(
         "--threads",
@@ -52,7 +52,7 @@ def main():
         "--batch-size",
         type=int,
         default=64,
-        help="images that a worker takes at a time (default: %(default)s)",
+        help="images that a worker takes at a time",
     )
     parser.add_argument(
         "--masks", action="store_true", help="fill mask_png: 255 is lesion"
@@ -62,8 +62,10 @@ def main():
     common.add_config_options(parser)
     args = parser.parse_args()
     for name in ("workers", "threads", "batch_size"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} must be at least 1, got {value}")
     return score(args)
 
 

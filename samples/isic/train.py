@@ -69,7 +69,8 @@ def make_parser():
     training_run.add_data_options(parser.add_argument)
     add_run_options(parser.add_argument)
     training_run.add_recipe_options(parser.add_argument)
-    common.add_config_options(parser)
+    backbone = "resnet101 for --weights=coco, whose file has it, else resnet50"
+    common.add_config_options(parser, backbone, common.SIDES_IN_WORDS)
     return parser
 
 

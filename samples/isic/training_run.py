@@ -195,7 +195,7 @@ def find_weights(weights):
 def open_datasets(args, config):
     """Data sets to train, validate and report on, and what was dropped of them."""
     if args.dataset == "synthetic" and args.extra_train:
-        raise ValueError("--extra-train needs a folder as --dataset")
+        raise ValueError("--extra-train needs a folder as --dataset, got synthetic")
     if args.dataset != "synthetic":
         train, val, dropped = isic_data.open_train_and_val(args, config)
         return train, val, val, dropped

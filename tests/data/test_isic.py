@@ -1,7 +1,6 @@
 """IsicDataset on tiny generated folders, and its counts on real ones."""
 
 import re
-import time
 from collections import Counter
 
 import numpy as np
@@ -353,9 +352,7 @@ def counts(dataset):
 
 
 def test_real_isic_2017(real_data):
-    start = time.perf_counter()
     train = load(real_data / "isic2017_512", subset="train")
-    assert time.perf_counter() - start < 10  # 2 seconds on an idle machine
     assert counts(train) == (1508, 293)
     assert counts(load(real_data / "isic2017_512", subset="val")) == (121, 30)
     assert train.dropped.empty

@@ -1,6 +1,9 @@
 """COCO's average precision on boxes whose overlaps are known."""
 
+import functools
+
 import numpy as np
+import pictures
 import pytest
 
 from mrcnn_skin.evaluation.coco import CocoScorer
@@ -10,12 +13,7 @@ pytest.importorskip("pycocotools", reason="the extra coco is not installed")
 
 SHAPE = (20, 20)
 SEVEN_OF_TEN = {"AP": 0.7, "AP50": 1, "AP75": 1}
-
-
-def rectangle(y1, x1, y2, x2):
-    mask = np.zeros(SHAPE, bool)
-    mask[y1:y2, x1:x2] = True
-    return mask
+rectangle = functools.partial(pictures.rectangle, shape=SHAPE)
 
 
 def case(truth, found, class_ids=(1,), p_malignant=0.5, scores=None, true_class=1):

@@ -135,5 +135,19 @@ def test_the_card_has_every_heading_and_the_numbers(metrics, tmp_path):
     assert len(CLEAR_DERM) == 25
     assert f"| JA | {metrics['segmentation']['JA']:.3f} |" in card
     assert "10 malignant" in card and "female 20" in card
-    ethics = card.split("### 17 Ethical approval\n\n")[1].splitlines()[0]
-    assert ethics.startswith("Not known")
+    items = dict(re.findall("^### (.*)\n\n(.*)$", card, re.MULTILINE))
+    assert items["17 Ethical approval"].startswith("Not known")
+    assert items["Data: public images"] == "See *5 Data: sources and dates*, above."
+    assert items["Technical assessment: bias"].startswith("See *23 Model performance")
+    for titles in ("| task | score |", "| by | group |", "| P(malignant) | ECE |"):
+        assert card.count(titles) == 1, titles
+
+
+def test_the_card_says_how_the_tone_of_the_skin_was_assessed(tmp_path):
+    images = table().assign(ITA=np.where(np.arange(40) % 2, 60.0, -40.0))
+    for per_image, words in ((table(), "Not known"), (images, "individual typology")):
+        metrics = analyse(per_image, resamples=10)
+        write_model_card(tmp_path / "card.md", "skin", FACTS, metrics, per_image)
+        card = (tmp_path / "card.md").read_text()
+        item = card.split("### Data: skin tone and how it was assessed\n\n")[1]
+        assert words in item.split("###")[0]

@@ -1,10 +1,12 @@
 """evaluate() with a scripted detector on five tiny images; every file is read back."""
 
+import functools
 import json
 import math
 
 import numpy as np
 import pandas as pd
+import pictures
 import pytest
 from PIL import Image
 
@@ -15,12 +17,7 @@ from mrcnn_skin.evaluation.report import evaluate, format_metrics
 from mrcnn_skin.evaluation.submission import official_mask
 
 SHAPE = (8, 10)
-
-
-def rectangle(y1, x1, y2, x2):
-    mask = np.zeros(SHAPE, bool)
-    mask[y1:y2, x1:x2] = True
-    return mask
+rectangle = functools.partial(pictures.rectangle, shape=SHAPE)
 
 
 class FiveLesions(Dataset):

@@ -52,8 +52,8 @@ def test_blur_keeps_the_mean_and_loses_the_detail():
 
 
 def test_brightness_is_a_factor():
-    values = {CORRUPTIONS["brightness"](GREY, np.random.default_rng(s))[0, 0, 0]
-              for s in range(8)}  # fmt: skip
+    generators = map(np.random.default_rng, range(8))
+    values = {CORRUPTIONS["brightness"](GREY, rng)[0, 0, 0] for rng in generators}
     assert values == {round(150 * 0.67), round(150 * 1.33)}
 
 

@@ -152,7 +152,7 @@ def test_refinement_and_deltas_are_inverse():
     "pair", [([0, 0, 0, 5], [0, 0, 5, 5]), ([0, 0, 5, 5], [3] * 4)]
 )
 def test_box_refinement_refuses_boxes_without_area(pair):
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="above 0, got 0"):
         boxes.box_refinement([pair[0]], [pair[1]])
 
 

@@ -1,9 +1,7 @@
 """client.py and export.py of samples/isic, with servers over a tiny export."""
 
-import importlib.util
 import io
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,20 +9,11 @@ from exported import detect_files, good_files
 from PIL import Image
 from prediction_server import grpc_server, rest_server
 
-FOLDER = Path(__file__).resolve().parents[2] / "samples" / "isic"
 
-
-@pytest.fixture(scope="module")
-def client():
+@pytest.fixture
+def client(commands):
     """The module samples/isic/client.py."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        spec = importlib.util.spec_from_file_location("client", FOLDER / "client.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(FOLDER))
-    return module
+    return commands("client")
 
 
 def run(client, monkeypatch, *arguments):

@@ -38,3 +38,8 @@ def test_robustness_is_in_the_metrics(commands, tmp_path):
         scored.metrics["segmentation"]["JA"]
     }
     assert len(list((tmp_path / "masks").iterdir())) == 6
+    cases = run.draw_cases(scored, dataset)
+    (caption, picture), *_ = cases["worst outlines"]
+    worst = scored.per_image.sort_values("JA").iloc[0]
+    assert caption == f"{worst['image']}: {worst['label']}"
+    assert picture.shape[1:] == (64, 3)

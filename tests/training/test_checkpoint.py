@@ -168,13 +168,3 @@ def test_a_folder_of_damaged_states_is_an_error_not_a_new_run(four_steps):
         cut_off(path)
     with pytest.raises(OSError, match="no state in .*checkpoints can be read"):
         four_steps.read(Progress(), dense_model())
-
-
-def test_the_next_stage_overwrites_no_state(tmp_path):
-    """A process killed while it overwrites the only state would leave none."""
-    folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
-    paths = []
-    for _ in range(2):
-        folder.open(progress, model, optimizer_of(model))
-        paths.append(folder.save())
-    assert [Path(path).name for path in paths] == ["ckpt-1", "ckpt-2"]

@@ -42,6 +42,9 @@ def test_draw_anchor_levels_shows_positions_and_one_anchor_a_ratio():
     config = tiny_config()
     figure = draw_anchor_levels(blank(64, 64), config)
     assert len(figure.axes) == 5
+    two = config.replace(RPN_LEVELS=(3, 4), RPN_ANCHOR_SCALES=(16, 24))
+    titles = [ax.get_title() for ax in draw_anchor_levels(blank(64, 64), two).axes]
+    assert titles == [ax.get_title() for ax in figure.axes[1:3]]
     third = figure.axes[2]  # stride 16 on 64 px: 4 x 4 positions, side 24
     assert len(third.lines[0].get_xydata()) == 16
     assert "P4: every 16 px, side 24 px" in third.get_title()
@@ -119,10 +122,14 @@ def test_rois_go_to_the_level_of_their_size():
     """224 px go to P4, half of that to P3; 30 px are below P2, 1000 above P5."""
     sides = np.array([224, 112, 30, 1000])
     rois = np.stack([np.zeros(4), np.zeros(4), sides, sides], axis=1)
-    levels = rois_by_level(rois, (1024, 1024, 3), tiny_config())
-    found = {name: boxes[:, 2].tolist() for name, boxes in levels.items()}
-    assert found == {"P2": [30], "P3": [112], "P4": [224], "P5": [1000]}
-    assert norm_boxes(rois, (1024, 1024)).max() <= 1
+    for there, expected in (
+        ((2, 3, 4, 5), {"P2": [30], "P3": [112], "P4": [224], "P5": [1000]}),
+        ((3, 4), {"P3": [112, 30], "P4": [224, 1000]}),
+    ):
+        config = tiny_config(ROI_LEVELS=there)
+        levels = rois_by_level(rois, (1024, 1024, 3), config)
+        found = {name: boxes[:, 2].tolist() for name, boxes in levels.items()}
+        assert found == expected
 
 
 def test_display_roi_align_pairs_a_region_with_its_features():
