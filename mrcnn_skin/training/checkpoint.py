@@ -4,6 +4,7 @@ tf.train.CheckpointManager writes a state under a temporary name first, so a kil
 process leaves the one before whole. Weights for exchange are written by weights.py.
 """
 
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -121,12 +122,17 @@ class CheckpointFolder:
         return path
 
     def open(self, progress, model, optimizer, path=None):
-        """Name what `save` saves; the optimizer's part comes from `path` if given."""
+        """Name what `save` saves; the optimizer's part comes from `path` if given.
+
+        Removes what a process left that was killed while it wrote.
+        """
         checkpoint = tf.train.Checkpoint(
             progress=progress, model=model, optimizer=optimizer
         )
         self._progress = progress
         if self.writes:
+            for rest in self.folder.glob("ckpt-*_temp"):
+                shutil.rmtree(rest)
             self._manager = tf.train.CheckpointManager(
                 checkpoint, self.folder, max_to_keep=2
             )

@@ -94,6 +94,16 @@ def test_a_state_without_the_sums_of_the_log_is_read(tmp_path):
     assert read["step"] == 1 and read.means() == {"loss": 0.0}
 
 
+def test_the_rest_of_a_state_that_was_cut_off_is_removed(tmp_path):
+    """It is as large as a state, and none of the later ones takes its place."""
+    rest = tmp_path / "checkpoints" / "ckpt-7_temp"
+    rest.mkdir(parents=True)
+    (rest / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
+    folder, model = CheckpointFolder(tmp_path), dense_model()
+    folder.open(Progress(), model, optimizer_of(model))
+    assert not rest.exists()
+
+
 def test_the_newest_two_are_kept(tmp_path):
     folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
     folder.open(progress, model, optimizer_of(model))
