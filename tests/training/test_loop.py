@@ -201,14 +201,26 @@ def test_interrupted_anywhere_and_resumed_a_run_ends_with_the_same_weights(
 
 def test_a_finished_run_gives_its_weights_and_trains_no_more(whole_run, images):
     folder, whole, _ = whole_run
-    for stages in (STAGES, STAGES[:1]):
-        model = make_model(folder, **SETTINGS)
-        recorder = Recorder()
-        logs = model.train(
-            images, None, stages=stages, custom_callbacks=[recorder], verbose=0
-        )
-        assert logs == {} and recorder.steps == []
-        assert_same(values_of(whole.keras_model), values_of(model.keras_model))
+    model, recorder = make_model(folder, **SETTINGS), Recorder()
+    logs = model.train(
+        images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0
+    )
+    assert logs == {} and recorder.steps == []
+    assert_same(values_of(whole.keras_model), values_of(model.keras_model))
+
+
+def test_a_signal_after_the_last_step_ends_the_process_too(whole_run, images):
+    """Or it would go on with what comes after the training."""
+    folder, whole, _ = whole_run
+    model, recorder = make_model(folder, **SETTINGS), Recorder()
+    late = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    callbacks, fewer = [recorder, late], STAGES[:1]  # stages than are done
+    with pytest.raises(SystemExit) as raised:
+        model.train(images, None, stages=fewer, custom_callbacks=callbacks, verbose=0)
+    assert raised.value.code == 128 + 15 and recorder.steps == []
+    assert_same(values_of(whole.keras_model), values_of(model.keras_model))
 
 
 def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tmp_path):
@@ -278,18 +290,6 @@ def test_ctrl_c_saves_the_step_and_ends_the_run(images, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.train(images, None, stages=STAGES, custom_callbacks=[ctrl_c])
     assert progress_of(tmp_path)["total_steps"] == 2  # no checkpoint was due
-
-
-def test_a_signal_after_the_last_step_ends_the_process_too(whole_run, images):
-    """Or it would go on with what comes after the training."""
-    folder, _, _ = whole_run
-    model = make_model(folder, **SETTINGS)
-    late = keras.callbacks.LambdaCallback(
-        on_train_end=lambda logs: os.kill(os.getpid(), signal.SIGTERM)
-    )
-    with pytest.raises(SystemExit) as raised:
-        model.train(images, None, stages=STAGES, custom_callbacks=[late], verbose=0)
-    assert raised.value.code == 128 + 15
 
 
 def test_a_gradient_that_is_not_finite_ends_the_run_though_the_loss_is(
