@@ -4,7 +4,9 @@ tf.train.CheckpointManager writes a state under a temporary name first, so a kil
 process leaves the one before whole. Weights for exchange are written by weights.py.
 """
 
+import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -149,13 +151,21 @@ class CheckpointFolder:
         if not self.writes:
             return None
         self._progress.advance("saves")
-        try:
+        with writing("the run's state cannot be written, the one before it stays"):
             return self._manager.save(self._progress["saves"])
-        except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0]
-            raise OSError(
-                f"the run's state cannot be written, the one before it stays: {reason}"
-            ) from error
+
+
+@contextmanager
+def writing(fault):
+    """Turn what TensorFlow raises in the block into an OSError of one line.
+
+    fault: what it means, in words.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = re.sub(r"^{{.*?}} ", "", error.message.splitlines()[0])
+        raise OSError(f"{fault}: {reason}") from error
 
 
 def _restore(path, **part):
