@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -12,13 +13,14 @@ def written_whole(path):
     """Yield a temporary path beside `path`; it takes its place at the end.
 
     Whoever opens `path` meanwhile, or after a crash, finds the file of before. If the
-    block raises, the temporary file goes.
+    block raises, the temporary file goes. An OSError for want of room names `path`.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.part")
     try:
-        yield partial
-        os.replace(partial, path)
+        with _naming_full_disk(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -37,8 +39,9 @@ def folder_written_whole(path):
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
-        os.rename(partial, path)  # fails if somebody has filled `path` meanwhile
+        with _naming_full_disk(path):
+            yield partial
+            os.rename(partial, path)  # fails if somebody has filled `path` meanwhile
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -61,3 +64,14 @@ def files_written_whole(folder):
             target = folder / path.relative_to(partial)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)
+
+
+@contextmanager
+def _naming_full_disk(path):
+    """Say in one line what found no room; Python says nothing of it, HDF5 too much."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error

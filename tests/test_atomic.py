@@ -1,8 +1,10 @@
 """Folders of results appear as a whole, or not at all."""
 
+import errno
+
 import pytest
 
-from mrcnn_skin.atomic import files_written_whole
+from mrcnn_skin.atomic import files_written_whole, written_whole
 
 
 def test_files_move_into_the_folder_and_older_ones_stay(tmp_path):
@@ -25,3 +27,15 @@ def test_nothing_is_left_of_a_block_that_raises(tmp_path):
         (part / "a.png").write_text("new")
         raise ValueError
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_in_one_line_with_the_file(tmp_path):
+    """As HDF5 says it, with the bytes of each write."""
+    path = tmp_path / "log.csv"
+    path.write_text("before")
+    with pytest.raises(OSError) as error, written_whole(path) as partial:
+        partial.write_text("ha")
+        raise OSError(errno.ENOSPC, "Can't write (time = now\n, buf = 0x56)")
+    assert str(error.value) == f"[Errno 28] No space left on device: '{path}'"
+    assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+    assert path.read_text() == "before"

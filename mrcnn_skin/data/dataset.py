@@ -132,7 +132,9 @@ class Dataset:
         Raises files.UnreadableImage naming the file.
         """
         path = self.image_info[image_id]["path"]
-        return files.read_image(path, self.max_image_pixels)
+        image = files.read_image(path, self.max_image_pixels)
+        self._require_size(image_id, image.shape[:2])
+        return image
 
     def load_reduced_image(self, image_id, scale_of):
         """Read the image as it will be resized: perhaps smaller than it is.
@@ -148,8 +150,12 @@ class Dataset:
             return image, image.shape
         path = self.image_info[image_id]["path"]
         size = files.image_size(path, self.max_image_pixels)
+        self._require_size(image_id, size)
         image = files.read_image(path, self.max_image_pixels, scale_of(size))
         return image, (*size, 3)
+
+    def _require_size(self, image_id, size):
+        """Raise files.UnreadableImage if the image cannot have this (height, width)."""
 
     def load_mask(self, image_id):
         """Return the image's instances; override it. Without: no instances.

@@ -183,6 +183,16 @@ class IsicDataset(Dataset):
         ]
         return "\n".join(f"{name:<32}{count:>7}" for name, count in rows)
 
+    def _require_size(self, image_id, size):
+        """Refuse a file that was exchanged since its mask was found to fit."""
+        info = self.image_info[image_id]
+        checked = info["height"], info["width"]
+        if tuple(size) != checked:
+            raise files.UnreadableImage(
+                info["path"],
+                f"it had the shape {checked} when it was checked, now {tuple(size)}",
+            )
+
     def _add_record(self, record, **options):
         metadata = {
             column: value

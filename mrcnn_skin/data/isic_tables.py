@@ -7,7 +7,8 @@ What counts as malignant:
 - ISIC 2016: as its table says. ISIC 2017: melanoma; seborrheic keratosis and nevus
   are benign.
 - One-hot tables (ISIC 2018 Task 3): MEL, BCC and AKIEC (AK and SCC where a later
-  year's table has them).
+  year's table has them). A row with another number than 0 and 1, or with marks of both
+  kinds, has no label.
 - HAM10000: dx of mel, bcc or akiec.
 - ISIC Archive: benign_malignant, else diagnosis_1. "Indeterminate" is no label.
 - PH2: clinical diagnosis 2, melanoma; common (0) and atypical (1) nevi are benign.
@@ -107,7 +108,10 @@ def row_labels(table):
         marks = table[columns].apply(lambda cells: cells.str.strip().str.lower())
         classes = marks.isin(_YES).T.groupby(_ONE_HOT.get).any().T
         answers = classes[MALIGNANT].map({True: MALIGNANT, False: BENIGN})
-        answers = answers.astype(object).where(marks.isin(_YES + _NO).any(axis=1))
+        filled = marks.fillna("") != ""
+        is_clear = (marks.isin(_YES + _NO) == filled).all(axis=1) & filled.any(axis=1)
+        is_clear &= classes.sum(axis=1) < 2  # not benign and malignant at once
+        answers = answers.astype(object).where(is_clear)
         labels = labels.where(labels.notna(), answers)
     return labels.where(labels.notna(), None)
 

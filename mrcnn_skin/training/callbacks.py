@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ..atomic import written_whole
+from .checkpoint import writing
 
 
 class CsvLog(keras.callbacks.Callback):
@@ -41,13 +42,16 @@ class TensorBoardLog(keras.callbacks.Callback):
         self.folder = str(folder)
 
     def on_train_begin(self, logs=None):
-        self.writer = tf.summary.create_file_writer(self.folder)
+        with writing(f"{self.folder} cannot be written"):
+            self.writer = tf.summary.create_file_writer(self.folder)
 
     def on_epoch_end(self, epoch, logs=None):
-        with self.writer.as_default():
-            for name, value in (logs or {}).items():
-                tf.summary.scalar(name, value, step=epoch)
-        self.writer.flush()
+        with writing(f"{self.folder} cannot be written"):
+            with self.writer.as_default():
+                for name, value in (logs or {}).items():
+                    tf.summary.scalar(name, value, step=epoch)
+            self.writer.flush()
 
     def on_train_end(self, logs=None):
-        self.writer.close()
+        with writing(f"{self.folder} cannot be written"):
+            self.writer.close()

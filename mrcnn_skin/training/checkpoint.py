@@ -4,6 +4,9 @@ tf.train.CheckpointManager writes a state under a temporary name first, so a kil
 process leaves the one before whole. Weights for exchange are written by weights.py.
 """
 
+import re
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,15 +19,19 @@ class Progress(tf.Module):
     whether the saved optimizer is of this stage; epoch: epochs finished in it; step:
     steps finished in the current epoch; total_steps, total_epochs: since the start.
     best: the best value of Config.MONITOR so far; waited: epochs since then.
-    saves: states written, which numbers them.
+    saves: states written, which numbers them. sums: {term: sum of what the log tells
+    of it over those steps of the epoch}, for the names in `terms`.
     """
 
-    def __init__(self):
+    def __init__(self, terms=()):
         super().__init__()
         counters = "epoch", "step", "total_steps", "total_epochs", "waited", "saves"
         for name in ("stage", "recipe", *counters):
             setattr(self, name, tf.Variable(0, dtype=tf.int64, trainable=False))
         self.best = tf.Variable(float("-inf"), trainable=False)
+        self.sums = {
+            name: tf.Variable(0.0, dtype=tf.float64, trainable=False) for name in terms
+        }
 
     def __getitem__(self, name):
         return getattr(self, name).numpy().item()
@@ -33,6 +40,24 @@ class Progress(tf.Module):
         """Add one to each of the named counters."""
         for name in names:
             getattr(self, name).assign_add(1)
+
+    def count_step(self, terms):
+        """Count a step; terms: {name: float}, of the names in `sums`."""
+        self.advance("step", "total_steps")
+        for name, value in terms.items():
+            self.sums[name].assign_add(value)
+
+    def count_epoch(self):
+        """Count an epoch, and begin the next one's steps and sums at zero."""
+        self.advance("epoch", "total_epochs")
+        for variable in (self.step, *self.sums.values()):
+            variable.assign(tf.zeros_like(variable))
+
+    def means(self):
+        """Mean of every term over the steps of the epoch, {} before the first."""
+        steps = self["step"]
+        sums = self.sums if steps else {}
+        return {name: total.numpy().item() / steps for name, total in sums.items()}
 
 
 def find_last_run(model_dir):
@@ -94,23 +119,27 @@ class CheckpointFolder:
         """
         path = self.latest()
         if path is not None:
-            checkpoint = tf.train.Checkpoint(progress=progress, model=model)
-            status = checkpoint.restore(path).expect_partial()
-            status.assert_existing_objects_matched()
+            _restore(path, model=model).assert_existing_objects_matched()
+            _restore(path, progress=progress)  # what an older state lacks stays at zero
         return path
 
     def open(self, progress, model, optimizer, path=None):
-        """Name what `save` saves, and restore all of it from `path` if there is one."""
+        """Name what `save` saves; the optimizer's part comes from `path` if given.
+
+        Removes what a process left that was killed while it wrote.
+        """
         checkpoint = tf.train.Checkpoint(
             progress=progress, model=model, optimizer=optimizer
         )
         self._progress = progress
         if self.writes:
+            for rest in self.folder.glob("ckpt-*_temp"):
+                shutil.rmtree(rest)
             self._manager = tf.train.CheckpointManager(
                 checkpoint, self.folder, max_to_keep=2
             )
         if path is not None:
-            checkpoint.restore(path).assert_existing_objects_matched()
+            _restore(path, optimizer=optimizer).assert_existing_objects_matched()
 
     def save(self):
         """Write the whole state, and keep the newest two; returns its path.
@@ -122,13 +151,25 @@ class CheckpointFolder:
         if not self.writes:
             return None
         self._progress.advance("saves")
-        try:
+        with writing("the run's state cannot be written, the one before it stays"):
             return self._manager.save(self._progress["saves"])
-        except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0]
-            raise OSError(
-                f"the run's state cannot be written, the one before it stays: {reason}"
-            ) from error
+
+
+@contextmanager
+def writing(fault):
+    """Turn what TensorFlow raises in the block into an OSError of one line.
+
+    fault: what it means, in words.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = re.sub(r"^{{.*?}} ", "", error.message.splitlines()[0])
+        raise OSError(f"{fault}: {reason}") from error
+
+
+def _restore(path, **part):
+    return tf.train.Checkpoint(**part).restore(path).expect_partial()
 
 
 def find_damage(path):

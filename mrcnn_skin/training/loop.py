@@ -18,7 +18,7 @@ from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
 from .memory import ADVICE, describe, estimate_step, free_memory
 from .optimizer import l2_loss, make_optimizer
-from .signals import StopSignals
+from .signals import StopSignals, say
 from .stages import Stage, recipe_number, set_trainable
 from .validation import Validation
 
@@ -61,15 +61,19 @@ class Trainer:
         # Of several processes all compute the same; the first one writes
         self.writes = is_chief(self.strategy)
         self.checkpoints = CheckpointFolder(run_dir, self.writes)
-        self.validation = Validation(
-            model, detector, config, val, self._stop_validation_if_asked
-        )
+        self.validation = Validation(model, detector, config, val, self._stop_if_asked)
         self.verbose = verbose
         self.callbacks = keras.callbacks.CallbackList(
             list(callbacks), add_progbar=bool(verbose), model=model
         )
         with self.strategy.scope():
-            self.progress = Progress()
+            self.progress = Progress(self.terms)
+
+    @property
+    def terms(self):
+        """Names of what a step tells, as it is logged; see _make_step."""
+        decay = ["l2_loss"] if self.config.OPTIMIZER == "sgd" else []
+        return ["loss", *self.config.LOSS_NAMES, *decay, "gradient_norm"]
 
     @property
     def steps_per_epoch(self):
@@ -147,6 +151,8 @@ class Trainer:
             self.progress.advance("stage")
             self.progress.epoch.assign(0)
         self.callbacks.on_train_end(logs)
+        if self.signals.received:  # when there was no step left to stop after
+            self.signals.end()
         return logs
 
     def _enter(self, stage, state):
@@ -195,16 +201,21 @@ class Trainer:
             self.callbacks.on_epoch_begin(epoch)
             logs = self._run_epoch(batches)
             logs |= self.validation.run()
+            self._stop_if_asked()
             logs["stage"] = self.progress["stage"]
             rate = tf.convert_to_tensor(self.optimizer.learning_rate)
             logs["learning_rate"] = float(rate)
             self._finish_epoch(stage, logs)
             self.callbacks.on_epoch_end(epoch, logs)
+            # Last of all: an epoch that the state counts has its weights and its line
+            self.checkpoints.save()
         return logs
 
     def _run_epoch(self, batches):
-        """Train to the end of the epoch; returns the mean of every loss term."""
-        sums, steps = {}, 0
+        """Train to the end of the epoch; returns the mean of every loss term.
+
+        That is over all its steps, those before an interruption too.
+        """
         while self.progress["step"] < self.steps_per_epoch:
             step = self.progress["step"]
             self.callbacks.on_train_batch_begin(step)
@@ -212,18 +223,14 @@ class Trainer:
             terms = self._take_step(inputs)
             stop = terms.pop("stop")
             self._require_finite(terms, image_ids)
-            self.progress.advance("step", "total_steps")
-            steps += 1
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value
-            means = {name: total / steps for name, total in sums.items()}
-            self.callbacks.on_train_batch_end(step, means)
+            self.progress.count_step(terms)
+            if stop:
+                self._save_and_stop()
+            self.callbacks.on_train_batch_end(step, self.progress.means())
             every = self.config.CHECKPOINT_STEPS
             if every and self.progress["total_steps"] % every == 0:
                 self.checkpoints.save()
-            if stop:
-                self._save_and_stop()
-        return means if steps else {}
+        return self.progress.means()
 
     def _take_step(self, inputs):
         """Run one step; returns {name: float}, see _make_step.
@@ -246,18 +253,17 @@ class Trainer:
     def _save_and_stop(self):
         """Save the state and end the run, as a signal has asked."""
         state = self.checkpoints.save()
-        print(f"\nstopped at step {self.progress['total_steps']}, saved as {state}")
+        say(f"\nstopped at step {self.progress['total_steps']}, saved as {state}")
         self.signals.end()
 
-    def _stop_validation_if_asked(self):
-        """Several processes stop together, after the next step."""
+    def _stop_if_asked(self):
+        """Stop between two steps; several processes do so together, after the next."""
         if self.signals.received and not in_cluster():
             self._save_and_stop()
 
     def _finish_epoch(self, stage, logs):
-        """Count the epoch, keep the best weights, end a stage early, save all."""
-        self.progress.step.assign(0)
-        self.progress.advance("epoch", "total_epochs")
+        """Count the epoch, keep its weights and the best, end a stage early."""
+        self.progress.count_epoch()
         name = f"mask_rcnn_{self.config.NAME.lower()}"
         self._save_weights(f"{name}_last.h5")
         value = self._monitored(logs)
@@ -272,7 +278,6 @@ class Trainer:
             if patience and self.progress["waited"] >= patience:
                 self.progress.waited.assign(0)
                 self.progress.epoch.assign(stage.epochs)  # the next stage has its turn
-        self.checkpoints.save()
 
     def _save_weights(self, name):
         if self.writes:

@@ -6,6 +6,7 @@ and counters of one moment. What is saved then is the loop's affair.
 
 import signal
 import threading
+from contextlib import suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,10 +33,20 @@ class StopSignals:
     def _note(self, number, frame):
         self.received = number
         self.__exit__()
-        print(f"{signal.Signals(number).name}: saving; a second one stops at once")
+        say(f"{signal.Signals(number).name}: saving; a second one stops at once")
 
     def end(self):
         """Raise what the signal would have: SIGTERM's if another process had one."""
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)
+
+
+def say(text):
+    """Print, unless that is impossible, which must not keep a run from its end.
+
+    A signal may come in the middle of another print, which Python refuses then; and
+    Ctrl-C also ends the program that reads the output, such as tee.
+    """
+    with suppress(RuntimeError, OSError):
+        print(text, flush=True)

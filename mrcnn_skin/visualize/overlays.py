@@ -30,9 +30,8 @@ def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     for y1, x1, y2, x2 in boxes:
-        draw.rectangle(
-            [x1, y1, x2 - 1, y2 - 1], outline=color, width=max(1, width // 2)
-        )
+        last = max(x1, x2 - 1), max(y1, y2 - 1)  # a box may be thinner than a pixel
+        draw.rectangle([x1, y1, *last], outline=color, width=max(1, width // 2))
     return _with_captions(np.asarray(picture), [(text, color) for text in captions])
 
 

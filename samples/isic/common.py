@@ -7,6 +7,7 @@ import argparse
 import faulthandler
 import os
 import sys
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,8 @@ class Parser(argparse.ArgumentParser):
 def run(main):
     """Run a command; a mistake of the user ends in one line and exit status 2."""
     silence_native_logs()
+    # Pillow's, on images that Config.MAX_IMAGE_PIXELS judges; they are named elsewhere
+    warnings.filterwarnings("ignore", "Image size .* decompression bomb")
     try:
         sys.exit(main())
     except (

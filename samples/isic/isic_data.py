@@ -7,7 +7,7 @@ left out is printed with the reason, and written as dropped.csv.
 from pathlib import Path
 
 CHECKED_FILES = "checked_files.json"
-SHOWN = 20  # dropped files named on the terminal, unless all are asked for
+SHOWN = 20  # dropped files named on the terminal, unless all are asked for; and rows
 
 
 def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
@@ -95,6 +95,10 @@ def report_dropped(datasets, show_all=False):
             print(f"  dropped {row.file}: {row.reason}")
         if len(shown) < len(dataset.dropped):
             print(f"  ... and {len(dataset.dropped) - len(shown)} more")
+    unknown = sorted({i for dataset in datasets.values() for i in dataset.unknown_ids})
+    if unknown:
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        print(f"rows without an image, passed over: {', '.join(unknown[:SHOWN])}{more}")
     return pd.concat(tables)[["split", "image_id", "file", "reason"]]
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mrcnn_skin.data import isic
+from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.data.isic import IsicDataset
 
 SHAPE = (24, 32)
@@ -297,6 +298,15 @@ def test_mask_is_resized_to_its_image(plain):
     expected = np.zeros(SHAPE, bool)
     expected[:12] = True
     np.testing.assert_array_equal(masks[:, :, 0], expected)
+
+
+def test_an_image_exchanged_for_one_of_another_size_is_refused(plain):
+    """Its mask does not fit any more; another image takes its place."""
+    dataset = load(plain)
+    write_image(plain / "images" / "b0.jpg", shape=(12, 16))
+    for read in (dataset.load_image, lambda i: dataset.load_reduced_image(i, max)):
+        with pytest.raises(UnreadableImage, match=r"b0.jpg: it had .* now \(12, 16\)"):
+            read(0)
 
 
 def test_test_images_are_not_trained_on(tmp_path):

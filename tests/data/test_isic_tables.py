@@ -44,6 +44,17 @@ def test_probabilities_are_no_labels():
     assert list(row_labels(table)) == [None, M]
 
 
+def test_one_hot_rows_that_are_no_clear_answer_are_no_label():
+    """Another number beside a 0, marks of both kinds, nothing at all."""
+    table = pd.DataFrame(
+        {
+            "melanoma": ["7", "1", None, "0", "1.0", "X"],
+            "seborrheic_keratosis": ["0", "1", None, "0.0", "", None],
+        }
+    )
+    assert list(row_labels(table)) == [None, None, None, B, M, M]
+
+
 def test_one_hot_without_a_malignant_column_is_no_label():
     assert list(row_labels(pd.DataFrame({"nv": ["0"]}))) == [None]
 

@@ -46,10 +46,10 @@ def faulty(tmp_path):
     Image.new("L", (64, 64)).save(path(mask, 4))
     Image.new("L", (64, 32), 255).save(path(mask, 5))
     path(mask, 6).write_bytes(path(mask, 6).read_bytes()[:60])
-    Image.new("RGB", (10_000, 9_000)).save(path(image, 7))
+    Image.new("1", (10_000, 9_000)).save(path(image, 7), "PNG")
     table = folder / "ISIC-2017_Training_Part3_GroundTruth.csv"
     rows = table.read_text().splitlines()
-    rows[1 + 8] = "ISIC_0000008,7,maybe"
+    rows[1 + 8] = "ISIC_0000008,7,0.0"
     rows += ["ISIC_0000009,0.0,0.0", "ISIC_0000009,1.0,0.0", "ISIC_7777777,1.0,0.0"]
     table.write_bytes("\r\n".join(rows).replace(",", ";").encode("utf-8-sig"))
     test_image = next((folder / "ISIC-2017_Test_v2_Data").iterdir())
@@ -66,7 +66,7 @@ WRONG = {
     5: r"mask size mismatch: mask \(32, 64\), image \(64, 64\)",
     6: "unreadable mask: ",
     7: "unreadable image: 9000 x 10000 pixels are more than the limit of 80000000",
-    8: "no label: the table says 'melanoma=7 seborrheic_keratosis=maybe'",
+    8: "no label: the table says 'melanoma=7 seborrheic_keratosis=0.0'",
     9: "contradictory labels",
     10: "looks like held out: ISIC_0000015 of data, 0 of 255 signs differ",
 }
@@ -99,6 +99,7 @@ def test_every_fault_is_named_and_the_rest_remains(isic_data, faulty, capsys):
         assert re.match(reason, reasons[f"ISIC_{i:07d}"]), reasons[f"ISIC_{i:07d}"]
         assert f"ISIC_{i:07d}" in printed
     assert re.search(r"rows of tables without image +1\n", printed)
+    assert "rows without an image, passed over: ISIC_7777777\n" in printed
     isic_data.write_dropped(dropped, faulty)
     table = pd.read_csv(faulty / "dropped.csv")
     assert table.to_dict("list") == dropped.to_dict("list")
@@ -158,6 +159,8 @@ def test_further_folders_are_trained_on_whole_and_hold_no_leak(
 def test_check_only_stops_after_the_table(tmp_path, options, status):
     write_synthetic_isic(tmp_path / "d", 3, (64, 64), seed=0, validation=1)
     (tmp_path / "d" / IMAGES / "ISIC_0000001.jpg").write_bytes(b"")
+    bomb = Image.new("1", (10_000, 9_000))
+    bomb.save(tmp_path / "d" / IMAGES / "ISIC_0000002.jpg", "PNG")
     process = subprocess.run(
         [sys.executable, SAMPLES / "train.py", "--dataset=d", "--check-only", *options],
         cwd=tmp_path,
@@ -167,6 +170,7 @@ def test_check_only_stops_after_the_table(tmp_path, options, status):
     )
     assert process.returncode == status, process.stderr
     assert "ISIC_0000001.jpg: unreadable image: the file is empty" in process.stdout
+    assert "ISIC_0000002.jpg: unreadable image: 9000 x 10000 pix" in process.stdout
     assert len(process.stderr.splitlines()) == (1 if status else 0)
     assert [path.name for path in (tmp_path / "logs").iterdir()] == [
         "checked_files.json"

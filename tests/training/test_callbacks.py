@@ -3,6 +3,9 @@
 import csv
 import struct
 
+import pytest
+import tensorflow as tf
+
 from mrcnn_skin.training.callbacks import CsvLog, TensorBoardLog
 
 
@@ -52,3 +55,18 @@ def test_tensorboard_gets_every_number(tmp_path):
     for name, value in (("loss", 2.5), ("val_JA", 0.5)):
         assert name.encode() in text
         assert struct.pack("<f", value) in text
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    log = TensorBoardLog(tmp_path / "events")
+    log.on_train_begin()
+
+    def flush():
+        told = "{{function_node __wrapped__}} events.1; No space left\n\tFlushing first"
+        raise tf.errors.ResourceExhaustedError(None, None, told)
+
+    monkeypatch.setattr(log.writer, "flush", flush)
+    with pytest.raises(OSError) as error:
+        log.on_epoch_end(0, {"loss": 2.5})
+    told = f"{tmp_path / 'events'} cannot be written: events.1; No space left"
+    assert str(error.value) == told

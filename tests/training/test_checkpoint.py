@@ -39,6 +39,18 @@ def test_progress_counts_from_zero():
     assert progress["best"] == float("-inf")
 
 
+def test_progress_takes_the_means_of_an_epoch():
+    progress = Progress(["loss"])
+    assert progress.means() == {}
+    for loss in (1.0, 4.0):
+        progress.count_step({"loss": loss})
+    assert progress.means() == {"loss": 2.5}
+    progress.count_epoch()
+    progress.count_step({"loss": 3.0})
+    assert progress.means() == {"loss": 3.0}
+    assert (progress["total_epochs"], progress["total_steps"]) == (1, 3)
+
+
 def test_an_empty_folder_has_no_state(tmp_path):
     folder, progress = CheckpointFolder(tmp_path / "run"), Progress()
     assert folder.latest() is None
@@ -68,6 +80,28 @@ def test_a_state_comes_back_whole(tmp_path):
     step(other, other_optimizer)
     np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])
     np.testing.assert_allclose(before - other.get_weights()[0], 0.19, rtol=1e-5)
+
+
+def test_a_state_without_the_sums_of_the_log_is_read(tmp_path):
+    """As the versions before wrote it."""
+    folder, model, progress = CheckpointFolder(tmp_path), dense_model(), Progress()
+    progress.advance("step")
+    folder.open(progress, model, optimizer_of(model))
+    path = folder.save()
+    read, optimizer = Progress(["loss"]), optimizer_of(model)
+    folder.read(read, model)
+    folder.open(read, model, optimizer, path)
+    assert read["step"] == 1 and read.means() == {"loss": 0.0}
+
+
+def test_the_rest_of_a_state_that_was_cut_off_is_removed(tmp_path):
+    """It is as large as a state, and none of the later ones takes its place."""
+    rest = tmp_path / "checkpoints" / "ckpt-7_temp"
+    rest.mkdir(parents=True)
+    (rest / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
+    folder, model = CheckpointFolder(tmp_path), dense_model()
+    folder.open(Progress(), model, optimizer_of(model))
+    assert not rest.exists()
 
 
 def test_the_newest_two_are_kept(tmp_path):

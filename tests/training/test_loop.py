@@ -1,5 +1,6 @@
 """Runs of the whole loop on the tiny network: what learns, stops and goes on."""
 
+import io
 import math
 import os
 import signal
@@ -18,6 +19,7 @@ from tiny import tiny_backbone, tiny_config
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
+from mrcnn_skin.training.callbacks import CsvLog
 from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
 from mrcnn_skin.training.loop import Trainer, TrainingDiverged
 from mrcnn_skin.training.stages import Stage
@@ -86,20 +88,20 @@ class Interrupted(Exception):
 
 
 class StopAt(keras.callbacks.Callback):
-    """Raises at the begin of the step, or at the end of the epoch, of that number."""
+    """Raises at the begin of the step of that number, counted from 0."""
 
-    def __init__(self, step=None, epoch=None):
+    def __init__(self, step):
         super().__init__()
-        self.step, self.epoch, self.seen = step, epoch, 0
+        self.step, self.seen = step, 0
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.seen == self.step:
             raise Interrupted
         self.seen += 1
 
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise Interrupted
+
+def interrupt(*_):
+    raise Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -168,36 +170,57 @@ def test_files_of_a_run(whole_run):
 
 
 def test_interrupted_anywhere_and_resumed_a_run_ends_with_the_same_weights(
-    whole_run, images, tmp_path
+    whole_run, images, tmp_path, monkeypatch
 ):
     """Four processes, as it were: cut off in either stage and between the two."""
-    _, whole, _ = whole_run
+    folder, whole, _ = whole_run
     cuts = (
         (StopAt(step=2), 2),  # in the only epoch of the heads
-        (StopAt(epoch=0), 3),  # when the heads are done
+        (None, 3),  # when the heads are done, before their line is in the log
         (StopAt(step=4), 7),  # in the second epoch of all layers
     )
     for cut, steps in cuts:
         model = make_model(tmp_path, **SETTINGS)
-        with pytest.raises(Interrupted):
-            model.train(images, None, stages=STAGES, custom_callbacks=[cut], verbose=0)
+        with pytest.raises(Interrupted), monkeypatch.context() as patch:
+            if cut is None:
+                patch.setattr(CsvLog, "on_epoch_end", interrupt)
+            callbacks = [cut] if cut else []
+            model.train(
+                images, None, stages=STAGES, custom_callbacks=callbacks, verbose=0
+            )
         assert progress_of(tmp_path)["total_steps"] == steps
     model, recorder = make_model(tmp_path, **SETTINGS), Recorder()
     model.train(images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0)
     assert recorder.steps == [1, 2]
     assert_same(values_of(whole.keras_model), values_of(model.keras_model))
+    # An epoch's line is there once, over all of its steps
+    log = pd.read_csv(tmp_path / "run" / "log.csv", dtype=str)
+    whole_log = pd.read_csv(folder / "run" / "log.csv", dtype=str)
+    pd.testing.assert_frame_equal(log, whole_log[log.columns])
 
 
 def test_a_finished_run_gives_its_weights_and_trains_no_more(whole_run, images):
     folder, whole, _ = whole_run
-    for stages in (STAGES, STAGES[:1]):
-        model = make_model(folder, **SETTINGS)
-        recorder = Recorder()
-        logs = model.train(
-            images, None, stages=stages, custom_callbacks=[recorder], verbose=0
-        )
-        assert logs == {} and recorder.steps == []
-        assert_same(values_of(whole.keras_model), values_of(model.keras_model))
+    model, recorder = make_model(folder, **SETTINGS), Recorder()
+    logs = model.train(
+        images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0
+    )
+    assert logs == {} and recorder.steps == []
+    assert_same(values_of(whole.keras_model), values_of(model.keras_model))
+
+
+def test_a_signal_after_the_last_step_ends_the_process_too(whole_run, images):
+    """Or it would go on with what comes after the training."""
+    folder, whole, _ = whole_run
+    model, recorder = make_model(folder, **SETTINGS), Recorder()
+    late = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    callbacks, fewer = [recorder, late], STAGES[:1]  # stages than are done
+    with pytest.raises(SystemExit) as raised:
+        model.train(images, None, stages=fewer, custom_callbacks=callbacks, verbose=0)
+    assert raised.value.code == 128 + 15 and recorder.steps == []
+    assert_same(values_of(whole.keras_model), values_of(model.keras_model))
 
 
 def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tmp_path):
@@ -247,29 +270,25 @@ def test_frozen_batch_norm_keeps_its_statistics(images, tmp_path):
     assert (before["bn2a_branch2a/gamma"] != after["bn2a_branch2a/gamma"]).any()
 
 
-class Signal(keras.callbacks.Callback):
-    """Sends a signal to this process in the middle of the step of that number."""
+class GonePipe(io.StringIO):
+    """The standard output of a process whose reader has ended."""
 
-    def __init__(self, number, step):
-        super().__init__()
-        self.number, self.step = number, step
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if batch == self.step:
-            os.kill(os.getpid(), self.number)
+    def write(self, text):
+        raise BrokenPipeError
 
 
-def test_a_signal_saves_the_step_and_ends_the_run(images, tmp_path):
+def test_ctrl_c_saves_the_step_and_ends_the_run(images, tmp_path, monkeypatch):
+    """It also ends what reads the output, such as tee."""
+
+    def press(step, logs):
+        if step == 1:
+            monkeypatch.setattr(sys, "stdout", GonePipe())
+            os.kill(os.getpid(), signal.SIGINT)
+
     model = make_model(tmp_path)
-    with pytest.raises(SystemExit) as raised:
-        model.train(
-            images,
-            None,
-            stages=STAGES,
-            custom_callbacks=[Signal(signal.SIGTERM, step=1)],
-            verbose=0,
-        )
-    assert raised.value.code == 128 + 15
+    ctrl_c = keras.callbacks.LambdaCallback(on_train_batch_begin=press)
+    with pytest.raises(KeyboardInterrupt):
+        model.train(images, None, stages=STAGES, custom_callbacks=[ctrl_c])
     assert progress_of(tmp_path)["total_steps"] == 2  # no checkpoint was due
 
 

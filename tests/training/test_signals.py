@@ -1,7 +1,9 @@
 """Signals are noted once, act the second time, and are handed back in the end."""
 
+import io
 import os
 import signal
+import sys
 
 import pytest
 
@@ -27,6 +29,32 @@ def test_the_second_signal_acts_at_once():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("the second signal did nothing")
+
+
+class SignalledTerminal(io.RawIOBase):
+    """A terminal during whose first write a signal comes."""
+
+    written = b""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        if not self.written:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.written += bytes(data)
+        return len(data)
+
+
+def test_a_signal_in_the_middle_of_a_print_is_noted(monkeypatch):
+    """Python lets nothing be printed then."""
+    terminal = SignalledTerminal()
+    writer = io.TextIOWrapper(io.BufferedWriter(terminal), line_buffering=True)
+    monkeypatch.setattr(sys, "stdout", writer)
+    with StopSignals() as signals:
+        print("step 1")
+    assert signals.received == signal.SIGTERM
+    assert terminal.written.startswith(b"step 1\n")
 
 
 def test_a_process_that_had_no_signal_ends_as_by_sigterm():

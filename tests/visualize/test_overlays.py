@@ -50,6 +50,12 @@ def test_overlay_draws_boxes_on_their_last_pixels():
     assert (rows.max(), columns.max()) == (29, 49)  # y2 and x2 are outside
 
 
+def test_a_box_in_an_image_of_one_pixel():
+    mask = np.ones((1, 1, 1), bool)
+    drawn = overlay(blank(1, 1), mask, np.array([[0.1, 0.2, 0.8, 0.9]]), ["benign"])
+    assert drawn.shape[1:] == (1, 3) and (drawn[-1, 0] == PREDICTION_COLOR).all()
+
+
 @pytest.mark.parametrize("size", [256, 1500])
 def test_captions_stand_on_a_strip_and_leave_the_image_alone(size):
     image = blank(size, size)
