@@ -50,6 +50,11 @@ class Contestant:
         self.process.stdin.flush()
         return self._read()
 
+    def note(self, figures):
+        """Keep a turn's figures, and show that it is over: turns can be long."""
+        self.runs.append(figures)
+        print(f"  {self.name}: {figures['cpu']:.2f} CPU s", flush=True)
+
     def end(self):
         """End the program and note its peak of memory."""
         with self.process:  # closes its pipes and waits
@@ -73,7 +78,7 @@ def take_turns(contestants, rounds):
         contestant.start()
     for _ in range(rounds):
         for contestant in contestants:
-            contestant.runs.append(contestant.ask("run"))
+            contestant.note(contestant.ask("run"))
     for contestant in contestants:
         contestant.end()
 
@@ -90,8 +95,7 @@ def take_turns_alone(contestants, rounds, steps):
             runs = [contestant.ask("run") for _ in range(steps)]
             contestant.end()
             medians = {k: statistics.median(run[k] for run in runs) for k in runs[0]}
-            contestant.runs.append(medians)
-            print(f"{contestant.name}: {medians['cpu']:.2f} CPU s", flush=True)
+            contestant.note(medians)
 
 
 def ratios(contestant, reference, unit):

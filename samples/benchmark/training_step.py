@@ -13,6 +13,8 @@ import argparse
 
 import contest
 
+WAYS = ("plain", "float32", "bfloat16")  # of the last two, peers' as well
+
 
 def main():
     parser = argparse.ArgumentParser(
@@ -24,8 +26,15 @@ def main():
     parser.add_argument("--norm", default="batch", choices=("batch", "group"))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rois", type=int, default=200, help="sampled an image")
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--steps", type=int, default=3, help="of a turn, after a first")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="start every process once, all side by side, each turn one step: for much "
+        "memory and little time",
+    )
     contest.add_peer_option(parser, "trainer")
     parser.add_argument("--out", default="benchmark_training_step.json")
     args = parser.parse_args()
@@ -43,28 +52,25 @@ def compare(layers, args):
     common = [f"--{name}={getattr(args, name)}" for name in ("size", "batch", "rois")]
     common += [f"--layers={layers}", f"--backbone={args.backbone}"]
     own, others = contestants(common, args)
-    rows = contest.run_contest([*own, *others], args.rounds, args.steps)
-    for row, contestant in zip(rows, [*own, *others], strict=True):
-        waits = [
-            run["waiting"] / run["wall"] for run in contestant.runs if "waiting" in run
-        ]
-        if waits:
-            row["waiting"] = max(waits)
-            print(f"{contestant.name} waited {max(waits):.2%} of its time for images")
-    return {"rows": rows, "to_peers": [beside(a, b) for a in own[1:] for b in others]}
+    steps = None if args.together else args.steps
+    rows = contest.run_contest([*own, *others], args.rounds, steps)
+    for row, contestant in zip(rows, own, strict=False):
+        shares = [run["waiting"] / run["wall"] for run in contestant.runs]
+        row["waiting"] = max(shares)
+        print(f"{row['name']} waited {max(shares):.2%} of its time for images")
+    return {"rows": rows, "to_peers": [beside(a, b) for a in own for b in others]}
 
 
 def contestants(common, args):
-    """This package's contestants, Matterport's layout first, and those of peers."""
-    script = "trainer_mrcnn_skin.py"
-    options = *common, f"--norm={args.norm}"
-    plain = "Matterport's layout", *options, "--graph=plain"
-    own, others = [contest.ours(*plain, script=script)], []
-    for precision in ("float32", "bfloat16"):
-        chosen = f"--precision={precision}"
-        name = f"mrcnn_skin {precision}"
-        own.append(contest.ours(name, *options, chosen, script=script))
-        others += contest.peers(args.peer, *common, chosen, kind="trainer")
+    """This package's contestants and those of peers, two lists."""
+    own, others = [], []
+    for way in args.ways:
+        chosen = "--graph=plain" if way == "plain" else f"--precision={way}"
+        name = "Matterport's layout" if way == "plain" else f"mrcnn_skin {way}"
+        options = *common, f"--norm={args.norm}", chosen
+        own.append(contest.ours(name, *options, script="trainer_mrcnn_skin.py"))
+        if way != "plain":
+            others += contest.peers(args.peer, *common, chosen, kind="trainer")
     return own, others
 
 
