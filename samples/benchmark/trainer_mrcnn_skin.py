@@ -13,6 +13,16 @@ import worker
 
 
 def main():
+    args = parse_arguments()
+
+    import keras
+    import tensorflow as tf
+
+    turns = worker.turns(f"tensorflow {tf.__version__}, keras {keras.__version__}")
+    train(args, turns)
+
+
+def parse_arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--graph", choices=("plain", "own"), default="own")
     parser.add_argument("--layers", default="all")
@@ -24,13 +34,7 @@ def main():
     parser.add_argument("--anchors", type=int, default=256, help="sampled an image")
     parser.add_argument("--proposals", type=int, default=1000)
     parser.add_argument("--rois", type=int, default=200, help="sampled an image")
-    args = parser.parse_args()
-
-    import keras
-    import tensorflow as tf
-
-    turns = worker.turns(f"tensorflow {tf.__version__}, keras {keras.__version__}")
-    train(args, turns)
+    return parser.parse_args(words)
 
 
 def train(args, turns):
