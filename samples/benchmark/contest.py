@@ -13,26 +13,36 @@ import sys
 import tempfile
 from pathlib import Path
 
+# OpenMP's threads spin while they wait for each other, which on a busy machine doubles
+# the CPU seconds of PyTorch; passive ones sleep
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
+
 
 class Contestant:
-    """A program under test, started and ready to run again and again.
+    """A program under test.
 
-    command: starts a worker.serve(). name: in the table. environment: variables
-    besides those of this process.
+    command: starts a worker of worker.py's protocol. name: in the table. environment:
+    variables besides those of this process.
     """
 
     def __init__(self, name, command, environment=None):
-        self.name = name
-        self.runs = []  # dicts of worker.serve
+        self.name, self.command = name, [str(word) for word in command]
+        self.environment = {**os.environ, **(environment or {})}
+        self.runs = []  # figures of the runs, or of turns of several
+        self.first = self.peak_gb = 0.0  # seconds of the longest first run; memory
+
+    def start(self):
+        """Start the program and make its first run, which is not counted."""
         self.process = subprocess.Popen(
-            command,
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env=self.environment,
         )
         self.about = self._read()
+        self.first = max(self.first, self.ask("run")["wall"])
 
     def ask(self, request):
         """Send a request, "run" or "end", and return the answer."""
@@ -40,10 +50,15 @@ class Contestant:
         self.process.stdin.flush()
         return self._read()
 
-    def close(self):
-        """End the program and return its "peak_gb"."""
+    def note(self, figures):
+        """Keep a turn's figures, and show that it is over: turns can be long."""
+        self.runs.append(figures)
+        print(f"  {self.name}: {figures['cpu']:.2f} CPU s", flush=True)
+
+    def end(self):
+        """End the program and note its peak of memory."""
         with self.process:  # closes its pipes and waits
-            return self.ask("end")["peak_gb"]
+            self.peak_gb = max(self.peak_gb, self.ask("end")["peak_gb"])
 
     def _read(self):
         line = self.process.stdout.readline()
@@ -52,36 +67,62 @@ class Contestant:
         if not line:
             raise RuntimeError(
                 f"{self.name} ended without an answer; run it by hand to see why: "
-                f"{' '.join(map(str, self.process.args))}"
+                f"{' '.join(self.command)}"
             )
         return json.loads(line)
 
 
 def take_turns(contestants, rounds):
-    """Run all contestants in turn, `rounds` times; a first run each is not counted."""
+    """Run all contestants, which stand side by side, in turn, `rounds` times."""
     for contestant in contestants:
-        contestant.ask("run")
+        contestant.start()
     for _ in range(rounds):
         for contestant in contestants:
-            contestant.runs.append(contestant.ask("run"))
+            contestant.note(contestant.ask("run"))
+    for contestant in contestants:
+        contestant.end()
+
+
+def take_turns_alone(contestants, rounds, steps):
+    """Let contestants that need the memory for themselves take `rounds` turns.
+
+    A turn is a program's start, `steps` runs after its first, of which the median
+    counts, and its end.
+    """
+    for _ in range(rounds):
+        for contestant in contestants:
+            contestant.start()
+            runs = [contestant.ask("run") for _ in range(steps)]
+            contestant.end()
+            medians = {k: statistics.median(run[k] for run in runs) for k in runs[0]}
+            contestant.note(medians)
+
+
+def ratios(contestant, reference, unit):
+    """Median, smallest and largest ratio of two contestants' runs, round by round.
+
+    Neighbouring runs are compared, so that a machine that slows down for a while
+    slows both. unit: "wall" or "cpu", seconds on the clock or of all threads; other
+    programs on the machine hardly change the latter.
+    """
+    pairs = zip(contestant.runs, reference.runs, strict=True)
+    return _spread([mine[unit] / its[unit] for mine, its in pairs])
+
+
+def _spread(values):
+    return statistics.median(values), min(values), max(values)
 
 
 def summary(contestant, reference):
-    """Figures of one contestant, and its ratios to the reference's, round by round.
-
-    Neighbouring runs are compared, so that a machine that slows down for a while
-    slows both. CPU seconds are those of all threads: other programs on the machine
-    hardly change them.
-    """
+    """Figures of one contestant, and its ratios to the reference's, as a flat dict."""
     figures = {"name": contestant.name, **contestant.about}
     for unit in ("wall", "cpu"):
-        mine = [run[unit] for run in contestant.runs]
-        its = [run[unit] for run in reference.runs]
-        ratios = [a / b for a, b in zip(mine, its, strict=True)]
-        for what, values in ((unit, mine), (f"{unit}_ratio", ratios)):
-            figures[what] = statistics.median(values)
-            figures[f"{what}_min"], figures[f"{what}_max"] = min(values), max(values)
-    return figures
+        mine = _spread([run[unit] for run in contestant.runs])
+        ratio = ratios(contestant, reference, unit)
+        for what, values in ((unit, mine), (f"{unit}_ratio", ratio)):
+            names = (what, f"{what}_min", f"{what}_max")
+            figures.update(zip(names, values, strict=True))
+    return {**figures, "first": contestant.first, "peak_gb": contestant.peak_gb}
 
 
 def print_table(rows):
@@ -98,15 +139,17 @@ def print_table(rows):
         )
 
 
-def run_contest(contestants, rounds):
+def run_contest(contestants, rounds, steps=None):
     """Let contestants take turns and print the table; the first is the reference.
 
-    Returns the rows of the table.
+    steps: None if the contestants can stand side by side, else runs of each turn that
+    one of them has alone. Returns the rows of the table.
     """
-    take_turns(contestants, rounds)
+    if steps is None:
+        take_turns(contestants, rounds)
+    else:
+        take_turns_alone(contestants, rounds, steps)
     rows = [summary(contestant, contestants[0]) for contestant in contestants]
-    for row, contestant in zip(rows, contestants, strict=True):
-        row["peak_gb"] = contestant.close()
     print_table(rows)
     for versions in dict.fromkeys(row["versions"] for row in rows):
         print(versions)
@@ -119,36 +162,40 @@ def ours(name, *options, script="worker_mrcnn_skin.py"):
     return Contestant(name, command)
 
 
-def add_peer_option(parser):
+def add_peer_option(parser, kind="worker"):
     """Add --peer, what `peers` takes."""
     parser.add_argument(
         "--peer",
         action="append",
         default=[],
         metavar="NAME=PYTHON",
-        help=f"also run {known_peers()} with that Python; may be repeated",
+        help=f"also run {known_peers(kind)} with that Python; may be repeated",
     )
 
 
-def peers(arguments, *options):
-    """Contestants for NAME=PYTHON arguments: worker_NAME.py, run by that Python."""
+def peers(arguments, *options, kind="worker"):
+    """Contestants for NAME=PYTHON arguments: KIND_NAME.py, run by that Python.
+
+    kind: "worker" for detection, "trainer" for training.
+    """
     found = []
     for argument in arguments:
         name, _, python = argument.partition("=")
-        script = Path(__file__).with_name(f"worker_{name}.py")
+        script = Path(__file__).with_name(f"{kind}_{name}.py")
         if not python or not script.is_file():
             raise SystemExit(
-                f"--peer must be NAME=PYTHON with a NAME of {known_peers()}, "
+                f"--peer must be NAME=PYTHON with a NAME of {known_peers(kind)}, "
                 f"got {argument!r}"
             )
-        found.append(Contestant(f"{name}, {options[-1]}", [python, script, *options]))
+        command = [python, script, *options]
+        found.append(Contestant(f"{name}, {options[-1]}", command, PASSIVE))
     return found
 
 
-def known_peers():
-    """Names of the peers that there is a worker for."""
-    scripts = Path(__file__).parent.glob("worker_*.py")
-    names = {script.stem.removeprefix("worker_") for script in scripts}
+def known_peers(kind):
+    """Names of the peers that there is a script of this kind for."""
+    scripts = Path(__file__).parent.glob(f"{kind}_*.py")
+    names = {script.stem.removeprefix(f"{kind}_") for script in scripts}
     return ", ".join(sorted(names - {"mrcnn_skin"}))
 
 

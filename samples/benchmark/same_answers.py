@@ -19,7 +19,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("images", help="folder of images with lesions")
-    parser.add_argument("--weights", required=True, help="its config.json beside it")
+    parser.add_argument("--weights", required=True, help="its .json beside it")
     parser.add_argument("--limit", type=int, default=40, help="images to look at")
     parser.add_argument("--set", action="append", help="NAME=VALUE of the Config")
     args = parser.parse_args()
@@ -41,9 +41,11 @@ def read_folder(folder, limit):
 
 def detect(images, args, precision, canvas):
     """Results of one way to detect; of masks the best one only, to save memory."""
-    from mrcnn_skin import IsicConfig, MaskRCNN
+    from worker_mrcnn_skin import config_beside
 
-    config = IsicConfig.from_json(Path(args.weights).with_name("config.json"))
+    from mrcnn_skin import MaskRCNN
+
+    config = config_beside(args.weights)
     overrides = config.parse_overrides(args.set or [])
     config = config.replace(
         **overrides, INFERENCE_PRECISION=precision, DETECTION_CANVAS=canvas

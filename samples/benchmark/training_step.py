@@ -1,170 +1,94 @@
-"""Seconds and peak memory of a training step: of this package, and of the plain graph.
+"""Seconds and peak memory of a training step: of this package, and beside peers.
 
-Heads only, and all layers; the plain graph (plain_graph.py), the package's own, and
-the same in bfloat16 in turn, each in a process of its own, so that a busy machine
-slows all and none inherits another's memory.
+All layers, and heads only: Matterport's layout (plain_graph.py), this package in
+float32 and bfloat16, and installed peers in both, all with the same numbers of sampled
+anchors and regions. Each turn is a process of its own, so that a busy machine slows
+all and none inherits another's memory. Prints ratios to the first with their extremes,
+and those to the peers. Look at CPU seconds where other programs run on the machine.
 
-    python samples/benchmark/training_step.py --image-size=1024 --backbone=resnet50
+    python samples/benchmark/training_step.py --peer=torchvision=VENV/bin/python
 """
 
 import argparse
-import json
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from importlib.metadata import version
-from unittest import mock
 
 import contest
 
-GRAPHS = ("plain", "own", "bfloat16")
+WAYS = ("plain", "float32", "bfloat16")  # of the last two, peers' as well
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--image-size", type=int, default=1024)
-    parser.add_argument("--backbone", default="resnet50")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=3, help="timed after the first")
-    parser.add_argument("--rounds", type=int, default=2, help="processes of each graph")
-    parser.add_argument("--norm", default="batch", choices=("batch", "group"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--layers", nargs="+", default=["all", "heads"])
+    parser.add_argument("--size", type=int, default=1024, help="of the square, pixels")
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--norm", default="batch", choices=("batch", "group"))
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rois", type=int, default=200, help="sampled an image")
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
+    parser.add_argument("--steps", type=int, default=3, help="of a turn, after a first")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="start every process once, all side by side, each turn one step: for much "
+        "memory and little time",
+    )
+    contest.add_peer_option(parser, "trainer")
     parser.add_argument("--out", default="benchmark_training_step.json")
-    parser.add_argument("--graph", choices=GRAPHS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.graph:  # a process that measures
-        print(json.dumps(measure(args, args.layers[0])))
-        return
-    report = {layers: compare(layers, args.rounds) for layers in args.layers}
+    if args.peer and args.norm != "batch":
+        parser.error("peers have --norm=batch only")
+
+    print(f"{args.backbone}, {args.size} px, batch {args.batch}, {args.norm} norm")
+    report = {layers: compare(layers, args) for layers in args.layers}
+    contest.write_json(args.out, options=vars(args), **report)
+
+
+def compare(layers, args):
+    """Measure with these layers learning; returns the rows and the ratios to peers."""
+    print(f"\nlayers that learn: {layers}")
+    common = [f"--{name}={getattr(args, name)}" for name in ("size", "batch", "rois")]
+    common += [f"--layers={layers}", f"--backbone={args.backbone}"]
+    own, others = contestants(common, args)
+    steps = None if args.together else args.steps
+    rows = contest.run_contest([*own, *others], args.rounds, steps)
+    for row, contestant in zip(rows, own, strict=False):
+        shares = [run["waiting"] / run["wall"] for run in contestant.runs]
+        row["waiting"] = max(shares)
+        print(f"{row['name']} waited {max(shares):.2%} of its time for images")
+    return {"rows": rows, "to_peers": [beside(a, b) for a in own for b in others]}
+
+
+def contestants(common, args):
+    """This package's contestants and those of peers, two lists."""
+    own, others = [], []
+    for way in args.ways:
+        chosen = "--graph=plain" if way == "plain" else f"--precision={way}"
+        name = "Matterport's layout" if way == "plain" else f"mrcnn_skin {way}"
+        options = *common, f"--norm={args.norm}", chosen
+        own.append(contest.ours(name, *options, script="trainer_mrcnn_skin.py"))
+        if way != "plain":
+            others += contest.peers(args.peer, *common, chosen, kind="trainer")
+    return own, others
+
+
+def beside(own, other):
+    """Print and return the ratios of CPU seconds and of memory to a peer's."""
+    median, least, most = contest.ratios(own, other, "cpu")
+    memory = own.peak_gb / other.peak_gb
     print(
-        f"{args.backbone}, {args.image_size} px, batch {args.batch}, {args.norm} norm"
+        f"{own.name} / {other.name}: CPU s {median:.2f} ({least:.2f} .. {most:.2f}), "
+        f"peak memory {memory:.2f}"
     )
-    for layers, figures in report.items():
-        show(layers, figures)
-    versions = {name: version(name) for name in ("tensorflow", "keras")}
-    print(versions)
-    contest.write_json(args.out, options=vars(args), layers=report, versions=versions)
-
-
-def compare(layers, rounds):
-    """Measure the graphs in turn; returns {graph: figures}, with ratios to "plain"."""
-    runs = {graph: [] for graph in GRAPHS}
-    for _ in range(rounds):
-        for graph in GRAPHS:
-            runs[graph].append(measure_apart(layers, graph))
-    figures = {graph: summarise(results) for graph, results in runs.items()}
-    for graph in GRAPHS:
-        ratios = [
-            statistics.median(own["steps"]) / statistics.median(plain["steps"])
-            for plain, own in zip(runs["plain"], runs[graph], strict=True)
-        ]
-        figures[graph]["ratio"] = statistics.median(ratios)
-        figures[graph]["ratio_min"] = min(ratios)
-        figures[graph]["ratio_max"] = max(ratios)
-        memory = figures[graph]["peak_gb"] / figures["plain"]["peak_gb"]
-        figures[graph]["memory_ratio"] = memory
-    return figures
-
-
-def summarise(results):
-    """Figures of one graph over its processes."""
-    steps = [seconds for result in results for seconds in result["steps"]]
-    waits = sum(sum(result["waits"]) for result in results)
     return {
-        "median": statistics.median(steps),
-        "min": min(steps),
-        "max": max(steps),
-        "first": statistics.median(result["first"] for result in results),
-        "peak_gb": max(result["peak_gb"] for result in results),
-        "waiting": waits / sum(steps),
+        "names": [own.name, other.name],
+        "cpu_ratio": median,
+        "cpu_ratio_min": least,
+        "cpu_ratio_max": most,
+        "memory_ratio": memory,
     }
-
-
-def show(layers, figures):
-    for graph, row in figures.items():
-        ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} .. {row['ratio_max']:.2f})"
-        print(
-            f"{layers:5} {graph:8} {row['median']:6.2f} s/step ({row['min']:.2f} .. "
-            f"{row['max']:.2f}), {ratio} of plain; first {row['first']:.0f} s; peak "
-            f"{row['peak_gb']:.2f} GB, {row['memory_ratio']:.2f} of plain; waiting for "
-            f"images {row['waiting']:.2%}"
-        )
-
-
-def measure_apart(layers, graph):
-    """Run this script for one measurement in a new process; returns its figures."""
-    own = [f"--layers={layers}", f"--graph={graph}"]
-    command = [sys.executable, __file__, *sys.argv[1:], *own]
-    process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(process.stdout.splitlines()[-1])
-
-
-def measure(args, layers):
-    """Train a few steps; returns seconds of the first, of each other, and of waiting.
-
-    "peak_gb" is the peak of resident memory, "waits" what each step lost until its
-    images were there.
-    """
-    import keras
-    from plain_graph import build_plain_training_model
-    from worker_mrcnn_skin import keep_finite
-
-    from mrcnn_skin import IsicConfig, MaskRCNN
-    from mrcnn_skin.data.synthetic import SyntheticDataset
-    from mrcnn_skin.graph.mask_rcnn import build_training_model
-    from mrcnn_skin.training.stages import Stage
-
-    size = args.image_size
-    config = IsicConfig(
-        BACKBONE=args.backbone,
-        NORM=args.norm,
-        IMAGES_PER_GPU=args.batch,
-        IMAGE_MIN_DIM=size,
-        IMAGE_MAX_DIM=size,
-        RPN_ANCHOR_SCALES=tuple(s * size / 1024 for s in (64, 128, 256, 512, 1024)),
-        STEPS_PER_EPOCH=args.steps + 1,
-        CHECKPOINT_STEPS=0,
-        TRAINING_PRECISION="bfloat16" if args.graph == "bfloat16" else "float32",
-    )
-    times, waits = [], []
-    clock = keras.callbacks.LambdaCallback(
-        on_train_batch_begin=lambda step, logs: times.append(-time.perf_counter()),
-        on_train_batch_end=lambda step, logs: note_end(times),
-    )
-
-    def timed_next(batches):
-        waits.append(-time.perf_counter())
-        batch = next(batches)
-        note_end(waits)
-        return batch
-
-    is_plain = args.graph == "plain"
-    build = build_plain_training_model if is_plain else build_training_model
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mock.patch("mrcnn_skin.model.build_training_model", build),
-        mock.patch("mrcnn_skin.training.loop.next", timed_next, create=True),
-    ):
-        model = MaskRCNN("training", config, folder)
-        keep_finite(model.keras_model, 0.0)
-        data = SyntheticDataset(max(4, args.batch), (size, size))
-        stages = [Stage(layers, 1, 1e-4)]
-        model.train(data, None, stages=stages, custom_callbacks=[clock], verbose=0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {
-        "first": times[0],
-        "steps": times[1:],
-        "waits": waits[1:],
-        "peak_gb": peak,
-    }
-
-
-def note_end(times):
-    """Turn the last start, kept as a negative number, into a duration."""
-    times[-1] += time.perf_counter()
 
 
 if __name__ == "__main__":

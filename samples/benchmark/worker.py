@@ -11,9 +11,19 @@ import time
 
 
 def serve(versions, run):
-    """Answer requests on stdin with lines of JSON on stdout until "end".
+    """Call `run` whenever contest.py asks, until it asks to end; see `turns`."""
+    for _ in turns(versions):
+        run()
 
-    versions: what is measured, in words. run: the function to time.
+
+def turns(versions):
+    """Yield once for every run that contest.py asks for, until it asks to end.
+
+    What is done until the next turn is the run: its seconds are answered, on the clock
+    and of the processor in all threads. Requests come on stdin, answers go as lines of
+    JSON to stdout.
+    versions: what is measured, in words. Yields a dict, {} at first, of other figures
+    to answer with the seconds.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not get between the answers
@@ -25,17 +35,14 @@ def serve(versions, run):
     for line in sys.stdin:
         request = line.strip()
         if request == "run":
-            answer(**timed(run))
+            figures = {}
+            cpu, wall = time.process_time(), time.perf_counter()
+            yield figures
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            answer(wall=wall, cpu=cpu, **figures)
         elif request == "end":
             usage = resource.getrusage(resource.RUSAGE_SELF)
             answer(peak_gb=usage.ru_maxrss / 2**20)
             return
         else:
             raise ValueError(f"unknown request {request!r}")
-
-
-def timed(run):
-    """Seconds of one run: on the clock, and of the processor in all threads."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    run()
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}

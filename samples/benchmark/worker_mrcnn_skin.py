@@ -5,6 +5,7 @@ layer by layer. Everything else is what detect() does.
 """
 
 import argparse
+from pathlib import Path
 
 import worker
 
@@ -20,7 +21,7 @@ def main():
     parser.add_argument("--frame", default="1x1", help="aspect ratio, HEIGHTxWIDTH")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--set", action="append", help="NAME=VALUE of the Config")
-    parser.add_argument("--weights", help="trained .h5, its config.json beside it")
+    parser.add_argument("--weights", help="trained .h5, its .json beside it")
     parser.add_argument("--image", help="whole way: from this file to its masks")
     args = parser.parse_args()
 
@@ -35,14 +36,12 @@ def main():
 
 def build_model(args):
     """The MaskRCNN of the options, with trained weights or harmless random ones."""
-    from pathlib import Path
-
     import keras
 
     from mrcnn_skin import IsicConfig, MaskRCNN
 
     if args.weights:
-        config = IsicConfig.from_json(Path(args.weights).with_name("config.json"))
+        config = config_beside(args.weights)
     else:
         config = IsicConfig(
             POST_NMS_ROIS_INFERENCE=PROPOSALS, DETECTION_MAX_INSTANCES=DETECTIONS
@@ -64,6 +63,14 @@ def build_model(args):
     else:
         keep_finite(model.keras_model, 0.2)
     return model
+
+
+def config_beside(weights):
+    """The Config of a weight file: NAME.json of NAME.h5, or else config.json."""
+    from mrcnn_skin import IsicConfig
+
+    own = Path(weights).with_suffix(".json")
+    return IsicConfig.from_json(own if own.is_file() else own.with_name("config.json"))
 
 
 def keep_finite(model, factor):

@@ -1,4 +1,4 @@
-"""The benchmarks' referee and their count of the arithmetic."""
+"""The benchmarks' referee, a contestant, and their count of the arithmetic."""
 
 import json
 import sys
@@ -57,14 +57,55 @@ def test_contestants_take_turns_and_the_first_is_the_measure(contest, tmp_path, 
     assert json.loads((tmp_path / "out.json").read_text())["rows"][1] == second
 
 
+STEPPER = """
+import sys
+sys.path.insert(0, {folder!r})
+import worker
+for number, figures in enumerate(worker.turns("version")):
+    figures["waiting"] = {factor} * [99, 2, 9, 3][number]  # the first is not counted
+    open({log!r}, "a").write({name!r})
+"""
+
+
+def test_turns_of_several_steps_are_processes_of_their_own(contest, tmp_path):
+    log = tmp_path / "log"
+    contestants = []
+    for name, factor in (("A", 1), ("B", 2)):
+        code = STEPPER.format(
+            folder=str(FOLDER), log=str(log), name=name, factor=factor
+        )
+        contestants.append(contest.Contestant(name, [sys.executable, "-c", code]))
+    contest.run_contest(contestants, rounds=2, steps=3)
+    assert log.read_text() == "AAAABBBB" * 2
+    assert [run["waiting"] for run in contestants[1].runs] == [6, 6]  # medians
+    assert contest.ratios(*contestants, "waiting") == (0.5, 0.5, 0.5)
+
+
 def test_a_contestant_that_dies_is_named(contest):
     with pytest.raises(RuntimeError, match="clumsy ended without an answer"):
-        contest.Contestant("clumsy", [sys.executable, "-c", "1 / 0"])
+        contest.Contestant("clumsy", [sys.executable, "-c", "1 / 0"]).start()
 
 
-def test_an_unknown_peer_is_named(contest):
-    with pytest.raises(SystemExit, match="torchvision, got 'nobody=python'"):
-        contest.peers(["nobody=python"])
+def test_peers_have_a_script_for_detection_and_one_for_training(contest):
+    for kind in ("worker", "trainer"):
+        (peer,) = contest.peers(["torchvision=py"], "--precision=x", kind=kind)
+        script = str(FOLDER / f"{kind}_torchvision.py")
+        assert peer.command == ["py", script, "--precision=x"]
+        assert peer.name == "torchvision, --precision=x"
+        with pytest.raises(SystemExit, match="torchvision, got 'nobody=python'"):
+            contest.peers(["nobody=python"], kind=kind)
+
+
+def test_the_training_step_is_measured_as_asked(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import trainer_mrcnn_skin as trainer
+
+    args = trainer.parse_arguments(["--size=512", "--rois=64", "--precision=bfloat16"])
+    config = trainer.make_config(args)
+    assert config.IMAGE_SHAPE == (512, 512, 3)
+    assert config.RPN_ANCHOR_SCALES == (32, 64, 128, 256, 512)
+    assert config.TRAIN_ROIS_PER_IMAGE == 64
+    assert config.TRAINING_PRECISION == "bfloat16"
 
 
 def test_arithmetic_by_hand(monkeypatch):
