@@ -25,7 +25,7 @@ SMALL = {
 }
 
 
-def start(dpi=72, quality=90):
+def start(dpi=72, quality=85):
     """Prepare a notebook: figures in the page, no notices of TensorFlow's C++ code.
 
     dpi, quality: of the figures, which are JPEG, so that notebooks with photographs
