@@ -72,6 +72,7 @@ class Trainer:
     @property
     def terms(self):
         """Names of what a step tells, as it is logged; see _make_step."""
+        # AdamW decays on its own
         decay = ["l2_loss"] if self.config.OPTIMIZER == "sgd" else []
         return ["loss", *self.config.LOSS_NAMES, *decay, "gradient_norm"]
 
@@ -308,7 +309,7 @@ class Trainer:
             with tf.GradientTape() as tape:
                 terms = self.model(list(inputs), training=True)
                 total = sum(weights[name] * term for name, term in terms.items())
-                if self.config.OPTIMIZER == "sgd":  # AdamW decays on its own
+                if "l2_loss" in self.terms:
                     decay = l2_loss(variables, self.config.WEIGHT_DECAY)
                     terms["l2_loss"] = decay / replicas
                     total += terms["l2_loss"]

@@ -25,7 +25,7 @@ def run():
     print("more noise")
     with open({log!r}, "a") as log:
         log.write({name!r})
-    worker.time.now += {seconds}
+    worker.time.now += {pace}
 worker.serve("version of " + {name!r}, run)
 """
 
@@ -38,14 +38,24 @@ def contest(monkeypatch):
     return contest
 
 
+def make_contestants(contest, code, log, paces):
+    """Contestants that run `code`, by name; each writes its name to the file `log`."""
+    return [
+        contest.Contestant(
+            name,
+            [
+                sys.executable,
+                "-c",
+                code.format(folder=str(FOLDER), log=str(log), name=name, pace=pace),
+            ],
+        )
+        for name, pace in paces.items()
+    ]
+
+
 def test_contestants_take_turns_and_the_first_is_the_measure(contest, tmp_path, capsys):
     log = tmp_path / "log"
-    contestants = []
-    for name, seconds in (("A", 0.5), ("B", 1.5)):
-        code = WORKER.format(
-            folder=str(FOLDER), log=str(log), name=name, seconds=seconds
-        )
-        contestants.append(contest.Contestant(name, [sys.executable, "-c", code]))
+    contestants = make_contestants(contest, WORKER, log, {"A": 0.5, "B": 1.5})
     first, second = contest.run_contest(contestants, rounds=3)
     assert log.read_text() == "AB" * 4  # one run each to warm up
     assert first["wall_ratio"] == first["cpu_ratio_max"] == 1.0
@@ -62,19 +72,14 @@ import sys
 sys.path.insert(0, {folder!r})
 import worker
 for number, figures in enumerate(worker.turns("version")):
-    figures["waiting"] = {factor} * [99, 2, 9, 3][number]  # the first is not counted
+    figures["waiting"] = {pace} * [99, 2, 9, 3][number]  # the first is not counted
     open({log!r}, "a").write({name!r})
 """
 
 
 def test_turns_of_several_steps_are_processes_of_their_own(contest, tmp_path):
     log = tmp_path / "log"
-    contestants = []
-    for name, factor in (("A", 1), ("B", 2)):
-        code = STEPPER.format(
-            folder=str(FOLDER), log=str(log), name=name, factor=factor
-        )
-        contestants.append(contest.Contestant(name, [sys.executable, "-c", code]))
+    contestants = make_contestants(contest, STEPPER, log, {"A": 1, "B": 2})
     contest.run_contest(contestants, rounds=2, steps=3)
     assert log.read_text() == "AAAABBBB" * 2
     assert [run["waiting"] for run in contestants[1].runs] == [6, 6]  # medians
