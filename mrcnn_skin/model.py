@@ -197,7 +197,7 @@ class MaskRCNN(Introspection):
         run_dir = self.log_dir or self.set_log_dir()
         trainer = Trainer(
             self.keras_model,
-            self.detector,
+            lambda: self.detector,
             self.config,
             train_dataset,
             val_dataset,

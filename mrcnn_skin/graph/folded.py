@@ -59,6 +59,9 @@ class FoldedConvolution(keras.layers.Layer):
 def fold_norms(model):
     """A functional model that shares all layers of `model` and runs folded."""
     frozen = [x for x in model.layers if isinstance(x, BatchNorm) and not x.train_bn]
+    # Of one cell, as behind the box head's first layer, the map is smaller than the
+    # kernel that would be scaled
+    frozen = [x for x in frozen if tuple(_input(x).shape[1:3]) != (1, 1)]
     norms = norms_by_convolution(frozen)
     folded_away = {norm.name for norm in norms.values()}
 
@@ -79,9 +82,14 @@ def norms_by_convolution(norms):
     """
     found = {}
     for norm in norms:
-        before = norm._inbound_nodes[0].input_tensors[0]._keras_history.operation
+        before = _input(norm)._keras_history.operation
         takers = {node.operation.name for node in before._outbound_nodes}
         is_linear = getattr(before, "activation", None) is keras.activations.linear
         if isinstance(before, CONVOLUTIONS) and is_linear and takers == {norm.name}:
             found[before.name] = norm
     return found
+
+
+def _input(layer):
+    """What a layer takes where it was first called."""
+    return layer._inbound_nodes[0].input_tensors[0]

@@ -17,7 +17,7 @@ from ..weights import save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
 from .memory import ADVICE, describe, estimate_step, free_memory
-from .optimizer import l2_loss, make_optimizer
+from .optimizer import add_l2_gradients, make_optimizer
 from .signals import StopSignals, say
 from .stages import Stage, recipe_number, set_trainable
 from .validation import Validation
@@ -30,8 +30,8 @@ class TrainingDiverged(ArithmeticError):
 class Trainer:
     """Train a network in stages, from wherever the run folder's state says.
 
-    model: the training graph, built in `strategy`'s scope. detector: an
-    inference.Detector whose weights follow the model's for the validation.
+    model: the training graph, built in `strategy`'s scope. detector: function that
+    gives an inference.Detector for the validation, called if there is one.
     train, val: prepared Datasets; val may be None. run_dir: of this run.
     strategy: of tf.distribute. augmentation: an imgaug augmenter instead of the
     paper's. no_augmentation_sources: of `train`, whose images are not augmented.
@@ -309,11 +309,21 @@ class Trainer:
             with tf.GradientTape() as tape:
                 terms = self.model(list(inputs), training=True)
                 total = sum(weights[name] * term for name, term in terms.items())
-                if "l2_loss" in self.terms:
-                    decay = l2_loss(variables, self.config.WEIGHT_DECAY)
-                    terms["l2_loss"] = decay / replicas
-                    total += terms["l2_loss"]
             gradients = tape.gradient(total, variables)
+            # Decay and momentum ask for the weights alone: unasked, they are computed
+            # first of all, and lie there while the feature maps fill the memory
+            with tf.control_dependencies([tf.group(gradients)]):
+                if "l2_loss" in self.terms:
+                    terms["l2_loss"], gradients = add_l2_gradients(
+                        gradients, variables, self.config.WEIGHT_DECAY / replicas
+                    )
+                    total += terms["l2_loss"]
+                norm = update(gradients)
+            # A copy on the device itself, as a sum over devices wants it
+            shares = {"loss": total, **terms, "stop": tf.identity(wish)}
+            return {**sum_over_devices(shares), "gradient_norm": norm}
+
+        def update(gradients):
             # Clip the gradient of the whole batch, not each device's part of it. The
             # optimizer sums over the devices too, hence the division.
             gradients = sum_over_devices(gradients)
@@ -321,9 +331,7 @@ class Trainer:
                 gradients, self.config.GRADIENT_CLIP_NORM
             )
             self.optimizer.apply([g / replicas for g in gradients], variables)
-            # A copy on the device itself, as a sum over devices wants it
-            shares = {"loss": total, **terms, "stop": tf.identity(wish)}
-            return {**sum_over_devices(shares), "gradient_norm": norm}
+            return norm
 
         def step(inputs, wish):
             results = self.strategy.run(replica_step, args=(inputs, wish))

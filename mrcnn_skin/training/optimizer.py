@@ -47,3 +47,12 @@ def l2_loss(variables, weight_decay):
     decayed = [v for v in variables if v.name not in ("gamma", "beta")]
     terms = [tf.reduce_mean(tf.square(tf.cast(v, tf.float32))) for v in decayed]
     return weight_decay * tf.add_n(terms) if terms else tf.constant(0.0)
+
+
+def add_l2_gradients(gradients, variables, weight_decay):
+    """Add what l2_loss pulls at; returns the loss and the new gradients, in order."""
+    with tf.GradientTape() as tape:
+        loss = l2_loss(variables, weight_decay)
+    pulls = tape.gradient(loss, variables)  # None for gamma and beta
+    pairs = zip(gradients, pulls, strict=True)
+    return loss, [g if pull is None else g + pull for g, pull in pairs]

@@ -19,9 +19,10 @@ METRICS = {
 class Validation:
     """The validation of one run.
 
-    model: the training graph. detector: an inference.Detector, which gets the model's
-    weights. dataset: a prepared Dataset; None for no validation. between: called
-    between two images or batches, as a validation may take long; it may raise.
+    model: the training graph. detector: function that gives an inference.Detector,
+    which gets the model's weights; both need memory, so it is called when wanted.
+    dataset: a prepared Dataset; None for no validation. between: called between two
+    images or batches, as a validation may take long; it may raise.
     """
 
     def __init__(self, model, detector, config, dataset, between=lambda: None):
@@ -63,18 +64,18 @@ class Validation:
         return {"loss": total, **terms}
 
     def _metrics(self, count):
-        copy_weights(self.model, self.detector.model)
+        detector = self.detector()
+        copy_weights(self.model, detector.model)
+
+        def detect(image):
+            self.between()
+            return detector(image)
+
         image_ids = self.dataset.image_ids[:count]
-        metrics = evaluate(
-            self._detect, self.dataset, image_ids=image_ids, progress=False
-        )
+        metrics = evaluate(detect, self.dataset, image_ids=image_ids, progress=False)
         return {
             f"val_{name}": metrics[task][name]
             for task, names in METRICS.items()
             for name in names
             if name in metrics.get(task, {})
         }
-
-    def _detect(self, image):
-        self.between()
-        return self.detector(image)

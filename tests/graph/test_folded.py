@@ -68,6 +68,16 @@ def test_norms_that_learn_their_statistics_stay():
     assert not [x.name for x in fold_norms(model).layers if "folded" in x.name]
 
 
+def test_a_map_of_one_cell_keeps_its_norm():
+    """As behind the box head's 7 x 7 convolution, whose kernel is larger by far."""
+    x = image = keras.Input([7, 7, 3], name="image")
+    for name in ("wide", "single"):
+        x = keras.layers.Conv2D(4, 4, name=f"conv_{name}")(x)
+        x = BatchNorm(False, name=f"norm_{name}")(x)
+    names = {layer.name for layer in fold_norms(keras.Model(image, x)).layers}
+    assert {"norm_wide_folded", "conv_single", "norm_single"} < names
+
+
 def test_a_folded_model_has_the_layers_and_weights_of_a_plain_one():
     plain, folded = keras.Model(*build()), FoldedModel(*build())
     assert [x.name for x in folded.layers] == [x.name for x in plain.layers]

@@ -263,6 +263,7 @@ def test_frozen_batch_norm_keeps_its_statistics(images, tmp_path):
     model = make_model(tmp_path, NORM="batch")
     before = values_of(model.keras_model)
     model.train(images, None, stages=[Stage("all", 1, 1e-3)], verbose=0)
+    assert "detector" not in vars(model)  # a second network, for validation alone
     after = values_of(model.keras_model)
     for name, value in before.items():
         if "moving_" in name:

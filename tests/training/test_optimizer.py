@@ -8,7 +8,12 @@ import pytest
 import tensorflow as tf
 from tiny import tiny_config
 
-from mrcnn_skin.training.optimizer import l2_loss, make_optimizer, schedule
+from mrcnn_skin.training.optimizer import (
+    add_l2_gradients,
+    l2_loss,
+    make_optimizer,
+    schedule,
+)
 
 
 def rates(steps, **overrides):
@@ -65,6 +70,16 @@ def test_l2_loss_by_hand():
     ]
     assert float(l2_loss(variables, 0.1)) == pytest.approx(1.55)
     assert float(l2_loss(variables[3:], 0.1)) == 0.0
+
+
+def test_l2_gradients_by_hand():
+    """Decay .5 pulls at a kernel of two by 2 * .5 * w / 2; gamma is left alone."""
+    variables = [variable("kernel", [1.0, 2.0]), variable("gamma", [100.0])]
+    gradients = [tf.constant([10.0, 20.0]), tf.constant([30.0])]
+    loss, (kernel, gamma) = add_l2_gradients(gradients, variables, 0.5)
+    assert float(loss) == pytest.approx(1.25)
+    np.testing.assert_allclose(kernel, [10.5, 21.0])
+    np.testing.assert_allclose(gamma, [30.0])
 
 
 def test_sgd_with_momentum_by_hand():
