@@ -6,6 +6,7 @@ from keras import layers
 from tiny import tiny_config
 
 from mrcnn_skin.training.memory import (
+    KEPT,
     PASSING,
     RUNTIME,
     describe,
@@ -36,16 +37,16 @@ def test_what_learns_is_kept_and_what_comes_before_passes(model):
 
     set_trainable(model, "all")
     kept = pixels * (4 + 8) + flat + cut + rois + rpn
-    expected = 4 * (3 * weights + kept + PASSING * pixels * 3)
+    expected = 4 * (3 * weights + KEPT * kept + PASSING * pixels * 3)
     assert estimate_step(model, config) - RUNTIME == pytest.approx(expected)
 
     set_trainable(model, "fpn.*")
     kept = pixels * 8 + flat + cut + rois + rpn
-    expected = 4 * (weights + 2 * 32 + kept + PASSING * pixels * (3 + 4))
+    expected = 4 * (weights + 2 * 32 + KEPT * kept + PASSING * pixels * (3 + 4))
     assert estimate_step(model, config) - RUNTIME == pytest.approx(expected)
 
     config = config.replace(RPN_LEVELS=(5, 6), RPN_ANCHOR_SCALES=(32, 48))
-    expected -= 4 * 2 * (256 + 64 + 16) * 2 * 10
+    expected -= KEPT * 4 * 2 * (256 + 64 + 16) * 2 * 10
     assert estimate_step(model, config) - RUNTIME == pytest.approx(expected)
 
 
