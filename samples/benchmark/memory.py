@@ -3,7 +3,7 @@
 Prints the resident memory along the way, and its slope over the second half in KB a
 step, which is what a leak shows in: the first half fills caches.
 
-    python samples/benchmark/memory.py --steps=2000
+    python samples/benchmark/memory.py --data=data/ISIC2017
 """
 
 import argparse
@@ -18,6 +18,7 @@ SIDE = 128
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data", help="folder of images; generated ones if not given")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--every", type=int, default=50, help="steps between readings")
     args = parser.parse_args()
@@ -57,7 +58,7 @@ def train(folder, args):
     """
     import keras
 
-    from mrcnn_skin import MaskRCNN
+    from mrcnn_skin import IsicDataset, MaskRCNN
     from mrcnn_skin.data.synthetic import SyntheticDataset
     from mrcnn_skin.training.stages import Stage
 
@@ -69,9 +70,15 @@ def train(folder, args):
         if step % args.every == 0:
             readings.append((step, resident_bytes()))
 
+    if args.data:
+        photos = IsicDataset()
+        photos.load_isic(args.data)
+        photos.prepare()
+    else:
+        photos = SyntheticDataset(PHOTOS, (SIDE, SIDE))
     model = MaskRCNN("training", config, folder)
     model.train(
-        SyntheticDataset(PHOTOS, (SIDE, SIDE)),
+        photos,
         SyntheticDataset(4, (SIDE, SIDE), seed=1),
         stages=[Stage("all", 10, 1e-4)],
         custom_callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=read)],
