@@ -91,14 +91,14 @@ def test_a_contestant_that_dies_is_named(contest):
         contest.Contestant("clumsy", [sys.executable, "-c", "1 / 0"]).start()
 
 
-def test_peers_have_a_script_for_detection_and_one_for_training(contest):
-    for kind in ("worker", "trainer"):
-        (peer,) = contest.peers(["torchvision=py"], "--precision=x", kind=kind)
-        script = str(FOLDER / f"{kind}_torchvision.py")
-        assert peer.command == ["py", script, "--precision=x"]
-        assert peer.name == "torchvision, --precision=x"
-        with pytest.raises(SystemExit, match="torchvision, got 'nobody=python'"):
-            contest.peers(["nobody=python"], kind=kind)
+@pytest.mark.parametrize("kind", ["worker", "trainer"])
+def test_peers_have_a_script_for_detection_and_one_for_training(contest, kind):
+    (peer,) = contest.peers(["torchvision=py"], "float32", "--size=9", kind=kind)
+    script = str(FOLDER / f"{kind}_torchvision.py")
+    assert peer.command == ["py", script, "--size=9", "--precision=float32"]
+    assert peer.name == "torchvision float32"
+    with pytest.raises(SystemExit, match="torchvision, got 'nobody=python'"):
+        contest.peers(["nobody=python"], "float32", kind=kind)
 
 
 def test_the_training_step_is_measured_as_asked(monkeypatch):
