@@ -4,6 +4,7 @@ A contestant is any command that answers the lines of worker.py's protocol; peer
 in environments of their own. Nothing here knows TensorFlow or PyTorch.
 """
 
+import importlib
 import json
 import os
 import platform
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import worker
 
 # OpenMP's threads spin while they wait for each other, which on a busy machine doubles
 # the CPU seconds of PyTorch; passive ones sleep
@@ -173,10 +176,11 @@ def add_peer_option(parser, kind="worker"):
     )
 
 
-def peers(arguments, *options, kind="worker"):
+def peers(arguments, precision, *options, kind="worker"):
     """Contestants for NAME=PYTHON arguments: KIND_NAME.py, run by that Python.
 
-    kind: "worker" for detection, "trainer" for training.
+    Those that have not this precision are left out, and it is said. kind: "worker"
+    for detection, "trainer" for training.
     """
     found = []
     for argument in arguments:
@@ -187,9 +191,17 @@ def peers(arguments, *options, kind="worker"):
                 f"--peer must be NAME=PYTHON with a NAME of {known_peers(kind)}, "
                 f"got {argument!r}"
             )
-        command = [python, script, *options]
-        found.append(Contestant(f"{name}, {options[-1]}", command, PASSIVE))
+        if precision in precisions(script.stem):
+            command = [python, script, *options, f"--precision={precision}"]
+            found.append(Contestant(f"{name} {precision}", command, PASSIVE))
+        else:
+            print(f"{name} has no {precision} and is left out of it")
     return found
+
+
+def precisions(script):
+    """What the script of a peer can calculate in; importing it needs only Python."""
+    return getattr(importlib.import_module(script), "PRECISIONS", worker.PRECISIONS)
 
 
 def known_peers(kind):

@@ -33,7 +33,7 @@ def main():
             name = f"mrcnn_skin {precision}, {canvas}"
             options = f"--precision={precision}", f"--canvas={canvas}"
             contestants.append(contest.ours(name, *common, *options))
-        contestants += contest.peers(args.peer, *common, f"--precision={precision}")
+        contestants += contest.peers(args.peer, precision, *common)
     rows = contest.run_contest(contestants, args.rounds)
     for precision, seconds in floors["cpu_seconds"].items():
         print(
@@ -46,15 +46,10 @@ def main():
 
 def floor(args):
     """Arithmetic of Matterport's layout on the square, and the CPU seconds it needs."""
-    import worker_mrcnn_skin as ours
     from arithmetic import count_gflop, sustained_gflops
+    from worker_mrcnn_skin import config_of_all
 
-    from mrcnn_skin import IsicConfig
-
-    config = IsicConfig(
-        POST_NMS_ROIS_INFERENCE=ours.PROPOSALS, DETECTION_MAX_INSTANCES=ours.DETECTIONS
-    )
-    parts = count_gflop(config, args.size, args.size)
+    parts = count_gflop(config_of_all(), args.size, args.size)
     print("GFLOP:", ", ".join(f"{part} {value:.0f}" for part, value in parts.items()))
     total = sum(parts.values())
     speed = {p: sustained_gflops(p) for p in ("float32", "bfloat16")}

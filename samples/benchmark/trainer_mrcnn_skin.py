@@ -3,7 +3,6 @@
 --graph=plain is Matterport's layout (plain_graph.py); "own" is what train() does.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -23,17 +22,9 @@ def main():
 
 
 def parse_arguments(words=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = worker.training_options(__doc__)
     parser.add_argument("--graph", choices=("plain", "own"), default="own")
-    parser.add_argument("--layers", default="all")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--norm", choices=("batch", "group"), default="batch")
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--anchors", type=int, default=256, help="sampled an image")
-    parser.add_argument("--proposals", type=int, default=1000)
-    parser.add_argument("--rois", type=int, default=200, help="sampled an image")
     return parser.parse_args(words)
 
 

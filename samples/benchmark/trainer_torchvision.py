@@ -6,24 +6,13 @@ are loaded. Its RPN is half as wide as Matterport's; its mask head sees positive
 regions only.
 """
 
-import argparse
-
 import worker
 
-CLASSES = 3  # as IsicConfig's, the background included
+TRAINABLE = {"all": 5, "heads": 0}  # of the backbone's five parts
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layers", choices=("all", "heads"), default="all")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--backbone", default="resnet50")
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--anchors", type=int, default=256, help="sampled an image")
-    parser.add_argument("--proposals", type=int, default=1000)
-    parser.add_argument("--rois", type=int, default=200, help="sampled an image")
-    args = parser.parse_args()
+    args = worker.training_options(__doc__, layers=tuple(TRAINABLE)).parse_args()
 
     import torch
     import torchvision
@@ -62,7 +51,7 @@ def build_model(args):
     backbone = resnet_fpn_backbone(
         backbone_name=args.backbone,
         weights=None,
-        trainable_layers={"all": 5, "heads": 0}[args.layers],
+        trainable_layers=TRAINABLE[args.layers],
     )
     with torch.no_grad():
         # Residual branches off: random weights explode under frozen BatchNorm. The
@@ -72,7 +61,7 @@ def build_model(args):
                 values.zero_()
     return MaskRCNN(
         backbone,
-        CLASSES,
+        worker.CLASSES,
         min_size=args.size,
         max_size=args.size,
         rpn_batch_size_per_image=args.anchors,

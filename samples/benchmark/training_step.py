@@ -70,7 +70,7 @@ def contestants(common, args):
         options = *common, f"--norm={args.norm}", chosen
         own.append(contest.ours(name, *options, script="trainer_mrcnn_skin.py"))
         if way != "plain":
-            others += contest.peers(args.peer, *common, chosen, kind="trainer")
+            others += contest.peers(args.peer, way, *common, kind="trainer")
     return own, others
 
 

@@ -37,7 +37,7 @@ def main():
         contestants = [
             contest.ours(f"network, {precision}", *options, frame_of(args.image)),
             contest.ours(f"file to mask, {precision}", *options, image),
-            *contest.peers(args.peer, size, image, f"--precision={precision}"),
+            *contest.peers(args.peer, precision, size, image),
         ]
         tables.append(contest.run_contest(contestants, args.rounds))
     contest.write_json(args.out, options=vars(args), tables=tables)

@@ -4,25 +4,17 @@
 layer by layer. Everything else is what detect() does.
 """
 
-import argparse
 from pathlib import Path
 
 import worker
 
-PROPOSALS, DETECTIONS = 1000, 10
-
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = worker.detection_options(__doc__)
     parser.add_argument("--graph", choices=("plain", "folded"), default="folded")
-    parser.add_argument("--precision", default="float32")
     parser.add_argument("--canvas", default="padded")
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--frame", default="1x1", help="aspect ratio, HEIGHTxWIDTH")
-    parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--set", action="append", help="NAME=VALUE of the Config")
     parser.add_argument("--weights", help="trained .h5, its .json beside it")
-    parser.add_argument("--image", help="whole way: from this file to its masks")
     args = parser.parse_args()
 
     import keras
@@ -38,14 +30,12 @@ def build_model(args):
     """The MaskRCNN of the options, with trained weights or harmless random ones."""
     import keras
 
-    from mrcnn_skin import IsicConfig, MaskRCNN
+    from mrcnn_skin import MaskRCNN
 
     if args.weights:
         config = config_beside(args.weights)
     else:
-        config = IsicConfig(
-            POST_NMS_ROIS_INFERENCE=PROPOSALS, DETECTION_MAX_INSTANCES=DETECTIONS
-        )
+        config = config_of_all()
     config = config.replace(
         INFERENCE_PRECISION=args.precision, DETECTION_CANVAS=args.canvas
     )
@@ -63,6 +53,16 @@ def build_model(args):
     else:
         keep_finite(model.keras_model, 0.2)
     return model
+
+
+def config_of_all():
+    """The Config that proposes and detects as much as all workers."""
+    from mrcnn_skin import IsicConfig
+
+    return IsicConfig(
+        POST_NMS_ROIS_INFERENCE=worker.PROPOSALS,
+        DETECTION_MAX_INSTANCES=worker.DETECTIONS,
+    )
 
 
 def config_beside(weights):
@@ -87,12 +87,8 @@ def network_run(model, args):
     """A function that runs the network once on a batch of canvases of noise."""
     import tensorflow as tf
 
-    height, width = (int(side) for side in args.frame.split("x"))
-    if args.canvas == "content":
-        longer = max(height, width)
-        sides = [-(-args.size * side // longer // 64) * 64 for side in (height, width)]
-    else:
-        sides = [args.size, args.size]
+    frame = args.frame if args.canvas == "content" else "1x1"
+    sides = worker.sides(args.size, frame, multiple=64)
     images = tf.random.uniform([args.batch, *sides, 3], 0, 255)
     windows = tf.tile([[0.0, 0.0, 1.0, 1.0]], [args.batch, 1])
     if args.graph == "plain":

@@ -5,38 +5,16 @@ RPN is half as wide as Matterport's and its boxes are the same 1000 proposals, s
 has 0.82 times the arithmetic.
 """
 
-import argparse
-
 import worker
-
-PROPOSALS, DETECTIONS = 1000, 10
-CLASSES = 3  # as IsicConfig's, the background included
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--frame", default="1x1", help="aspect ratio, HEIGHTxWIDTH")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--image", help="whole way: from this file to its masks")
-    args = parser.parse_args()
+    args = worker.detection_options(__doc__).parse_args()
 
     import torch
     import torchvision
 
-    torch.manual_seed(0)
-    model = torchvision.models.detection.maskrcnn_resnet50_fpn(
-        weights=None,
-        weights_backbone=None,
-        num_classes=CLASSES,
-        min_size=args.size,
-        max_size=args.size,
-        rpn_pre_nms_top_n_test=PROPOSALS,
-        rpn_post_nms_top_n_test=PROPOSALS,
-        box_detections_per_img=DETECTIONS,
-        box_score_thresh=0.0,
-    ).eval()
+    model = build_model(args.size)
     # Channels last and bfloat16 belong together: it is slower with one alone
     half = args.precision == "bfloat16"
     if half:
@@ -46,19 +24,36 @@ def main():
 
     def run():
         with torch.inference_mode(), casting:
-            return model(images or [read(args.image)])
+            model(images or [read(args.image)])
 
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     worker.serve(versions, run)
 
 
+def build_model(size):
+    """The network for images whose longer side is or becomes `size` pixels."""
+    import torch
+    from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+    torch.manual_seed(0)
+    return maskrcnn_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=worker.CLASSES,
+        min_size=size,
+        max_size=size,
+        rpn_pre_nms_top_n_test=worker.PROPOSALS,
+        rpn_post_nms_top_n_test=worker.PROPOSALS,
+        box_detections_per_img=worker.DETECTIONS,
+        box_score_thresh=0.0,
+    ).eval()
+
+
 def noise(args):
-    """A batch of random images of the frame's shape, the longer side `size`."""
+    """A batch of random images of the frame's shape, a list of [3, h, w]."""
     import torch
 
-    height, width = (int(side) for side in args.frame.split("x"))
-    scale = args.size / max(height, width)
-    shape = 3, round(height * scale), round(width * scale)
+    shape = 3, *worker.sides(args.size, args.frame)
     return [torch.rand(shape) for _ in range(args.batch)]
 
 

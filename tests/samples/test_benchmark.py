@@ -91,14 +91,37 @@ def test_a_contestant_that_dies_is_named(contest):
         contest.Contestant("clumsy", [sys.executable, "-c", "1 / 0"]).start()
 
 
-def test_peers_have_a_script_for_detection_and_one_for_training(contest):
-    for kind in ("worker", "trainer"):
-        (peer,) = contest.peers(["torchvision=py"], "--precision=x", kind=kind)
-        script = str(FOLDER / f"{kind}_torchvision.py")
-        assert peer.command == ["py", script, "--precision=x"]
-        assert peer.name == "torchvision, --precision=x"
-        with pytest.raises(SystemExit, match="torchvision, got 'nobody=python'"):
-            contest.peers(["nobody=python"], kind=kind)
+PEERS = {
+    "worker": "model_garden, onnxruntime, torchvision",
+    "trainer": "model_garden, torchvision",
+}
+
+
+@pytest.mark.parametrize("kind", ["worker", "trainer"])
+def test_peers_have_a_script_for_detection_and_one_for_training(contest, kind):
+    for name in PEERS[kind].split(", "):
+        (peer,) = contest.peers([f"{name}=py"], "float32", "--size=9", kind=kind)
+        script = str(FOLDER / f"{kind}_{name}.py")
+        assert peer.command == ["py", script, "--size=9", "--precision=float32"]
+        assert peer.name == f"{name} float32"
+    with pytest.raises(SystemExit, match=f"{PEERS[kind]}, got 'nobody=python'"):
+        contest.peers(["nobody=python"], "float32", kind=kind)
+
+
+def test_a_peer_is_left_out_of_a_precision_that_it_lacks(contest, capsys):
+    arguments = ["onnxruntime=py", "torchvision=py"]
+    names = [peer.name for peer in contest.peers(arguments, "bfloat16")]
+    assert names == ["torchvision bfloat16"]
+    assert "onnxruntime has no bfloat16" in capsys.readouterr().out
+
+
+def test_sides_of_a_frame(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from worker import sides
+
+    assert sides(1024, "1x1", multiple=64) == [1024, 1024]
+    assert sides(1024, "2x3") == [683, 1024]
+    assert sides(1024, "3x2", multiple=64) == [1024, 704]
 
 
 def test_the_training_step_is_measured_as_asked(monkeypatch):
