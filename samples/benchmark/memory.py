@@ -57,9 +57,9 @@ def train(folder, args):
     Returns the model, and (step, bytes) readings.
     """
     import keras
+    from trainer_mrcnn_skin import open_photos
 
-    from mrcnn_skin import IsicDataset, MaskRCNN
-    from mrcnn_skin.data.synthetic import SyntheticDataset
+    from mrcnn_skin import MaskRCNN
     from mrcnn_skin.training.stages import Stage
 
     config = make_config(args.steps)
@@ -70,16 +70,10 @@ def train(folder, args):
         if step % args.every == 0:
             readings.append((step, resident_bytes()))
 
-    if args.data:
-        photos = IsicDataset()
-        photos.load_isic(args.data)
-        photos.prepare()
-    else:
-        photos = SyntheticDataset(PHOTOS, (SIDE, SIDE))
     model = MaskRCNN("training", config, folder)
     model.train(
-        photos,
-        SyntheticDataset(4, (SIDE, SIDE), seed=1),
+        open_photos(args.data, PHOTOS, SIDE),
+        open_photos(None, 4, SIDE),
         stages=[Stage("all", 10, 1e-4)],
         custom_callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=read)],
         verbose=0,

@@ -25,6 +25,7 @@ def parse_arguments(words=None):
     parser = worker.training_options(__doc__)
     parser.add_argument("--graph", choices=("plain", "own"), default="own")
     parser.add_argument("--norm", choices=("batch", "group"), default="batch")
+    parser.add_argument("--data", help="folder of images; generated ones if not given")
     return parser.parse_args(words)
 
 
@@ -38,7 +39,6 @@ def train(args, turns):
     from worker_mrcnn_skin import keep_finite
 
     from mrcnn_skin import MaskRCNN
-    from mrcnn_skin.data.synthetic import SyntheticDataset
     from mrcnn_skin.graph.mask_rcnn import build_training_model
     from mrcnn_skin.training.stages import Stage
 
@@ -65,9 +65,8 @@ def train(args, turns):
     ):
         model = MaskRCNN("training", make_config(args), folder)
         keep_finite(model.keras_model, 0.0)
-        data = SyntheticDataset(max(4, args.batch), (args.size, args.size))
         model.train(
-            data,
+            open_photos(args.data, max(4, args.batch), args.size),
             None,
             stages=[Stage(args.layers, 1, 1e-4)],
             custom_callbacks=[
@@ -75,6 +74,22 @@ def train(args, turns):
             ],
             verbose=0,
         )
+
+
+def open_photos(folder, count, side):
+    """All images of a folder of ISIC's kind; or generated ones, held in memory.
+
+    count, side: of the generated ones; side in pixels.
+    """
+    from mrcnn_skin import IsicDataset
+    from mrcnn_skin.data.synthetic import SyntheticDataset
+
+    if not folder:
+        return SyntheticDataset(count, (side, side))
+    photos = IsicDataset()
+    photos.load_isic(folder)
+    photos.prepare()
+    return photos
 
 
 def make_config(args):

@@ -25,6 +25,7 @@ def main():
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--norm", default="batch", choices=("batch", "group"))
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--data", help="folder of images; generated ones if not given")
     parser.add_argument("--rois", type=int, default=200, help="sampled an image")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--steps", type=int, default=3, help="of a turn, after a first")
@@ -67,7 +68,9 @@ def contestants(common, args):
     for way in args.ways:
         chosen = "--graph=plain" if way == "plain" else f"--precision={way}"
         name = "Matterport's layout" if way == "plain" else f"mrcnn_skin {way}"
-        options = *common, f"--norm={args.norm}", chosen
+        options = [*common, f"--norm={args.norm}", chosen]
+        if args.data:
+            options.append(f"--data={args.data}")
         own.append(contest.ours(name, *options, script="trainer_mrcnn_skin.py"))
         if way != "plain":
             others += contest.peers(args.peer, way, *common, kind="trainer")
