@@ -7,6 +7,8 @@ sets. Look at CPU seconds where other programs run on the machine.
 
     python samples/benchmark/inference.py --frame=2x3
     python samples/benchmark/inference.py --peer=torchvision=VENV/bin/python
+
+All stand side by side: README.md says how much memory that takes.
 """
 
 import argparse
