@@ -5,6 +5,7 @@ The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
 
 from keras import layers
 
+from ..layers.whole_convolution import WholeConv2D
 from .common import norm
 
 
@@ -18,7 +19,7 @@ def fpn_classifier_graph(pooled, config):
     width, classes = config.FPN_CLASSIF_FC_LAYERS_SIZE, config.HEAD_CLASSES
     x = pooled
     for index, size in ((1, config.POOL_SIZE), (2, 1)):
-        x = layers.Conv2D(width, size, name=f"mrcnn_class_conv{index}")(x)
+        x = WholeConv2D(width, size, name=f"mrcnn_class_conv{index}")(x)
         x = norm(x, f"mrcnn_class_bn{index}", config, config.HEAD_NORM)
         x = layers.ReLU(name=f"mrcnn_class_relu{index}")(x)
     shared = layers.Reshape([width], name="pool_squeeze")(x)

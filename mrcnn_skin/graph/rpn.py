@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from ..layers.anchor_patches import AnchorPatches
+from ..layers.whole_convolution import whole_convolution
 from .common import unfold
 
 
@@ -76,7 +77,28 @@ def sampled_rpn(model, pyramid, anchor_index, config):
     patches = AnchorPatches(kinds, config.RPN_ANCHOR_STRIDE, name="rpn_patches")(
         pyramid, anchor_index
     )
-    _, probs, deltas = model(patches)  # [batch * samples, 3 * 3 * kinds, ...]
-    place = ops.reshape(4 * kinds + anchor_index % kinds, [-1, 1, 1])  # the middle
-    probs, deltas = (ops.take_along_axis(x, place, 1)[:, 0] for x in (probs, deltas))
+    probs, deltas = RPNAtPatches(name="rpn_at_patches")(patches, model=model)
+    kind = ops.reshape(anchor_index % kinds, [-1, 1, 1])
+    probs, deltas = (ops.take_along_axis(x, kind, 1)[:, 0] for x in (probs, deltas))
     return unfold(probs, samples), unfold(deltas, samples)
+
+
+class RPNAtPatches(layers.Layer):
+    """The RPN at single places, whose surroundings are cut out.
+
+    Its model comes with the call: it stays the owner of its weights.
+    """
+
+    def call(self, patches, model):
+        """patches: [n, 3, 3, channels]. model: of build_rpn_model.
+
+        Returns probs [n, anchors_per_location, 2] and deltas [n, anchors_per_location,
+        4].
+        """
+        shared = whole_convolution(model.get_layer("rpn_conv_shared"), patches)
+        logits, deltas = (
+            ops.cast(whole_convolution(model.get_layer(name), shared), "float32")
+            for name in ("rpn_class_raw", "rpn_bbox_pred")
+        )
+        probs = ops.softmax(ops.reshape(logits, [-1, logits.shape[-1] // 2, 2]))
+        return probs, ops.reshape(deltas, [-1, deltas.shape[-1] // 4, 4])

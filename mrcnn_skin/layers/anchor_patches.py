@@ -10,7 +10,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
 class AnchorPatches(keras.layers.Layer):
-    """Patches in whose middle a 3x3 convolution sees what it sees at the anchor.
+    """What a 3x3 convolution sees at single anchors.
 
     anchors_per_location: of one cell. anchor_stride: of the convolution, 1 for every
     cell; its padding is "same".
@@ -26,9 +26,8 @@ class AnchorPatches(keras.layers.Layer):
 
         pyramid: maps of levels, each [batch, h, w, channels]. anchor_index: int32
         [batch, anchors], among the anchors of all levels, finest first, row by row.
-        Returns [batch * anchors, side, side, channels] with side = 2 anchor_stride +
-        1: "same" convolutions of that stride have 3 x 3 outputs there, of which the
-        one in the middle is the anchor's. Zeros lie beyond the border of a level.
+        Returns [batch * anchors, 3, 3, channels]. Zeros lie beyond the border of a
+        level.
         """
         patches, start = 0.0, 0
         for features in pyramid:
@@ -49,10 +48,10 @@ class AnchorPatches(keras.layers.Layer):
         return cell * self.anchor_stride + 1 - overhang // 2
 
     def _cut(self, features, centers, is_here):
-        """Patches [batch, anchors, side, side, channels] around `centers`."""
+        """Patches [batch, anchors, 3, 3, channels] around `centers`."""
         size = tf.shape(features)[1:3]
-        reach = tf.range(-self.anchor_stride, self.anchor_stride + 1)
-        rows = centers[..., 0, None, None] + reach[:, None]  # [batch, anchors, side, 1]
+        reach = tf.range(-1, 2)
+        rows = centers[..., 0, None, None] + reach[:, None]  # [batch, anchors, 3, 1]
         columns = centers[..., 1, None, None] + reach
         is_inside = is_here[..., None, None] & (rows >= 0) & (rows < size[0])
         is_inside &= (columns >= 0) & (columns < size[1])
