@@ -10,7 +10,7 @@ from unittest import mock
 import keras
 from keras import ops
 
-from mrcnn_skin.graph import mask_rcnn, rpn
+from mrcnn_skin.graph import heads, mask_rcnn, rpn
 
 
 class AllRois(keras.layers.Layer):
@@ -34,11 +34,14 @@ def build_plain_training_model(config):
         everywhere = rpn_once(model, pyramid)
         return [ops.take_along_axis(x, index, axis=1) for x in everywhere]
 
-    with mock.patch.multiple(
-        mask_rcnn,
-        rpn=rpn_once,
-        sampled_rpn=sampled_from_all,
-        MaskRois=AllRois,
-        FoldedModel=keras.Model,
+    with (
+        mock.patch.multiple(
+            mask_rcnn,
+            rpn=rpn_once,
+            sampled_rpn=sampled_from_all,
+            MaskRois=AllRois,
+            FoldedModel=keras.Model,
+        ),
+        mock.patch.object(heads, "WholeConv2D", keras.layers.Conv2D),
     ):
         return mask_rcnn.build_training_model(config)
