@@ -42,21 +42,25 @@ def model():
     return MaskRCNN("inference", tiny_config(SEED=3))
 
 
-def test_heat_has_the_size_of_the_image(model):
+@pytest.fixture(scope="module")
+def grad_cam(model):
+    return GradCam(model.keras_model, model.config)
+
+
+def test_heat_has_the_size_of_the_image(grad_cam):
     image, _, _ = synthetic_lesion(1, (70, 90))
-    heat = GradCam(model.keras_model, model.config)(image)
+    heat = grad_cam(image)
     assert heat.shape == (70, 90) and heat.dtype == np.float32
     assert heat.min() >= 0 and heat.max() in (0, pytest.approx(1))
 
 
-def test_heat_follows_the_probability(model):
+def test_heat_follows_the_probability(model, grad_cam):
     """Raising the features where it is hot raises the odds: checked by the weights.
 
     With the class head's malignant and benign rows exchanged, the odds and so all
     gradients change their sign; heat may then remain only where there was none.
     """
     image, _, _ = synthetic_lesion(1, (64, 64))
-    grad_cam = GradCam(model.keras_model, model.config)
     before = grad_cam(image)
     layer = model.keras_model.get_layer("mrcnn_class_logits")
     kernel, bias = layer.get_weights()
@@ -68,14 +72,14 @@ def test_heat_follows_the_probability(model):
     assert not np.allclose(before, after)
 
 
-def test_heat_that_overflows_is_said_and_not_shown(model):
+def test_heat_that_overflows_is_said_and_not_shown(model, grad_cam):
     """Features beyond float32, in a pyramid that the probabilities survive."""
     image, _, _ = synthetic_lesion(1, (64, 64))
     layer = model.keras_model.get_layer("fpn_p2")
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, np.full_like(bias, np.inf)])
     with pytest.warns(UserWarning, match="heat is not finite"):
-        heat = GradCam(model.keras_model, model.config)(image)
+        heat = grad_cam(image)
     layer.set_weights([kernel, bias])
     assert heat.shape == (64, 64) and not heat.any()
     assert (overlay_heat(image, heat) == image).all()

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tiny import tiny_config
+from tiny import lean_config
 
 from mrcnn_skin import Dataset, MaskRCNN
 from mrcnn_skin.data.pipeline import training_batches
@@ -68,7 +68,7 @@ class Watch(keras.callbacks.Callback):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """One epoch on images without lesions, one on awkward ones: their logs."""
-    config = tiny_config(AUGMENT=True, NUM_CLASSES=3)
+    config = lean_config(AUGMENT=True, NUM_CLASSES=3)
     model = MaskRCNN("training", config, tmp_path_factory.mktemp("logs"))
     watch = Watch()
     healthy = Awkward([], [])
@@ -102,7 +102,7 @@ def test_training_starts_no_processes_that_could_hang(run):
 
 
 def test_each_image_of_a_batch_keeps_the_classes_of_its_own_source():
-    batches = training_batches(Awkward([], []), tiny_config())
+    batches = training_batches(Awkward([], []), lean_config())
     image_ids, inputs = next(batches.as_numpy_iterator())
     active = dict(zip(image_ids.tolist(), inputs[4].tolist(), strict=True))
     assert active == {0: [1, 1, 0], 1: [1, 0, 1]}

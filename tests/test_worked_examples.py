@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tiny import tiny_config
+from tiny import lean_config
 
 from mrcnn_skin import MaskRCNN, losses
 from mrcnn_skin.data.synthetic import SyntheticDataset
@@ -52,7 +52,7 @@ def test_a_network_of_all_three_trains_and_detects(spots, tmp_path, monkeypatch)
     images.load_spots(spots)
     run_example("add_backbone")
     run_example("add_loss")
-    config = tiny_config(
+    config = lean_config(
         BACKBONE="plain", MASK_LOSS="bce+dice", STEPS_PER_EPOCH=2, IMAGES_PER_GPU=2
     )
     model = MaskRCNN("training", config, tmp_path / "logs")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import tiny_backbone, tiny_config
+from tiny import lean_config, tiny_backbone, tiny_config
 
 from mrcnn_skin import Config, IsicConfig
 from mrcnn_skin.graph.backbones import build_backbone
@@ -99,6 +99,12 @@ def random_inputs(config, seed=0):
     return [tf.constant(array) for array in arrays.values()]
 
 
+@pytest.fixture(scope="module")
+def training_model():
+    """The training graph of tiny_config, for tests that leave its weights alone."""
+    return build_training_model(tiny_config())
+
+
 @pytest.mark.parametrize(
     "tasks, outputs, present, absent",
     [
@@ -142,7 +148,7 @@ def random_inputs(config, seed=0):
     ],
 )
 def test_tasks_choose_heads_losses_and_outputs(tasks, outputs, present, absent):
-    config = tiny_config(TASKS=tasks)
+    config = lean_config(TASKS=tasks, RPN_LEVELS=(2,), ROI_LEVELS=(2,))
     training, inference = build_training_model(config), build_inference_model(config)
     assert list(training.output) == config.LOSS_NAMES
     common = {"detections", "num_detections", "low_confidence"}
@@ -186,10 +192,8 @@ def test_regions_have_one_diagnosis_each_or_share_one(diagnosis):
         assert (np.ptp(shares) < 1e-6) == (diagnosis == "image")
 
 
-def test_a_batch_without_lesions_gives_finite_terms():
-    config = tiny_config()
-    model = build_training_model(config)
-    inputs = random_inputs(config)
+def test_a_batch_without_lesions_gives_finite_terms(training_model):
+    model, inputs = training_model, random_inputs(tiny_config())
     inputs[1] = tf.zeros_like(inputs[1])
     with tf.GradientTape() as tape:
         terms = model(inputs, training=True)
@@ -200,34 +204,34 @@ def test_a_batch_without_lesions_gives_finite_terms():
 
 
 def test_switches_change_the_terms_they_name():
-    inputs = random_inputs(tiny_config())
-    terms = {}
-    for name, value in (
-        ("SEED", 0),
-        ("RPN_CLASS_LOSS", "cross_entropy"),
-        ("CLASS_LOSS", "focal"),
-        ("MASK_LOSS", "bce"),
-        ("RPN_REG_WEIGHT", 20.0),
-        ("JACCARD_DELTA", 1.0),
-    ):
-        keras.utils.set_random_seed(0)
-        model = build_training_model(tiny_config(**{name: value}))
-        terms[name] = {k: float(v) for k, v in model(inputs, training=True).items()}
-    plain = terms.pop("SEED")
-    changed = {
-        name: [k for k in plain if abs(values[k] - plain[k]) > 1e-6]
-        for name, values in terms.items()
-    }
-    assert changed == {
-        "RPN_CLASS_LOSS": ["rpn_class_loss"],
-        "CLASS_LOSS": ["mrcnn_class_loss"],
-        "MASK_LOSS": ["mrcnn_mask_loss"],
-        "RPN_REG_WEIGHT": ["rpn_bbox_loss"],
-        "JACCARD_DELTA": ["mrcnn_mask_loss"],
-    }
-    assert terms["RPN_REG_WEIGHT"]["rpn_bbox_loss"] == pytest.approx(
+    """Those that are set together have different terms."""
+    inputs = random_inputs(lean_config())
+    plain, *switched = (
+        terms_of(inputs, **settings)
+        for settings in (
+            {},
+            {"RPN_CLASS_LOSS": "cross_entropy", "MASK_LOSS": "bce"},
+            {"CLASS_LOSS": "focal", "RPN_REG_WEIGHT": 20.0, "JACCARD_DELTA": 1.0},
+        )
+    )
+    changed = [
+        {name for name in plain if abs(terms[name] - plain[name]) > 1e-6}
+        for terms in switched
+    ]
+    assert changed == [
+        {"rpn_class_loss", "mrcnn_mask_loss"},
+        {"mrcnn_class_loss", "rpn_bbox_loss", "mrcnn_mask_loss"},
+    ]
+    assert switched[1]["rpn_bbox_loss"] == pytest.approx(
         2 * plain["rpn_bbox_loss"], rel=1e-5
     )
+
+
+def terms_of(inputs, **settings):
+    """Loss terms of a network of seeded weights, as {name: float}."""
+    keras.utils.set_random_seed(0)
+    model = build_training_model(lean_config(NORM="group", **settings))
+    return {name: float(x) for name, x in model(inputs, training=True).items()}
 
 
 def test_masks_of_56_pixels_and_group_norm_names():
@@ -239,13 +243,12 @@ def test_masks_of_56_pixels_and_group_norm_names():
     assert "rpn_model" in names and not any("_bn" in name for name in names)
 
 
-def test_a_seed_repeats_a_step_and_another_samples_anew():
-    config = tiny_config()
-    model = build_training_model(config)
-    inputs = random_inputs(config)
+def test_a_seed_repeats_a_step_and_another_samples_anew(training_model):
+    inputs = random_inputs(tiny_config())
 
     def terms():
-        return {k: float(v) for k, v in model(inputs, training=True).items()}
+        results = training_model(inputs, training=True)
+        return {name: float(value) for name, value in results.items()}
 
     first = terms()
     assert terms() == pytest.approx(first, rel=1e-6)
@@ -301,10 +304,11 @@ def test_roi_align_knows_the_stride_of_the_backbone():
         IMAGE_MIN_DIM=128,
         IMAGE_MAX_DIM=128,
     )
-    for model in (build_training_model(config), build_inference_model(config)):
+    training = build_training_model(config)
+    for model in (training, build_inference_model(config)):
         for name in ("roi_align_classifier", "roi_align_mask"):
             assert model.get_layer(name).stride == 8
-    terms = build_training_model(config)(random_inputs(config), training=True)
+    terms = training(random_inputs(config), training=True)
     assert all(np.isfinite(value) for value in terms.values())
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
-from tiny import tiny_config
+from tiny import lean_config
 
 from mrcnn_skin.training.loop import Trainer
 
@@ -89,7 +89,7 @@ def ablation(commands, monkeypatch, tmp_path):
     """A function of options that runs the command on a tiny network."""
 
     def small(args):
-        return tiny_config(SEED=args.seed, STEPS_PER_EPOCH=2, CHECKPOINT_STEPS=1)
+        return lean_config(SEED=args.seed, STEPS_PER_EPOCH=2, CHECKPOINT_STEPS=1)
 
     monkeypatch.setattr(commands("training_run"), "make_config", small)
     command = commands("ablation")

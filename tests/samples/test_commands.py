@@ -21,9 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 HAVE_DEFAULTS = "--weights", "--out", "--logs", "--split", "--backbone", "--image-size"
 COMMANDS = ("train", "evaluate", "predict", "export", "ablation", "demo")
 SMALL = [
+    "--backbone=resnet26",
     "--image-size=64",
+    "--set=RPN_LEVELS=4,",
+    "--set=RPN_ANCHOR_SCALES=24,",
+    "--set=ROI_LEVELS=4,",
     "--set=TOP_DOWN_PYRAMID_SIZE=32",
     "--set=FPN_CLASSIF_FC_LAYERS_SIZE=32",
+    "--set=MASK_HEAD_WIDTH=32",
     "--set=POST_NMS_ROIS_TRAINING=50",
     "--set=TRAIN_ROIS_PER_IMAGE=8",
 ]
@@ -70,21 +75,30 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
 @pytest.mark.parametrize(
     "name, options, words",
     [
-        ("train", ["--weights=none", "--dataset=nowhere"], ["nowhere"]),
         ("train", ["--weights=none", "--set=FOCAL_ALFA=1"], ["FOCAL_ALPHA"]),
-        ("train", ["--weights=none", "--image-size=100"], ["64", "100"]),
-        ("train", ["--weights=none", "--stages=heads:x:1"], ["heads:x:1"]),
-        ("train", ["--weights=last"], ["logs"]),
-        ("train", ["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
-        ("train", ["--backbone=efficientnet_lite0"], ["coco", "ResNet"]),
         ("ablation", ["--dataset=synthetic", "--tables=loss"], ["losses", "loss"]),
-        ("train", ["--backbone=vgg", "--weights=none"], ["resnet50", "vgg"]),
         ("evaluate", ["--weights=no.h5"], ["no.h5"]),
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],
 )
 def test_a_mistake_ends_in_one_line(name, options, words, tmp_path):
     assert_one_line_error(command(name, *options, cwd=tmp_path), *words)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--weights=none", "--dataset=nowhere"], ["nowhere"]),
+        (["--weights=none", "--image-size=100"], ["64", "100"]),
+        (["--weights=none", "--stages=heads:x:1"], ["heads:x:1"]),
+        (["--weights=last"], ["logs"]),
+        (["--weights=no.h5", "--dataset=synthetic"], ["no.h5"]),
+        (["--backbone=efficientnet_lite0"], ["coco", "ResNet"]),
+        (["--backbone=vgg", "--weights=none"], ["resnet50", "vgg"]),
+    ],
+)
+def test_so_does_every_mistake_about_training(in_process, options, words, tmp_path):
+    assert_one_line_error(in_process("train", *options, cwd=tmp_path), *words)
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +109,50 @@ def folder(tmp_path_factory):
     return folder
 
 
+def newest_state(states):
+    """Number of the newest state in TensorFlow's list of them, 0 without a list."""
+    if not states.exists():
+        return 0
+    return int(re.search(r'^model_.*ckpt-(\d+)"$', states.read_text(), re.M)[1])
+
+
+def train_and_kill(run, options, cwd):
+    """Start the run, and kill it when it has saved two states."""
+    script = ROOT / "samples" / "isic" / "train.py"
+    process = subprocess.Popen(
+        [sys.executable, script, *options, f"--run={run}"],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+    )
+    states = cwd / "logs" / run / "checkpoints" / "checkpoint"
+    deadline = time.time() + 600
+    # Files of a state are there before it counts: it does once the list names it
+    while newest_state(states) < 2 and time.time() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (cwd / "logs" / run / "log.csv").exists(), "killed too late"
+
+
 @pytest.fixture(scope="module")
 def trained(folder):
-    """The process that trained the run "first", and its folder."""
+    """The process that ended the run "first", and its folder; another began it.
+
+    The first one is killed in the first of two epochs, of three steps each.
+    """
     options = ["--weights=none", "--dataset=data", "--stages=all:2:1e-3", *SMALL]
-    process = command("train", *options, "--run=first", cwd=folder)
+    train_and_kill("first", [*options, "--set=CHECKPOINT_STEPS=1"], folder)
+    process = command("train", "--weights=last", "--run=first", cwd=folder)
     assert process.returncode == 0, process.stderr
     return process, folder / "logs" / "first"
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(trained):
+    process, run_dir = trained
+    steps = re.search(r"going on at step (\d+)", process.stdout)
+    assert int(steps[1]) >= 2
+    assert pd.read_csv(run_dir / "log.csv")["epoch"].tolist() == [0, 1]
 
 
 def test_train_leaves_a_complete_run_folder(trained):
@@ -141,8 +192,8 @@ def test_a_run_folder_is_not_overwritten(trained, folder):
     assert_one_line_error(command("train", *options, cwd=folder), "first", "last")
 
 
-def test_evaluate_finds_the_last_run(trained, folder):
-    process = command("evaluate", "--dataset=data", "--out=results", cwd=folder)
+def test_evaluate_finds_the_last_run(in_process, trained, folder):
+    process = in_process("evaluate", "--dataset=data", "--out=results", cwd=folder)
     assert process.returncode == 0, process.stderr
     truth = json.loads((trained[1] / "evaluation" / "metrics.json").read_text())
     metrics = json.loads((folder / "results" / "metrics.json").read_text())
@@ -176,19 +227,21 @@ def test_evaluate_with_everything(trained, folder):
         (["--tta", "--bootstrap=0"], ["--bootstrap"]),
     ],
 )
-def test_evaluate_refuses_what_would_flatter_or_fail(trained, folder, options, words):
+def test_evaluate_refuses_what_would_flatter_or_fail(
+    in_process, trained, folder, options, words
+):
     options = ["--dataset=data", "--out=refused", *options]
-    process = command("evaluate", *options, cwd=folder)
+    process = in_process("evaluate", *options, cwd=folder)
     assert process.returncode == 2
     assert all(word in process.stderr.splitlines()[-1] for word in words)
     assert not (folder / "refused").exists()
 
 
-def test_evaluate_that_fails_late_leaves_nothing(trained, folder):
+def test_evaluate_that_fails_late_leaves_nothing(in_process, trained, folder):
     table = pd.read_csv(trained[1] / "evaluation" / "per_image.csv")
     table.assign(image="another").to_csv(folder / "other.csv", index=False)
     options = ["--dataset=data", "--out=late", "--compare=other.csv"]
-    process = command("evaluate", *options, cwd=folder)
+    process = in_process("evaluate", *options, cwd=folder)
     assert process.returncode == 2 and "share no image" in process.stderr
     assert not [path for path in folder.iterdir() if "late" in path.name]
 
@@ -211,46 +264,16 @@ def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):
     assert (folder / "answers" / "overlays" / "a lesion.png").is_file()
 
 
-def test_evaluate_scores_the_good_images_and_names_the_bad_one(trained, folder):
+def test_evaluate_scores_the_good_images_and_names_the_bad_one(
+    in_process, trained, folder
+):
     shutil.copytree(folder / "data", folder / "damaged")
     images = sorted((folder / "damaged" / "ISIC-2017_Validation_Data").iterdir())
     images[1].write_bytes(images[1].read_bytes()[:700])
-    process = command("evaluate", "--dataset=damaged", "--out=partly", cwd=folder)
+    options = ["--dataset=damaged", "--out=partly"]
+    process = in_process("evaluate", *options, cwd=folder)
     assert process.returncode == 1, process.stderr
     assert f"{images[1].name}: unreadable image: image file is trunc" in process.stdout
     dropped = pd.read_csv(folder / "partly" / "dropped.csv")
     assert dropped["image_id"].tolist() == [images[1].stem]
     assert len(pd.read_csv(folder / "partly" / "per_image.csv")) == 2
-
-
-def newest_state(states):
-    """Number of the newest state in TensorFlow's list of them, 0 without a list."""
-    if not states.exists():
-        return 0
-    return int(re.search(r'^model_.*ckpt-(\d+)"$', states.read_text(), re.M)[1])
-
-
-def test_a_killed_run_goes_on_from_its_last_checkpoint(folder):
-    options = ["--weights=none", "--dataset=data", "--stages=all:3:1e-3", *SMALL]
-    options += ["--backbone=resnet26", "--run=killed"]  # its states are small
-    options += ["--steps-per-epoch=20", "--set=CHECKPOINT_STEPS=1"]
-    script = ROOT / "samples" / "isic" / "train.py"
-    process = subprocess.Popen(
-        [sys.executable, script, *options], cwd=folder, stdout=subprocess.DEVNULL
-    )
-    states = folder / "logs" / "killed" / "checkpoints" / "checkpoint"
-    deadline = time.time() + 300
-    # Files of a state are there before it counts: it does once the list names it
-    while newest_state(states) < 3 and time.time() < deadline:
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (folder / "logs" / "killed" / "log.csv").exists(), "killed too late"
-
-    resumed = command("train", "--weights=last", "--run=killed", cwd=folder)
-    assert resumed.returncode == 0, resumed.stderr
-    log = pd.read_csv(folder / "logs" / "killed" / "log.csv")
-    assert log["epoch"].tolist() == [0, 1, 2]
-    steps = re.search(r"going on at step (\d+)", resumed.stdout)
-    assert int(steps[1]) >= 3

@@ -155,23 +155,39 @@ def test_further_folders_are_trained_on_whole_and_hold_no_leak(
         isic_data.open_train_and_val(options, IsicConfig())
 
 
-@pytest.mark.parametrize("options, status", [([], 0), (["--strict"], 2)])
-def test_check_only_stops_after_the_table(tmp_path, options, status):
+@pytest.fixture
+def lacking(tmp_path):
+    """A folder "d" whose images are one good, one empty and one too large."""
     write_synthetic_isic(tmp_path / "d", 3, (64, 64), seed=0, validation=1)
     (tmp_path / "d" / IMAGES / "ISIC_0000001.jpg").write_bytes(b"")
     bomb = Image.new("1", (10_000, 9_000))
     bomb.save(tmp_path / "d" / IMAGES / "ISIC_0000002.jpg", "PNG")
+    return tmp_path
+
+
+def assert_checked(process, folder):
+    assert "ISIC_0000001.jpg: unreadable image: the file is empty" in process.stdout
+    assert "ISIC_0000002.jpg: unreadable image: 9000 x 10000 pix" in process.stdout
+    assert [path.name for path in (folder / "logs").iterdir()] == ["checked_files.json"]
+
+
+def test_check_only_stops_after_the_table(lacking):
     process = subprocess.run(
-        [sys.executable, SAMPLES / "train.py", "--dataset=d", "--check-only", *options],
-        cwd=tmp_path,
+        [sys.executable, SAMPLES / "train.py", "--dataset=d", "--check-only"],
+        cwd=lacking,
         env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
         capture_output=True,
         text=True,
     )
-    assert process.returncode == status, process.stderr
-    assert "ISIC_0000001.jpg: unreadable image: the file is empty" in process.stdout
-    assert "ISIC_0000002.jpg: unreadable image: 9000 x 10000 pix" in process.stdout
-    assert len(process.stderr.splitlines()) == (1 if status else 0)
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == [
-        "checked_files.json"
-    ]
+    assert process.returncode == 0, process.stderr
+    assert_checked(process, lacking)
+    assert not process.stderr
+
+
+def test_check_only_may_be_strict(in_process, lacking):
+    process = in_process(
+        "train", "--dataset=d", "--check-only", "--strict", cwd=lacking
+    )
+    assert process.returncode == 2
+    assert_checked(process, lacking)
+    assert len(process.stderr.splitlines()) == 1

@@ -27,21 +27,31 @@ def losses_and_gradients(model, inputs):
     return {name: float(term) for name, term in terms.items()}, by_path
 
 
-@pytest.mark.parametrize("norm, instances", [("batch", 1), ("group", 1), ("group", 0)])
-def test_losses_and_gradients_equal_those_of_the_plain_graph(
-    monkeypatch, norm, instances
-):
-    monkeypatch.syspath_prepend(str(SAMPLES))
-    from plain_graph import build_plain_training_model
+@pytest.fixture(scope="module")
+def networks(request):
+    """Config, training graph and plain graph of a NORM, with the same weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SAMPLES))
+        from plain_graph import build_plain_training_model
 
     keras.utils.set_random_seed(0)
     # With one channel a group, no gradient but rounding would reach the biases
-    config = tiny_config(NORM=norm, GROUP_NORM_GROUPS=4)
+    config = tiny_config(NORM=request.param, GROUP_NORM_GROUPS=4)
     fast, plain = build_training_model(config), build_plain_training_model(config)
     for name, weight in named_weights(fast).items():
         if name.split("/")[1] in ("gamma", "beta", "moving_mean", "moving_variance"):
             weight.assign(keras.random.uniform(weight.shape, 0.5, 1.5))
     copy_weights(fast, plain)
+    return config, fast, plain
+
+
+@pytest.mark.parametrize(
+    "networks, instances",
+    [("batch", 1), ("group", 1), ("group", 0)],
+    indirect=["networks"],
+)
+def test_losses_and_gradients_equal_those_of_the_plain_graph(networks, instances):
+    config, fast, plain = networks
     data = SyntheticDataset(2, (64, 64))
     _, inputs = next(training_batches(data, config).as_numpy_iterator())
     inputs = [tf.constant(value) for value in inputs]

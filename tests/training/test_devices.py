@@ -49,7 +49,7 @@ def test_the_gradient_of_overlapping_regions_is_the_same_bit_by_bit():
 TWO_DEVICES = """
 import sys
 import numpy as np
-from tiny import tiny_config
+from tiny import lean_config
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.training.stages import Stage
@@ -59,7 +59,7 @@ images = SyntheticDataset(6, (64, 64))
 models = [
     MaskRCNN(
         "training",
-        tiny_config(GPU_COUNT=n, IMAGES_PER_GPU=4 // n, NORM="batch"),
+        lean_config(GPU_COUNT=n, IMAGES_PER_GPU=4 // n, NORM="batch"),
         f"{sys.argv[1]}/{n}",
     )
     for n in (2, 1)
