@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from tiny import lean_config, tiny_backbone
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
+from mrcnn_skin.training import run_lock
 from mrcnn_skin.training.callbacks import CsvLog
 from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
 from mrcnn_skin.training.loop import Trainer, TrainingDiverged
@@ -243,30 +243,33 @@ def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tm
     assert CheckpointFolder(tmp_path / "run").latest() is None
 
 
-def test_early_stopping_ends_a_stage_after_epochs_no_better(images, tmp_path):
-    """With a rate of nothing every epoch is as good as the first."""
-    model, recorder = make_model(tmp_path, EARLY_STOPPING_PATIENCE=2), Recorder()
-    val = SyntheticDataset(2, (64, 64), seed=1)
-    model.train(
-        images,
-        val,
-        stages=[Stage("all", 9, 1e-30), Stage("heads", 1, 1e-30)],
-        custom_callbacks=[recorder],
-        verbose=0,
-    )
+@pytest.fixture(scope="module")
+def standstill(images, tmp_path_factory):
+    """Folder and Recorder of a run at a rate of nothing, whose AUC is no number.
+
+    So every epoch is as good as the first; and of one class there is no AUC.
+    """
+    folder, recorder = tmp_path_factory.mktemp("standstill"), Recorder()
+    model = make_model(folder, MONITOR="val_AUC", EARLY_STOPPING_PATIENCE=2)
+    val = SyntheticDataset(2, (64, 64), seed=1, malignant_fraction=0.0)
+    stages = [Stage("all", 9, 1e-30), Stage("heads", 1, 1e-30)]
+    model.train(images, val, stages=stages, custom_callbacks=[recorder], verbose=0)
+    return folder, recorder
+
+
+def test_early_stopping_ends_a_stage_after_epochs_no_better(standstill):
+    folder, recorder = standstill
     assert len({logs["val_loss"] for logs in recorder.logs}) == 1
     assert [logs["stage"] for logs in recorder.logs] == [0, 0, 0, 1]
-    assert progress_of(tmp_path)["total_epochs"] == 4
+    assert progress_of(folder)["total_epochs"] == 4
 
 
-def test_a_score_that_is_no_number_leaves_the_loss_to_tell_the_best(images, tmp_path):
-    """The AUC of one class is NaN."""
-    model = make_model(tmp_path, MONITOR="val_AUC")
-    val = SyntheticDataset(2, (64, 64), seed=1, malignant_fraction=0.0)
-    logs = model.train(images, val, stages=[Stage("all", 1, 1e-4)], verbose=0)
-    assert math.isnan(logs["val_AUC"])
-    assert progress_of(tmp_path)["best"] == pytest.approx(-logs["val_loss"])
-    assert list((tmp_path / "run").glob("*_best.h5"))
+def test_a_score_that_is_no_number_leaves_the_loss_to_tell_the_best(standstill):
+    folder, recorder = standstill
+    assert all(math.isnan(logs["val_AUC"]) for logs in recorder.logs)
+    best = progress_of(folder)["best"]
+    assert best == pytest.approx(-recorder.logs[0]["val_loss"])
+    assert list((folder / "run").glob("*_best.h5"))
 
 
 class GonePipe(io.StringIO):
@@ -332,14 +335,13 @@ def test_two_runs_cannot_share_a_folder(images, tmp_path):
 @contextmanager
 def locked_by_another(run_dir):
     """Another process holds the lock of a run; it is killed in the end."""
-    code = (
-        "import sys, time\nfrom mrcnn_skin.training.run_lock import locked\n"
-        "with locked(sys.argv[1]): print('locked', flush=True); time.sleep(300)"
+    code = (  # of the one file, since the package imports TensorFlow for seconds
+        "import runpy, sys, time\nlocked = runpy.run_path(sys.argv[1])['locked']\n"
+        "with locked(sys.argv[2]): print('locked', flush=True); time.sleep(300)"
     )
     run_dir.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", code, run_dir],
-        cwd=Path(__file__).resolve().parents[2],
+        [sys.executable, "-c", code, run_lock.__file__, run_dir],
         stdout=subprocess.PIPE,
     )
     try:
