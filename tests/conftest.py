@@ -18,18 +18,6 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
-def coco_layout(real_data):
-    """The module that writes a file of the COCO file's layout, beside the images."""
-    tool = real_data.parent / "tools" / "make_coco_layout.py"
-    if not tool.is_file():
-        pytest.skip(f"no {tool}")
-    spec = importlib.util.spec_from_file_location("make_coco_layout", tool)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
 def served_model():
     """The tiny model behind served_path."""
     from exported import tiny_model

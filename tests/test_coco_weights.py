@@ -8,6 +8,7 @@ import re
 import h5py
 import numpy as np
 import pytest
+from coco_layout import layout, write_file
 from tiny import tiny_config
 
 from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
@@ -27,13 +28,10 @@ def coco_config(**overrides):
 
 
 @pytest.fixture(scope="module")
-def coco_file(coco_layout, tmp_path_factory):
+def coco_file(tmp_path_factory):
     """Path of a file laid out as mask_rcnn_coco.h5, 246 MB; gone after the tests."""
     path = tmp_path_factory.mktemp("coco") / "coco.h5"
-    with h5py.File(path, "w") as file:
-        for group, tensor, shape in coco_layout.layout():
-            if tensor is not None:
-                file[f"{group}/{tensor}"] = coco_layout.value(tensor, shape)
+    write_file(path)
     yield path
     path.unlink()
 
@@ -127,17 +125,15 @@ def read_as_keras2(path, layers):
     return loaded
 
 
-def test_matterports_code_loads_what_is_saved_here(coco_layout, coco_model, tmp_path):
+def test_matterports_code_loads_what_is_saved_here(coco_model, tmp_path):
     model, _ = coco_model
     # Keras puts the tensors of frozen layers last; the file must not
     model.get_layer("rpn_model").get_layer("rpn_conv_shared").trainable = False
     model.get_layer("bn_conv1").trainable = False
     save_h5(model, tmp_path / "trained.h5")
     layers = {}
-    for group, tensor, shape in coco_layout.layout():
-        layers.setdefault(group, [])
-        if tensor is not None:
-            layers[group].append((tensor, shape))
+    for group, tensor, shape in layout():
+        layers.setdefault(group, []).append((tensor, shape))
     loaded = read_as_keras2(tmp_path / "trained.h5", layers)
     (tmp_path / "trained.h5").unlink()
 

@@ -1,12 +1,12 @@
 """Names, shapes and gradients of the two graphs."""
 
-import csv
 import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from coco_layout import layout
 from tiny import lean_config, tiny_backbone, tiny_config
 
 from mrcnn_skin import Config, IsicConfig
@@ -24,17 +24,9 @@ SHARED = {"rpn_model", "fpn_p2"}
 
 
 @pytest.fixture(scope="module")
-def coco_weights(real_data):
+def coco_weights():
     """{"layer/tensor": shape} of Matterport's COCO file, a ResNet-101's."""
-    path = real_data.parent / "coco_h5_layout.tsv"
-    if not path.is_file():
-        pytest.skip(f"no table of the COCO file's tensors in {path}")
-    with open(path, newline="") as handle:
-        rows = [r for r in csv.DictReader(handle, delimiter="\t") if r["shape"] != "-"]
-    return {
-        r["weight_name"].split(":")[0]: tuple(map(int, r["shape"].split("x")))
-        for r in rows
-    }
+    return {tensor.removesuffix(":0"): shape for _, tensor, shape in layout()}
 
 
 def weight_shapes(model):
