@@ -25,6 +25,7 @@ setup(
         "numpy>=2.2,<3",
         "scikit-image>=0.25,<1",
         "imgaug==0.4.0",
+        "wrapt>=2,<3",
         "h5py>=3.14,<4",
         "pandas>=2.3,<4",
         "scikit-learn>=1.7,<2",

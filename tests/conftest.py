@@ -18,6 +18,15 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
+def iaa():
+    """imgaug.augmenters, which need mrcnn_skin imported first."""
+    import mrcnn_skin  # noqa: F401, I001
+    from imgaug import augmenters
+
+    return augmenters
+
+
+@pytest.fixture(scope="session")
 def served_model():
     """The tiny model behind served_path."""
     from exported import tiny_model

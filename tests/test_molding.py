@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from mrcnn_skin.data.augment import load_imgaug
 from mrcnn_skin.data.dataset import Dataset
 from mrcnn_skin.molding import (
     build_rpn_targets,
@@ -63,8 +62,8 @@ def test_load_image_gt_cuts_masks_to_their_boxes_if_asked():
     assert load_image_gt(TwoSquares(), tiny_config(), 0, use_mini_mask=True)[-1].all()
 
 
-def test_load_image_gt_is_random_and_repeats_by_numpys_seed():
-    half = load_imgaug().augmenters.Fliplr(0.5)
+def test_load_image_gt_is_random_and_repeats_by_numpys_seed(iaa):
+    half = iaa.Fliplr(0.5)
     first = []
     for seed in (0, *range(8)):
         np.random.seed(seed)

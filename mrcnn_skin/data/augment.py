@@ -1,42 +1,13 @@
 """Random changes to a training image and its masks, by imgaug.
 
-The only module that imports imgaug, whose last release (0.4.0) does not import on
-NumPy 2 without help. It transforms one image at a time; which images are augmented,
-and with which seed, is the pipeline's business.
+The only module that imports imgaug, which takes a second, and only when it is needed.
+imgaug_fixes.py makes it work on NumPy 2. It transforms one image at a time; the
+pipeline decides which images are augmented, and with which seed.
 """
-
-import importlib
-import threading
 
 import numpy as np
 
-_import_lock = threading.Lock()
-
-# What imgaug 0.4.0 reads at import, and only then: the attribute NumPy 2 removed.
-_SCTYPES = {
-    "int": [np.int8, np.int16, np.int32, np.int64],
-    "uint": [np.uint8, np.uint16, np.uint32, np.uint64],
-    "float": [np.float16, np.float32, np.float64, np.longdouble],
-}
-
-
-def load_imgaug():
-    """Import imgaug (about a second, the first time) and return the module.
-
-    On NumPy 2, np.sctypes exists while the import runs and is gone afterwards. Once
-    this has been called, a plain `import imgaug` works anywhere in the process.
-    Raises ImportError if imgaug is not installed.
-    """
-    with _import_lock:
-        lend_sctypes = not hasattr(np, "sctypes")
-        if lend_sctypes:
-            np.sctypes = _SCTYPES
-        try:
-            importlib.import_module("imgaug.augmenters")
-            return importlib.import_module("imgaug")
-        finally:
-            if lend_sctypes:
-                del np.sctypes
+from . import imgaug_fixes  # noqa: F401
 
 
 def paper_augmentation(side=1024):
@@ -50,7 +21,8 @@ def paper_augmentation(side=1024):
         with the image.
     Returns an imgaug augmenter.
     """
-    iaa = load_imgaug().augmenters
+    from imgaug import augmenters as iaa
+
     quarter_turns = [iaa.Affine(rotate=angle) for angle in (90, 180, 270)]
     return iaa.SomeOf(
         (0, 2),
@@ -74,7 +46,8 @@ def strong_augmentation(side=1024):
     rim of the lens.
     side: of the images, pixels. Returns an imgaug augmenter.
     """
-    iaa = load_imgaug().augmenters
+    from imgaug import augmenters as iaa
+
     return iaa.Sequential(
         [
             iaa.Multiply((0.8, 1.25)),
@@ -115,8 +88,9 @@ def augment(augmenter, image, masks, seed):
     if masks.shape[2] == 0:  # OpenCV refuses arrays without channels
         new_image, new_masks = own(image=image), masks
     else:
-        segmaps_class = load_imgaug().augmentables.segmaps.SegmentationMapsOnImage
-        segmaps = segmaps_class(masks, shape=image.shape)
+        from imgaug.augmentables.segmaps import SegmentationMapsOnImage
+
+        segmaps = SegmentationMapsOnImage(masks, shape=image.shape)
         new_image, segmaps = own(image=image, segmentation_maps=segmaps)
         new_masks = segmaps.get_arr()
     if new_image.shape != image.shape or new_masks.shape != masks.shape:

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import ndimage
 from skimage import io, transform
 
-from mrcnn_skin.data.augment import load_imgaug
 from mrcnn_skin.geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from mrcnn_skin.geometry.boxes import compute_overlaps, extract_bboxes
 
@@ -44,7 +43,9 @@ def load_inputs(info, config, augmenter, anchors):
     image, mask = resize(image, mask, config.IMAGE_MAX_DIM)
     fixed = augmenter.to_deterministic()
     image = fixed.augment_image(image)
-    hooks = load_imgaug().HooksImages(
+    from imgaug import HooksImages  # once mrcnn_skin is imported
+
+    hooks = HooksImages(
         activator=lambda _, a, parents, default: type(a).__name__ in MASK_AUGMENTERS
     )
     mask = fixed.augment_image(mask.astype(np.uint8), hooks=hooks).astype(bool)

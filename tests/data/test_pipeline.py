@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from mrcnn_skin.data.augment import load_imgaug
 from mrcnn_skin.data.dataset import Dataset
 from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.data.pipeline import (
@@ -156,28 +155,28 @@ def test_crop_keeps_image_and_masks_together():
     assert len(edges) > 1, "the crop must move with the seed"
 
 
-def test_augmentation_moves_image_and_masks_together():
+def test_augmentation_moves_image_and_masks_together(iaa):
     dataset = Blocks([(64, 64, [(1, (8, 16, 40, 24))])])
-    flip = load_imgaug().augmenters.Fliplr(1.0)
+    flip = iaa.Fliplr(1.0)
     image, _, boxes, masks, *_ = load_example(dataset, tiny_config(), 0, flip)
     np.testing.assert_array_equal(boxes, [[8, 40, 40, 48]])
     np.testing.assert_array_equal(masks[..., 0] * np.uint8(200), image[..., 0])
 
 
-def test_masks_may_be_numbers_as_in_many_data_sets_for_matterport():
+def test_masks_may_be_numbers_as_in_many_data_sets_for_matterport(iaa):
     dataset = Blocks([(64, 64, [])])
     mask = np.zeros([64, 64, 1])
     mask[8:40, 16:24] = 1.0
     dataset.load_mask = lambda _: (mask, [2])
-    example = load_example(dataset, tiny_config(), 0, load_imgaug().augmenters.Fliplr())
+    example = load_example(dataset, tiny_config(), 0, iaa.Fliplr())
     assert example.masks.dtype == bool and example.class_ids.tolist() == [2]
 
 
-def test_sources_that_are_not_augmented():
+def test_sources_that_are_not_augmented(iaa):
     blocks = [(64, 64, [(1, (8, 16, 40, 24))])] * 4
     dataset = Blocks(blocks)
     dataset.image_info[1]["source"] = dataset.image_info[2]["source"] = "drawn"
-    flip = load_imgaug().augmenters.Fliplr(1.0)
+    flip = iaa.Fliplr(1.0)
     batches = training_batches(
         dataset, tiny_config(), augmentation=flip, no_augmentation_sources=["drawn"]
     )
