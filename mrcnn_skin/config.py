@@ -6,11 +6,29 @@ reads files of data or builds a network.
 """
 
 import ast
+import copy
 import difflib
 import json
 
 from .atomic import written_whole
 from .config_rules import DROPPED, LOSS_TERMS, RULES, combinations
+
+
+class ComputedField(property):
+    """A field that follows from others and cannot be set."""
+
+    sources = ()  # names of the fields that it follows from
+
+
+def computed_from(*sources):
+    """Make a method of Config a ComputedField."""
+
+    def decorate(method):
+        field = ComputedField(method)
+        field.sources = sources
+        return field
+
+    return decorate
 
 
 class Config:
@@ -20,7 +38,8 @@ class Config:
     of its own declares it with an annotation (`MY_FIELD: int = 3`); an unknown
     upper-case name without one is taken for a typing error.
 
-    Raises ValueError for an unknown name, a wrong value or an impossible combination.
+    Raises ValueError for an unknown name, a computed one, a wrong value or an
+    impossible combination.
     """
 
     NAME = "lesion"  # names the run folder and the weight files
@@ -148,8 +167,16 @@ class Config:
     SEED = 0
 
     def __init__(self, **overrides):
-        for name, value in overrides.items():
+        self._set(overrides)
+
+    def __setattr__(self, name, value):
+        if name.isupper():
             self._require_known(name)
+        super().__setattr__(name, value)
+
+    def _set(self, values):
+        """Set fields, store lists as tuples, and check the whole."""
+        for name, value in values.items():
             setattr(self, name, value)
         for name in _fields(type(self)):
             setattr(self, name, _plain(getattr(self, name)))
@@ -157,12 +184,14 @@ class Config:
 
     # Computed fields, as in Matterport
 
-    @property
+    @computed_from("IMAGES_PER_GPU", "GPU_COUNT")
     def BATCH_SIZE(self):
         """Images in a step, over all devices."""
         return self.IMAGES_PER_GPU * self.GPU_COUNT
 
-    @property
+    @computed_from(
+        "IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "IMAGE_CHANNEL_COUNT"
+    )
     def IMAGE_SHAPE(self):
         """(height, width, channels) that the network sees; None where it varies."""
         if self.IMAGE_RESIZE_MODE == "square":
@@ -173,29 +202,31 @@ class Config:
             side = None
         return (side, side, self.IMAGE_CHANNEL_COUNT)
 
-    @property
+    @computed_from(
+        "IMAGE_RESIZE_MODE", "IMAGE_MAX_DIM", "IMAGE_CHANNEL_COUNT", "DETECTION_CANVAS"
+    )
     def CANVAS_SHAPE(self):
         """IMAGE_SHAPE, but for detect(): crops and full squares may be none there."""
         if self.IMAGE_RESIZE_MODE == "crop" or self.DETECTION_CANVAS == "content":
             return (None, None, self.IMAGE_CHANNEL_COUNT)
         return self.IMAGE_SHAPE
 
-    @property
+    @computed_from("BACKBONE_STRIDES", "RPN_LEVELS")
     def RPN_STRIDES(self):
         """Pixels of the image for one cell of each of RPN_LEVELS."""
         return tuple(self.BACKBONE_STRIDES[level - 2] for level in self.RPN_LEVELS)
 
-    @property
+    @computed_from("NUM_CLASSES")
     def IMAGE_META_SIZE(self):
         """Numbers in an image's meta data (molding.compose_image_meta)."""
         return 12 + self.NUM_CLASSES
 
-    @property
+    @computed_from("NUM_CLASSES", "TASKS")
     def HEAD_CLASSES(self):
         """Classes that the heads tell apart: without "classify", lesion or not."""
         return self.NUM_CLASSES if "classify" in self.TASKS else 2
 
-    @property
+    @computed_from("TASKS")
     def LOSS_NAMES(self):
         """Names of the loss terms that the chosen tasks have, in log order."""
         names = ["rpn_class_loss", "rpn_bbox_loss"]
@@ -210,7 +241,9 @@ class Config:
 
     def replace(self, **overrides):
         """Return a copy with some fields changed; the copy checks itself again."""
-        return type(self)(**{**self.to_dict(), **overrides})
+        twin = copy.copy(self)
+        twin._set(overrides)
+        return twin
 
     def parse_overrides(self, assignments):
         """Turn "NAME=VALUE" strings into a dict for `replace`.
@@ -253,8 +286,10 @@ class Config:
         """Read a Config written by `to_json`; raises ValueError naming the file."""
         try:
             with open(path, encoding="utf-8") as handle:
-                values = json.load(handle)
-            return cls(**values)
+                values = dict(json.load(handle))
+            config = cls.__new__(cls)  # a subclass's __init__ may take no fields
+            config._set(values)
+            return config
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is not a configuration: {error}") from error
 
@@ -268,6 +303,7 @@ class Config:
     def validate(self):
         """Raise ValueError for the first field, or combination, that cannot work."""
         known = set(_fields(type(self))) | _computed(type(self))
+        known -= {n for n, f in COMPUTED.items() if getattr(type(self), n) is not f}
         for name in (n for c in type(self).__mro__ for n in vars(c) if n.isupper()):
             if name not in known:
                 self._require_known(name)
@@ -284,6 +320,9 @@ class Config:
                 raise ValueError(message)
 
     def _require_known(self, name):
+        if name in COMPUTED:
+            sources = ", ".join(COMPUTED[name].sources)
+            raise ValueError(f"{name} is computed: set {sources} instead")
         fields = _fields(type(self))
         if name not in fields and name not in DROPPED:
             close = difflib.get_close_matches(name, fields, n=1)
@@ -293,6 +332,9 @@ class Config:
                 else f"declare a field of your own with its type, {name}: int = 3"
             )
             raise ValueError(f"{type(self).__name__} has no setting {name!r}; {hint}")
+
+
+COMPUTED = {n: v for n, v in vars(Config).items() if isinstance(v, ComputedField)}
 
 
 def _fields(cls):

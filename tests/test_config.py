@@ -31,7 +31,6 @@ from mrcnn_skin.config_rules import RULES
         ({"TRAIN_BN": 1.5}, ["TRAIN_BN"]),
         ({"NAME": "a/b"}, ["NAME", "slashes"]),
         ({"NAME": ".."}, ["NAME", "'..'"]),
-        ({"BATCH_SIZE": 4}, ["BATCH_SIZE"]),
         ({"DATA_FOLDER": "x"}, ["DATA_FOLDER: int = 3"]),
         ({"USE_RPN_ROIS": False}, ["USE_RPN_ROIS must be True", "got False"]),
         ({"COMPUTE_BACKBONE_SHAPE": len}, ["must be None", "BACKBONE_STRIDES"]),
@@ -136,6 +135,79 @@ def test_every_field_of_matterports_is_accepted_at_its_value():
     config = MatterportConfig()
     assert config.to_dict() == Config(NAME="all").to_dict(), "and is the default here"
     assert config.replace(USE_RPN_ROIS=True).IMAGE_META_SIZE == 13
+
+
+COMPUTED = {
+    "BATCH_SIZE": "IMAGES_PER_GPU, GPU_COUNT",
+    "IMAGE_SHAPE": "IMAGE_RESIZE_MODE, IMAGE_MIN_DIM, IMAGE_MAX_DIM, "
+    "IMAGE_CHANNEL_COUNT",
+    "CANVAS_SHAPE": "IMAGE_RESIZE_MODE, IMAGE_MAX_DIM, IMAGE_CHANNEL_COUNT, "
+    "DETECTION_CANVAS",
+    "RPN_STRIDES": "BACKBONE_STRIDES, RPN_LEVELS",
+    "IMAGE_META_SIZE": "NUM_CLASSES",
+    "HEAD_CLASSES": "NUM_CLASSES, TASKS",
+    "LOSS_NAMES": "TASKS",
+}
+
+
+def test_the_computed_fields_are_these():
+    properties = {n for n, v in vars(Config).items() if isinstance(v, property)}
+    assert properties == set(COMPUTED)
+
+
+@pytest.mark.parametrize("name, sources", COMPUTED.items())
+def test_a_computed_field_cannot_be_set(name, sources):
+    words = f"^{name} is computed: set {sources} instead"
+    config = IsicConfig()
+    before = getattr(config, name)
+    for make in (
+        lambda: IsicConfig(**{name: 4}),
+        lambda: config.replace(**{name: 4}),
+        lambda: setattr(config, name, 4),
+        lambda: config.parse_overrides([f"{name}=4"]),
+        type("Shadowing", (IsicConfig,), {name: 4}),
+        type("Declaring", (IsicConfig,), {name: 4, "__annotations__": {name: int}}),
+        type("Computing", (IsicConfig,), {name: property(lambda self: 4)}),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make()
+    assert getattr(config, name) == before
+
+
+def test_a_computed_field_of_ones_own_is_shown(capsys):
+    class Own(IsicConfig):
+        @property
+        def IMAGES_AN_EPOCH(self):
+            return self.BATCH_SIZE * 10
+
+    Own(IMAGES_PER_GPU=3).display()
+    assert "IMAGES_AN_EPOCH                30\n" in capsys.readouterr().out
+
+
+def test_a_typing_error_in_an_attribute_is_found():
+    with pytest.raises(ValueError, match="did you mean LEARNING_RATE"):
+        Config().LEARNING_RAT = 0.1
+
+
+def test_a_config_with_an_init_of_its_own(tmp_path):
+    class Spots(IsicConfig):
+        def __init__(self, colours):
+            self.NUM_CLASSES = 1 + colours
+            self.CLASS_NAMES = ()
+            super().__init__(IMAGES_PER_GPU=3)
+
+    config = Spots(4)
+    twin = config.replace(RPN_ANCHOR_RATIOS=[1])
+    twin.LOSS_WEIGHTS["rpn_class_loss"] = 5.0
+    assert type(twin) is Spots
+    assert (twin.NUM_CLASSES, twin.IMAGES_PER_GPU) == (5, 3)
+    assert twin.RPN_ANCHOR_RATIOS == (1,)
+    assert config.RPN_ANCHOR_RATIOS == (0.5, 1, 2)
+    assert config.LOSS_WEIGHTS["rpn_class_loss"] == 1.0
+    with pytest.raises(ValueError, match="MALIGNANT_CLASS_IDS"):
+        config.replace(NUM_CLASSES=2)
+    twin.to_json(tmp_path / "config.json")
+    assert Spots.from_json(tmp_path / "config.json").to_dict() == twin.to_dict()
 
 
 def test_a_typing_error_in_a_subclass_is_found_and_a_declared_field_is_not_one():
