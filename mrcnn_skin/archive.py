@@ -5,6 +5,8 @@ neither the model, which is any function as in evaluation/report.py, nor what sp
 the work: that is samples/isic/score_archive.py. It needs pyarrow (extra "archive").
 """
 
+import csv
+import itertools
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .atomic import written_whole
-from .data.files import UnreadableImage, is_image_file, read_image
+from .data.file_names import is_image_file, photographs, walk_files
+from .data.files import UnreadableImage, read_image
 from .evaluation.report import predicted_mask, result_columns
 from .evaluation.submission import mask_png
 
@@ -42,25 +45,47 @@ PART_ROWS = 1000
 def list_images(source):
     """Yield the images of an archive: paths as text, relative to root_of(source).
 
-    source: a folder, which is searched with all folders in it for IMAGE_SUFFIXES; or a
-    text file in UTF-8 with one path a line, absolute or relative to its folder.
-    Raises OSError for what cannot be listed.
+    source: a folder, which is searched with all folders in it for photographs (see
+    data.file_names); or a text file in UTF-8 with one path a line, absolute or relative
+    to its folder, or a CSV table with a header and a column of paths.
+    Raises OSError for what cannot be listed, ValueError for a table without paths.
     """
     if not os.path.isdir(source):
-        with open(source, encoding="utf-8") as lines:
-            yield from filter(None, map(str.strip, lines))
+        yield from _listed(source)
         return
-    for folder, subfolders, names in os.walk(source, onerror=_raise):
-        subfolders.sort()
-        inside = os.path.relpath(folder, source)
-        for name in sorted(filter(is_image_file, names)):
-            path = PurePosixPath(inside, name).as_posix()
-            # A name that is no UTF-8 becomes one that is not there, and so an error
-            yield path.encode("utf-8", "backslashreplace").decode("utf-8")
+    for path in photographs(walk_files(source)):
+        # A name that is no UTF-8 becomes one that is not there, and so an error
+        yield path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _raise(error):
-    raise error
+def _listed(source):
+    """Yield the paths in a text file or CSV table."""
+    root = root_of(source)
+    with open(source, encoding="utf-8-sig", newline="") as file:
+        lines = filter(None, map(str.strip, file))
+        first = next(lines, "")
+        if is_image_file(_path(first, root)) or (root / _path(first, root)).is_file():
+            yield from (_path(line, root) for line in itertools.chain([first], lines))
+        elif first:
+            separator = next((sign for sign in ";\t" if sign in first), ",")
+            rows = csv.reader(lines, delimiter=separator)
+            second = next(rows, [])
+            columns = [i for i, cell in enumerate(second) if is_image_file(cell)]
+            for row in itertools.chain([second], rows):
+                if not columns or columns[0] >= len(row):
+                    raise ValueError(
+                        f"{source} must list image files, or be a CSV table with a "
+                        f"column of them, got {row} below {first[:80]!r}"
+                    )
+                yield _path(row[columns[0]], root)
+
+
+def _path(text, root):
+    """Return a listed path without quotes; Windows' backslashes become slashes."""
+    text = text.strip().strip("\"'")
+    if "\\" in text and not (root / text).is_file():
+        text = text.replace("\\", "/")
+    return text
 
 
 def root_of(source):

@@ -54,10 +54,45 @@ def test_folders_are_searched_in_order_and_other_files_left_out(tmp_path):
     assert root_of(tmp_path) == tmp_path
 
 
-def test_a_list_of_paths(tmp_path):
-    (tmp_path / "list.txt").write_text("b/1.png\n\n  /data/ö.jpg \n", "utf-8")
-    assert list(list_images(tmp_path / "list.txt")) == ["b/1.png", "/data/ö.jpg"]
+def test_masks_and_hidden_files_are_no_photographs(tmp_path):
+    names = "1.jpg", "1_segmentation.png", "1_superpixels.png", "._1.jpg", "masks/1.png"
+    for name in (*names, ".ipynb_checkpoints/1-checkpoint.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "2.jpg").touch()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "link").symlink_to(tmp_path / "more")
+    assert list(list_images(tmp_path)) == ["1.jpg", "more/2.jpg"]
+    assert list(list_images(tmp_path / "source")) == ["link/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("b/1.png\n\n  /data/ö.jpg \n", ["b/1.png", "/data/ö.jpg"]),
+        ("\ufeffb/1.png\r\n'b/2.png'\r\n", ["b/1.png", "b/2.png"]),
+        ('"b/1.png"\n"b/with, comma.png"\n', ["b/1.png", "b/with, comma.png"]),
+        ("b\\1.png\nhere\\2.png\n", ["b/1.png", "here\\2.png"]),
+        ("path\nb/1.png\n", ["b/1.png"]),
+        ('id;"file"\n7;"b\\1.png"\n8;b/2.png\n', ["b/1.png", "b/2.png"]),
+        ('label,image\n0,"b/1, 2.png"\n', ["b/1, 2.png"]),
+        ("without_suffix\nb/1.png\n", ["without_suffix", "b/1.png"]),
+        ("", []),
+    ],
+)
+def test_a_list_of_paths(tmp_path, text, paths):
+    for name in ("list.txt", "without_suffix", "here\\2.png"):
+        (tmp_path / name).write_text(text, "utf-8")
+    assert list(list_images(tmp_path / "list.txt")) == paths
     assert root_of(tmp_path / "list.txt") == tmp_path
+
+
+@pytest.mark.parametrize("text", ["id,label\n1,2\n", "x,path\n1,b.jpg\n3\n", "id\n"])
+def test_a_list_without_paths_is_refused(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(ValueError, match="list.csv must list image files"):
+        list(list_images(tmp_path / "list.csv"))
 
 
 def test_a_row_says_what_the_detector_said(tmp_path):

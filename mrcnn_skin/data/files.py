@@ -6,7 +6,6 @@ values). It does not resize images, nor know which files belong together.
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -14,10 +13,6 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from ..config import Config
 from . import dicom
 
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"),
-    *dicom.SUFFIXES,
-)
 # What is in a file counts, not its name. Pillow knows many more formats; one of them
 # (EPS) runs a program of its own.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
@@ -43,11 +38,6 @@ class UnreadableImage(ValueError):
         super().__init__(f"cannot read image {path}: {reason}")
         self.path = str(path)
         self.reason = str(reason)
-
-
-def is_image_file(path):
-    """Whether the name ends in one of IMAGE_SUFFIXES, in upper or lower case."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):

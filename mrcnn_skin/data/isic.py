@@ -117,7 +117,7 @@ class IsicDataset(Dataset):
         for record in usable.to_dict("records"):
             self._add_record(
                 record,
-                folder=Path(dataset_dir).resolve(),
+                folder=Path(dataset_dir).expanduser().resolve(),
                 instances=instances,
                 min_component_area=min_component_area,
             )

@@ -5,7 +5,6 @@ listed and tables are read (isic_tables says which label means malignant); no im
 opened, and nothing is dropped here.
 """
 
-import os
 import re
 import unicodedata
 from pathlib import Path, PurePosixPath
@@ -13,19 +12,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .files import is_image_file
+from .file_names import image_id, is_image_file, sort_images, split_name, walk_files
 from .isic_tables import label_texts, read_table, row_labels
 
 
 class Layout(NamedTuple):
     """How a collection names things: patterns searched in paths below the folder.
 
-    images, masks: of the folder that holds the file; tables: of the file itself.
+    images: of the folder that holds the file; tables: of the file itself.
     """
 
     name: str
     images: str
-    masks: str
     tables: str
 
 
@@ -34,45 +32,35 @@ LAYOUTS = (
     Layout(
         "ISIC 2016",
         images=r"ISBI2016_ISIC_Part\w+_Data$",
-        masks=r"ISBI2016_ISIC_Part1_\w+_GroundTruth$",
         tables=r"ISBI2016_ISIC_Part3\w*_GroundTruth\.csv$",
     ),
     Layout(
         "ISIC 2017",
         images=r"ISIC-2017_\w+_Data$",
-        masks=r"ISIC-2017_\w+_Part1_GroundTruth$",
         tables=r"ISIC-2017_\w+_(Part3_GroundTruth|Data_metadata)\.csv$",
     ),
     Layout(
         "ISIC 2018",
         images=r"ISIC2018_Task[\d-]+_\w+_Input$",
-        masks=r"ISIC2018_Task1_\w+_GroundTruth$",
         tables=r"ISIC2018_Task3_\w+_(GroundTruth|LesionGroupings)\.csv$",
     ),
     Layout(
         "HAM10000",
         images=r"HAM10000_images\w*$",
-        masks=r"HAM10000_segmentations\w*$",
         tables=r"HAM10000_metadata(\.csv|\.tab|\.txt)?$",
     ),
     Layout(
         "PH2",
         images=r"IMD\d+_Dermoscopic_Image$",
-        masks=r"IMD\d+_lesion$",
         tables=r"PH2_dataset\.(txt|csv|xlsx)$",
     ),
     Layout(
         "ISIC Archive or plain folders (images/, masks/, a CSV)",
         images=r"",
-        masks=r"(^|/)(masks?|segmentations?|ground_?truth)(/|$)",
         tables=r"\.(csv|tsv)$",
     ),
 )
 
-# Superpixel maps lie beside the images of 2017.
-_SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/)|_superpixels\.", re.I)
-_MASK_ENDING = re.compile(r"[_-](segmentation|mask|lesion)([_-]?\d+)?$", re.I)
-_SPLIT = re.compile(r"(?:^|[/_-])(train|val|test)", re.I)
 _ISIC_NUMBER = re.compile(r"(?:ISIC_)?(\d{1,7})", re.I)
 
 
@@ -93,14 +81,17 @@ def read_records(dataset_dir):
     Raises FileNotFoundError if there is no such folder, ValueError naming the table
     that cannot be read.
     """
-    dataset_dir = Path(dataset_dir)
+    dataset_dir = Path(dataset_dir).expanduser()
     if not dataset_dir.is_dir():
         raise FileNotFoundError(f"dataset_dir must be a folder, got {dataset_dir}")
-    paths = _list_files(dataset_dir)
-    found = [_layout_records(dataset_dir, paths, layout) for layout in LAYOUTS[:-1]]
+    paths = sorted(walk_files(dataset_dir))
+    masks, _ = sort_images(paths)
+    found = [
+        _layout_records(dataset_dir, paths, masks, layout) for layout in LAYOUTS[:-1]
+    ]
     found = [records for records in found if len(records)]
     if not found:
-        found = [_layout_records(dataset_dir, paths, LAYOUTS[-1])]
+        found = [_layout_records(dataset_dir, paths, masks, LAYOUTS[-1])]
     # attrs of several tables would not survive pd.concat
     unknown_ids = [i for records in found for i in records.attrs.pop("unknown_ids")]
     records = pd.concat(found, ignore_index=True).astype({"label": object})
@@ -115,7 +106,7 @@ def normalise_id(text, image_ids):
     A folder and a suffix (.jpg) are removed; a number without its leading zeros,
     "123" or "ISIC_123", becomes "ISIC_0000123".
     """
-    name = re.split(r"[/\\]", _composed(str(text).strip()))[-1]
+    name = re.split(r"[/\\]", unicodedata.normalize("NFC", str(text).strip()))[-1]
     if is_image_file(name):
         name = PurePosixPath(name).stem
     number = _ISIC_NUMBER.fullmatch(name)
@@ -124,59 +115,23 @@ def normalise_id(text, image_ids):
     return f"ISIC_{int(number[1]):07d}"
 
 
-def _list_files(dataset_dir):
-    """Return the sorted paths of all files, relative, with forward slashes."""
-    paths = [
-        Path(folder, name).relative_to(dataset_dir).as_posix()
-        for folder, _, names in os.walk(dataset_dir)
-        for name in names
-    ]
-    return sorted(path for path in paths if not _SKIPPED.search(path))
+def _layout_records(dataset_dir, paths, masks, layout):
+    """Return the records of one layout; no rows if it has no image here.
 
-
-def _layout_records(dataset_dir, paths, layout):
-    """Return the records of one layout; no rows if it has no image here."""
-    images, masks, tables = _sort_files(paths, layout)
-    image_ids = {_stem(path) for path in images}
-    masks = _masks_by_image(masks, image_ids)
+    masks: {photograph: its masks} of file_names.sort_images.
+    """
     rows = []
-    for path in images:
-        image_id, split = _stem(path), _split_name(_folder(path))
-        own = masks.get((image_id, split)) or masks.get((image_id, None), ())
-        mask_paths = tuple(str(dataset_dir / mask) for mask in own)
-        rows.append((image_id, str(dataset_dir / path), mask_paths, split))
+    for path in masks:
+        folder = path.rpartition("/")[0]
+        if re.search(layout.images, folder, re.I):
+            mask_paths = tuple(str(dataset_dir / mask) for mask in masks[path])
+            image = str(dataset_dir / path)
+            rows.append((image_id(path), image, mask_paths, split_name(folder)))
     columns = ["image_id", "path", "mask_paths", "split"]
     records = pd.DataFrame(rows, columns=columns, dtype=object)
     records["layout"] = layout.name
-    tables = [dataset_dir / table for table in tables] if rows else []
-    return _add_tables(records, tables)
-
-
-def _sort_files(paths, layout):
-    """Sort paths into (images, masks, tables) of a layout; others are left out."""
-    images, masks, tables = [], [], []
-    for path in paths:
-        if re.search(layout.tables, path, re.I):
-            tables.append(path)
-        elif is_image_file(path):
-            ending = _MASK_ENDING.search(PurePosixPath(path).stem)
-            # "_lesion" alone does not make a mask: it may well be part of an id.
-            named_mask = ending and ending[1].lower() != "lesion"
-            if re.search(layout.masks, _folder(path), re.I):
-                masks.append(path)
-            elif re.search(layout.images, _folder(path), re.I):
-                (masks if named_mask else images).append(path)
-    return images, masks, tables
-
-
-def _masks_by_image(paths, image_ids):
-    """Return {(image id, split): [paths]}, for the masks of image_ids only."""
-    masks = {}
-    for path in paths:
-        stem = _stem(path)
-        image_id = stem if stem in image_ids else _MASK_ENDING.sub("", stem)
-        masks.setdefault((image_id, _split_name(_folder(path))), []).append(path)
-    return masks
+    tables = [path for path in paths if re.search(layout.tables, path, re.I)]
+    return _add_tables(records, [dataset_dir / path for path in tables if rows])
 
 
 def _add_tables(records, table_paths):
@@ -196,7 +151,7 @@ def _add_tables(records, table_paths):
     metadata = rows.drop(columns="label").groupby("image_id").first()
     unknown_ids = [image_id for image_id in metadata.index if image_id not in image_ids]
     if "split" in metadata:
-        told = metadata.pop("split").fillna("").map(_split_name)
+        told = metadata.pop("split").fillna("").map(split_name)
         missing = records["split"].isna()
         records.loc[missing, "split"] = records["image_id"].map(told)[missing]
     metadata = metadata.drop(columns=records.columns, errors="ignore")
@@ -211,24 +166,3 @@ def _add_tables(records, table_paths):
         records[column] = values.astype(object).where(values.notna(), None)
     records.attrs["unknown_ids"] = unknown_ids
     return records
-
-
-def _stem(path):
-    """Return a file's name without its suffix, as an image id."""
-    return _composed(PurePosixPath(path).stem)
-
-
-def _composed(text):
-    """Give accented letters one form; macOS writes those of file names in two parts."""
-    return unicodedata.normalize("NFC", text)
-
-
-def _folder(path):
-    """Return the folder of a relative path, "" for a file at the top."""
-    return path.rpartition("/")[0]
-
-
-def _split_name(text):
-    """Return the last of train, val, test that begins a word of text, or None."""
-    names = _SPLIT.findall(text)
-    return names[-1].lower() if names else None

@@ -33,7 +33,8 @@ def main():
 
 def read_folder(folder, limit):
     """The first images of a folder."""
-    from mrcnn_skin.data.files import is_image_file, read_image
+    from mrcnn_skin.data.file_names import is_image_file
+    from mrcnn_skin.data.files import read_image
 
     paths = sorted(path for path in Path(folder).iterdir() if is_image_file(path))
     return [read_image(path) for path in paths[:limit]]

@@ -39,10 +39,25 @@ class Help(
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows the defaults in its help."""
+    """An argument parser that shows the defaults in its help.
+
+    It expands a leading ~ in values; a shell does not in `--dataset=~/isic`.
+    """
 
     def __init__(self, **kwargs):
         super().__init__(formatter_class=Help, **kwargs)
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = [_expand_home(arg) for arg in (sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(args, namespace)
+
+
+def _expand_home(argument):
+    """Turn "~/x" and "--option=~/x" into paths below the home folder."""
+    option, equals, value = argument.partition("=")
+    if equals and option.startswith("--"):
+        return option + equals + os.path.expanduser(value)
+    return os.path.expanduser(argument)
 
 
 def run(main):

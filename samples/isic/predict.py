@@ -13,6 +13,7 @@ written; 2 a mistake in the options, nothing is written.
 Research software, no medical device.
 """
 
+import itertools
 from pathlib import Path
 
 import common
@@ -52,20 +53,24 @@ def main():
 
 
 def find_images(arguments):
-    """Files named, and all images of the folders named, each once and in order.
+    """Files named, and the photographs of folders named, each once and in order.
+
+    Masks, superpixels and hidden files of a folder are no photographs (see
+    data.file_names); folders inside it are not searched.
 
     Raises FileNotFoundError for a path that is not there or a folder without images,
     ValueError for two files whose results would have one name.
     """
-    from mrcnn_skin.data.files import is_image_file
+    from mrcnn_skin.data.file_names import photographs, walk_files
 
     paths = []
     for argument in map(Path, arguments):
         found = [argument]
         if argument.is_dir():
-            found = sorted(filter(is_image_file, argument.iterdir()))
+            names = itertools.takewhile(lambda n: "/" not in n, walk_files(argument))
+            found = [argument / name for name in photographs(names)]
         if not found or not found[0].exists():
-            raise FileNotFoundError(f"there is no image at {argument}")
+            raise FileNotFoundError(f"there is no photograph at {argument}")
         paths += found
     paths = list(dict.fromkeys(paths))
     by_stem = {}

@@ -165,6 +165,34 @@ def lacking(tmp_path):
     return tmp_path
 
 
+def test_the_home_folder_is_expanded(commands, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parser = commands("common").Parser()
+    parser.add_argument("source")
+    for option in ("--dataset", "--set"):
+        parser.add_argument(option)
+    args = parser.parse_args(["--dataset=~/a=b", "--set=A=~", "~/c"])
+    assert vars(args) == {
+        "dataset": "/home/me/a=b",
+        "set": "A=~",
+        "source": "/home/me/c",
+    }
+    assert parser.parse_args(["--dataset", "~", "x"]).dataset == "/home/me"
+
+
+def test_predict_takes_the_photographs_of_a_folder(commands, tmp_path):
+    names = "1.jpg", "1_segmentation.png", "1_superpixels.png", "._2.jpg", "3.png"
+    for name in (*names, "masks/4.png", "deeper/5.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    find_images = commands("predict").find_images
+    assert find_images([tmp_path]) == [tmp_path / "1.jpg", tmp_path / "3.png"]
+    named = tmp_path / "1_segmentation.png"
+    assert find_images([str(named)]) == [named]  # whoever names a file means it
+    with pytest.raises(FileNotFoundError, match="no photograph at .*deeper/x"):
+        find_images([tmp_path / "deeper" / "x"])
+
+
 def assert_checked(process, folder):
     assert "ISIC_0000001.jpg: unreadable image: the file is empty" in process.stdout
     assert "ISIC_0000002.jpg: unreadable image: 9000 x 10000 pix" in process.stdout
