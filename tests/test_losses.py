@@ -11,6 +11,12 @@ from mrcnn_skin import losses
 LN2 = math.log(2)
 
 
+def logit(p):
+    """The logit of probabilities; of 0 and 1 a large one."""
+    p = np.clip(np.asarray(p, np.float64), 1e-30, 1 - 1e-16)
+    return tf.constant(np.log(p) - np.log1p(-p), tf.float32)
+
+
 @pytest.mark.parametrize(
     "p, positive, expected",
     [
@@ -25,28 +31,71 @@ LN2 = math.log(2)
     ],
 )
 def test_focal_loss_with_the_papers_constants(p, positive, expected):
-    loss = losses.focal_loss(tf.constant([p]), tf.constant([positive]))
+    loss = losses.focal_loss(logit([p]), tf.constant([positive]))
     np.testing.assert_allclose(loss, [expected], rtol=1e-5)
 
 
 def test_focal_loss_without_focus_is_weighted_cross_entropy():
-    loss = losses.focal_loss(tf.constant([0.2, 0.2]), tf.constant([1, 0]), 0.5, 0.0)
+    loss = losses.focal_loss(logit([0.2, 0.2]), tf.constant([1, 0]), 0.5, 0.0)
     expected = [-0.5 * math.log(0.2), -0.5 * math.log(0.8)]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("p", [0.0, 1.0])
-def test_focal_loss_is_finite_with_finite_gradient_at_the_ends(p):
-    p = tf.constant([p, p])
+GAPS = [0.0, 1.0, 5.0, 12.0, 16.0, 17.0, 30.0, 60.0]
+
+
+def value_and_gradient(loss, x):
+    x = tf.constant(x, tf.float32)
     with tf.GradientTape() as tape:
-        tape.watch(p)
-        loss = losses.focal_loss(p, tf.constant([1, 0]))
-    assert np.all(np.isfinite(loss))
-    assert np.all(np.isfinite(tape.gradient(loss, p)))
+        tape.watch(x)
+        value = loss(x)
+    return np.squeeze(value), np.squeeze(tape.gradient(value, x))
+
+
+def focal_of_a_gap(gap, alpha, beta):
+    """-alpha (1-p)^beta log p, p = 1 / (1 + e^-gap), and its derivative; float64."""
+    log_p, log_q = -np.logaddexp(0, -gap), -np.logaddexp(0, gap)
+    p, focus = np.exp(log_p), alpha * np.exp(beta * log_q)
+    return -focus * log_p, focus * (beta * p * log_p - np.exp(log_q))
+
+
+@pytest.mark.parametrize("gap", [*GAPS, *(-gap for gap in GAPS)])
+def test_losses_of_a_confident_mistake_are_those_of_float64(gap):
+    """The truth's logit minus the other's is `gap`; no gradient may vanish below 0."""
+    truth = np.array([1])
+    value, slope = focal_of_a_gap(gap, alpha=1.0, beta=0.0)
+    focal_value, focal_slope = focal_of_a_gap(gap, alpha=0.25, beta=2.0)
+    if gap < -5:
+        assert slope == pytest.approx(-1, abs=1e-2)
+        assert focal_slope == pytest.approx(-0.25, abs=1e-2)
+    exact = {"rtol": 1e-5, "atol": 1e-20}
+    for loss, expected in (
+        (losses.cross_entropy, (value, slope)),
+        (losses.focal_loss, (focal_value, focal_slope)),
+    ):
+        found = value_and_gradient(lambda x, f=loss: f(x, truth), [gap])
+        np.testing.assert_allclose(found, expected, **exact)
+        found = value_and_gradient(lambda x, f=loss: f(-x, 1 - truth), [gap])
+        weight = 3.0 if loss is losses.focal_loss else 1.0  # (1 - alpha) / alpha
+        np.testing.assert_allclose(found, np.multiply(expected, weight), **exact)
+    exact = {"rtol": 1e-5, "atol": 1e-7}  # a softmax of three is less exact near 0
+    for loss, expected in (
+        (losses.categorical_cross_entropy, (value, slope)),
+        (losses.categorical_focal_loss, (focal_value, focal_slope)),
+    ):
+        found, gradient = value_and_gradient(
+            lambda x, f=loss: f(x, truth), [[3.0, 3.0 + gap, -90.0]]
+        )
+        np.testing.assert_allclose(found, expected[0], **exact)
+        np.testing.assert_allclose(gradient[:2], [-expected[1], expected[1]], **exact)
+    found = value_and_gradient(
+        lambda x: losses.binary_cross_entropy(tf.ones([1, 1, 1]), x), [[[gap]]]
+    )
+    np.testing.assert_allclose(found, (value, slope), rtol=1e-5, atol=1e-20)
 
 
 def test_rpn_class_loss_divides_by_the_sampled_anchors():
-    p = tf.constant([[0.5, 0.5, 0.9, 0.1]])
+    p = logit([[0.5, 0.5, 0.9, 0.1]])
     match = tf.constant([[1, -1, 0, 0]])  # the last two are not sampled
     loss = losses.rpn_class_loss(p, match)
     np.testing.assert_allclose(loss, (0.0625 + 0.1875) * LN2 / 2, rtol=1e-5)
@@ -72,7 +121,7 @@ def test_box_loss_sums_the_deltas_and_divides_by_the_positives():
 
 def test_binary_cross_entropy_is_the_mean_over_the_pixels():
     target = tf.constant([[[1.0, 0.0]]])
-    mask = tf.constant([[[0.5, 0.25]]])
+    mask = logit([[[0.5, 0.25]]])
     expected = (LN2 - math.log(0.75)) / 2
     np.testing.assert_allclose(
         losses.binary_cross_entropy(target, mask), [expected], rtol=1e-5
@@ -104,7 +153,7 @@ def test_jaccard_distance_of_equal_masks_and_of_empty_ones_is_zero():
 
 def test_mask_loss_adds_both_terms_over_the_positives_alone():
     target = tf.constant([[[1.0]], [[0.0]]])
-    mask = tf.constant([[[0.5]], [[0.9]]])
+    mask = logit([[[0.5]], [[0.9]]])
     positive = tf.constant([True, False])
     plain = losses.mask_loss(target, mask, positive, "bce")
     np.testing.assert_allclose(plain, LN2, rtol=1e-5)
@@ -113,29 +162,29 @@ def test_mask_loss_adds_both_terms_over_the_positives_alone():
 
 
 def test_categorical_losses():
-    probs = tf.constant([[0.5, 0.25, 0.25], [0.2, 0.8, 0.0]])
+    logits = tf.math.log(tf.constant([[0.5, 0.25, 0.25], [0.2, 0.8, 1e-30]])) + 7.0
     class_ids = tf.constant([0, 1])
     np.testing.assert_allclose(
-        losses.categorical_cross_entropy(probs, class_ids),
+        losses.categorical_cross_entropy(logits, class_ids),
         [LN2, -math.log(0.8)],
         rtol=1e-5,
     )
     # Background: .75 .5^2 ln 2; class 1: .25 .2^2 -ln .8
     np.testing.assert_allclose(
-        losses.categorical_focal_loss(probs, class_ids),
+        losses.categorical_focal_loss(logits, class_ids),
         [0.1875 * LN2, 0.25 * 0.04 * -math.log(0.8)],
         rtol=1e-4,
     )
 
 
-def test_active_softmax_leaves_out_classes_the_source_does_not_label():
+def test_active_logits_leave_out_classes_the_source_does_not_label():
     logits = tf.constant([[0.0, 0.0, 50.0]])
-    probs = losses.active_softmax(logits, tf.constant([[1, 1, 0]]))
+    probs = tf.nn.softmax(losses.active_logits(logits, tf.constant([[1, 1, 0]])))
     np.testing.assert_allclose(probs, [[0.5, 0.5, 0.0]], atol=1e-6)
 
 
 def test_a_term_over_nothing_is_zero_and_has_no_gradient():
-    p = tf.constant([[0.3, 0.6]])
+    p = logit([[0.3, 0.6]])
     with tf.GradientTape() as tape:
         tape.watch(p)
         loss = losses.rpn_class_loss(p, tf.zeros([1, 2], tf.int32))
@@ -169,7 +218,7 @@ def test_numbers_that_do_not_count_may_be_nan():
 
 def test_mask_loss_with_the_papers_delta_and_with_its_factor():
     target = tf.constant([[[1.0, 1.0], [0.0, 0.0]]])
-    mask = tf.constant([[[0.5, 0.5], [0.5, 0.5]]])
+    mask = tf.zeros([1, 2, 2])  # probabilities of .5
     positive = tf.constant([True])
     # BCE ln 2; I = 1, U = 2 + 2 - 1 = 3, delta = 100: 1 - 101 / 103
     np.testing.assert_allclose(
@@ -195,8 +244,8 @@ def test_inactive_classes_have_no_gradient():
     logits = tf.constant([[0.3, 0.1, 2.0]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        probs = losses.active_softmax(logits, tf.constant([[1, 1, 0]]))
-        loss = losses.categorical_cross_entropy(probs, tf.constant([1]))
+        active = losses.active_logits(logits, tf.constant([[1, 1, 0]]))
+        loss = losses.categorical_cross_entropy(active, tf.constant([1]))
     gradient = tape.gradient(loss, logits).numpy()[0]
     # Softmax minus one-hot, over the two active classes
     p = 1 / (1 + math.exp(0.1 - 0.3))
@@ -204,10 +253,10 @@ def test_inactive_classes_have_no_gradient():
 
 
 def test_categorical_focal_loss_of_two_classes_is_the_focal_loss():
-    p = tf.constant([0.2, 0.7])
-    probs, class_ids = tf.stack([1 - p, p], axis=-1), tf.constant([1, 0])
+    p = np.array([0.2, 0.7])
+    logits, class_ids = np.log(np.stack([1 - p, p], axis=-1)), tf.constant([1, 0])
     np.testing.assert_allclose(
-        losses.categorical_focal_loss(probs, class_ids, 0.3, 1.5),
-        losses.focal_loss(p, class_ids, 0.3, 1.5),
+        losses.categorical_focal_loss(logits.astype(np.float32), class_ids, 0.3, 1.5),
+        losses.focal_loss(logit(p), class_ids, 0.3, 1.5),
         rtol=1e-5,
     )

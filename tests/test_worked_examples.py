@@ -79,7 +79,7 @@ def test_the_data_set_has_the_truth_of_its_files(spots):
 def test_the_dice_loss_by_hand():
     """Half of one of two true pixels and all of the other: Dice (2 1.5 + 1) / 4.5."""
     run_example("add_loss")
-    target, mask = tf.constant([[[1.0, 1.0]]]), tf.constant([[[0.5, 1.0]]])
-    loss = losses.mask_loss(target, mask, tf.constant([True]), "bce+dice")
+    target, logits = tf.constant([[[1.0, 1.0]]]), tf.constant([[[0.0, 50.0]]])
+    loss = losses.mask_loss(target, logits, tf.constant([True]), "bce+dice")
     expected = math.log(2) / 2 + 1 - 4 / 4.5
     np.testing.assert_allclose(loss, expected, rtol=1e-5)

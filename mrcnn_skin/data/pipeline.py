@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..geometry.boxes import extract_bboxes
-from ..geometry.masks import minimize_mask
+from ..geometry.masks import FULL_COVERAGE, shrink_masks
 from .augment import AUGMENTATIONS, augment
 from .files import UnreadableImage
 from .resized import load_resized
@@ -102,8 +102,10 @@ def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
     example = load_example(dataset, config, image_id, augmenter, seed)
     masks = example.masks
     if config.USE_MINI_MASK:
-        masks = minimize_mask(example.boxes, masks, config.MINI_MASK_SHAPE)
-    masks = np.moveaxis(masks, -1, 0).astype(np.uint8)  # [n, mask_h, mask_w]
+        masks = shrink_masks(example.boxes, masks, config.MINI_MASK_SHAPE)
+    else:
+        masks = masks * np.uint8(FULL_COVERAGE)
+    masks = np.moveaxis(masks, -1, 0)  # [n, mask_h, mask_w]
     room = config.MAX_GT_INSTANCES - len(example.class_ids)
     return (
         example.image,

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..geometry.images import choose_scale, resize_image, resize_mask
 
-_FORMAT = 1  # of the cache's files; another number makes all of them anew
+_FORMAT = 2  # of the cache's files; another number makes all of them anew
 
 
 class Resized(NamedTuple):

@@ -63,14 +63,15 @@ def resize_image(
 def resize_mask(mask, scale, padding, crop=None):
     """Resize masks as resize_image did their image, so that both stay together.
 
-    mask: [height, width, N], bool or 0/1; each pixel takes the nearest one's value.
+    mask: [height, width, N], bool or 0/1; resized like the image, then cut at one half,
+        since the nearest pixel's value would shift it by half a pixel at half the size.
     scale, padding, crop: as resize_image returned them.
     Returns [new height, new width, N], of the same type.
     """
-    height, width = _scaled_size(mask.shape, scale)
-    rows = _nearest(mask.shape[0], height)
-    columns = _nearest(mask.shape[1], width)
-    mask = mask[rows[:, None], columns]
+    size = _scaled_size(mask.shape, scale)
+    if size != mask.shape[:2]:
+        resized = [_resize_one_mask(one, *size) for one in np.moveaxis(mask, -1, 0)]
+        mask = np.reshape(resized, [-1, *size]).transpose(1, 2, 0).astype(mask.dtype)
     if crop is not None:
         y, x, height, width = crop
         return mask[y : y + height, x : x + width]
@@ -99,6 +100,11 @@ def resize_to(image, height, width):
     channels = np.moveaxis(image, -1, 0)
     channels = [_resize_with_pillow(channel, height, width) for channel in channels]
     return np.stack(channels, axis=-1)
+
+
+def _resize_one_mask(mask, height, width):
+    levels = np.where(mask, np.uint8(255), np.uint8(0))
+    return _resize_with_pillow(levels, height, width) >= 128
 
 
 def _resize_with_pillow(image, height, width):
@@ -150,8 +156,3 @@ def _choose_padding(height, width, max_dim, mode):
     else:
         missing = -height % 64, -width % 64
     return [(total // 2, total - total // 2) for total in missing] + [(0, 0)]
-
-
-def _nearest(size, new_size):
-    """For each new pixel, the old one that its centre lies in."""
-    return ((2 * np.arange(new_size) + 1) * size) // (2 * new_size)

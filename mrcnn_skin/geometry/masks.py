@@ -9,6 +9,7 @@ predicts and what is pasted here agree. Resizing with the image is in images.py.
 import numpy as np
 
 THRESHOLD = 0.5
+FULL_COVERAGE = 255  # of a pixel of shrink_masks
 
 
 def minimize_mask(bbox, mask, mini_shape):
@@ -20,12 +21,25 @@ def minimize_mask(bbox, mask, mini_shape):
     Returns bool [mini height, mini width, N]; all False for a box without area.
     Raises ValueError if a box leaves the image.
     """
-    mini = np.zeros((*mini_shape, mask.shape[2]), dtype=bool)
+    return shrink_masks(bbox, mask, mini_shape) >= THRESHOLD * FULL_COVERAGE
+
+
+def shrink_masks(bbox, mask, mini_shape):
+    """Cut each mask to its box and shrink it, keeping how far each pixel is covered.
+
+    Targets are sampled from the result: samples between two pixels of a mask without
+    grey levels would all move to the nearer one.
+
+    bbox, mask, mini_shape: as for minimize_mask, which also has the errors.
+    Returns uint8 [mini height, mini width, N], 0 to FULL_COVERAGE.
+    """
+    mini = np.zeros((*mini_shape, mask.shape[2]), dtype=np.uint8)
     for i, (y1, x1, y2, x2) in enumerate(bbox):
         _check_inside((y1, x1, y2, x2), mask.shape)
         crop = mask[y1:y2, x1:x2, i].astype(np.float32)
         if crop.size:
-            mini[:, :, i] = _stretch(crop, mini_shape) >= THRESHOLD
+            covered = _stretch(crop, mini_shape, antialias=True)
+            mini[:, :, i] = np.rint(FULL_COVERAGE * covered)
     return mini
 
 
@@ -67,26 +81,28 @@ def trim_zeros(x):
     return x[(x != 0).any(axis=1)]
 
 
-def _stretch(values, shape):
-    """Bilinear resize of [height, width] to shape, corners aligned."""
-    rows = _positions(values.shape[0], shape[0])
-    columns = _positions(values.shape[1], shape[1])
-    return _interpolate(_interpolate(values, rows).T, columns).T
+def _stretch(values, shape, antialias=False):
+    """Bilinear resize of [height, width] to shape, corners aligned.
+
+    antialias: average over all pixels where it shrinks, as Pillow and TensorFlow do.
+    """
+    rows, columns = (
+        _weights(size, count, antialias)
+        for size, count in zip(values.shape, shape, strict=True)
+    )
+    return rows @ values @ columns.T
 
 
-def _positions(size, count):
-    """Where, on an axis of size pixels, count samples with aligned corners lie."""
+def _weights(size, count, antialias):
+    """Weights [count, size] of an axis' pixels in `count` samples, corners aligned."""
     if count == 1:
-        return np.array([(size - 1) / 2])
-    return np.arange(count) * (size - 1) / (count - 1)
-
-
-def _interpolate(values, positions):
-    """Rows of values at fractional positions, between the two nearest rows."""
-    low = positions.astype(np.intp)
-    high = np.minimum(low + 1, len(values) - 1)
-    part = (positions - low).astype(values.dtype)[:, None]
-    return values[low] + part * (values[high] - values[low])
+        samples = np.array([(size - 1) / 2])
+    else:
+        samples = np.arange(count) * (size - 1) / (count - 1)
+    reach = max(1.0, (size - 1) / max(count - 1, 1)) if antialias else 1.0
+    distance = abs(np.arange(size) - samples[:, None]) / reach
+    weights = np.maximum(1.0 - distance, 0.0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _check_inside(bbox, image_shape):

@@ -34,10 +34,11 @@ def fpn_classifier_graph(pooled, config):
     return logits, deltas
 
 
-def build_fpn_mask_graph(pooled, config):
+def build_fpn_mask_graph(pooled, config, activation="sigmoid"):
     """Four convolutions, up-sampling, and one sigmoid a class.
 
-    pooled: [rois, MASK_POOL_SIZE, MASK_POOL_SIZE, channels].
+    pooled: [rois, MASK_POOL_SIZE, MASK_POOL_SIZE, channels]. activation: of the last
+    layer; None for logits, which the loss takes.
     Returns [rois, *MASK_SHAPE, classes]. A MASK_SHAPE of 56 has a second up-sampling
     layer, mrcnn_mask_deconv2, which Matterport's files do not hold.
     """
@@ -50,7 +51,11 @@ def build_fpn_mask_graph(pooled, config):
     if config.MASK_SHAPE[0] == 4 * config.MASK_POOL_SIZE:
         x = _double(x, width, "mrcnn_mask_deconv2")
     return layers.Conv2D(
-        config.HEAD_CLASSES, 1, activation="sigmoid", dtype="float32", name="mrcnn_mask"
+        config.HEAD_CLASSES,
+        1,
+        activation=activation,
+        dtype="float32",
+        name="mrcnn_mask",
     )(x)
 
 

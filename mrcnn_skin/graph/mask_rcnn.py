@@ -80,8 +80,9 @@ def training_inputs(config):
     """Inputs of the training graph, in order, as {name: KerasTensor}.
 
     gt_* are padded with zeros to MAX_GT_INSTANCES; boxes are pixels of the image;
-    masks cover their instance's box (USE_MINI_MASK) or the whole image; `seed` makes
-    the random sampling of anchors and RoIs repeatable, image by image.
+    masks cover their instance's box (USE_MINI_MASK) or the whole image, each pixel
+    from 0 to 255 by how much of it belongs to the lesion; `seed` makes the random
+    sampling of anchors and RoIs repeatable, image by image.
     """
     instances = config.MAX_GT_INSTANCES
     mask = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
@@ -122,14 +123,14 @@ def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
     index, match, target_deltas = RPNTargets(
         config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
     )(anchors, gt_class_ids, gt_boxes, seed)
-    probs, deltas = sampled_rpn(rpn_model, rpn_maps, index, config)
+    logits, deltas = sampled_rpn(rpn_model, rpn_maps, index, config)
     terms = {
         "rpn_class_loss": FocalLoss(
             config.RPN_CLASS_LOSS,
             config.FOCAL_ALPHA,
             config.FOCAL_BETA,
             name="rpn_class_loss",
-        )(probs, match),
+        )(logits, match),
         "rpn_bbox_loss": RPNBoxLoss(config.RPN_REG_WEIGHT, name="rpn_bbox_loss")(
             deltas, match, target_deltas
         ),
@@ -187,7 +188,7 @@ def _features(image, config):
 
 def _propose(rpn_model, rpn_maps, anchors, count, config):
     """Regions of all levels and their objectness; see ProposalLayer.call."""
-    probs, deltas = rpn(rpn_model, rpn_maps)
+    _, probs, deltas = rpn(rpn_model, rpn_maps)
     return ProposalLayer(
         count,
         config.RPN_NMS_THRESHOLD,
@@ -240,7 +241,7 @@ def _head_losses(targets, pyramid, active, config):
             config.JACCARD_WEIGHT,
             name="mrcnn_mask_loss",
         )(
-            build_fpn_mask_graph(pooled, config),
+            build_fpn_mask_graph(pooled, config, activation=None),
             target_class_ids,
             target_masks,
             match,

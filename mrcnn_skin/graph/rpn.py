@@ -47,20 +47,17 @@ def _unsure(width, name):
 def rpn(model, pyramid):
     """Run one RPN over all of its levels.
 
-    model: of build_rpn_model. pyramid: the maps of RPN_LEVELS. Returns probs [batch,
-    anchors, 2] and deltas [batch, anchors, 4], the levels one after the other, as the
-    anchors are.
+    model: of build_rpn_model. pyramid: the maps of RPN_LEVELS. Returns logits and probs
+    [batch, anchors, 2], and deltas [batch, anchors, 4], the levels one after the other,
+    as the anchors are.
     """
     outputs = [model(level) for level in pyramid]
     # Named as in Matterport, for those who look at the layers' outputs
-    probs, deltas = (
+    names = ("rpn_class_logits", "rpn_class", "rpn_bbox")
+    return tuple(
         layers.Concatenate(axis=1, dtype="float32", name=name)(levels)
-        for name, levels in (
-            ("rpn_class", [probs for _, probs, _ in outputs]),
-            ("rpn_bbox", [deltas for _, _, deltas in outputs]),
-        )
+        for name, levels in zip(names, zip(*outputs, strict=True), strict=True)
     )
-    return probs, deltas
 
 
 def sampled_rpn(model, pyramid, anchor_index, config):
@@ -71,16 +68,16 @@ def sampled_rpn(model, pyramid, anchor_index, config):
     be twice the arithmetic of `rpn` itself, for a few hundred anchors of 250,000.
 
     model, pyramid: as for `rpn`. anchor_index: int32 [batch, samples], into the
-    anchors. Returns probs [batch, samples, 2] and deltas [batch, samples, 4].
+    anchors. Returns logits [batch, samples, 2] and deltas [batch, samples, 4].
     """
     samples, kinds = anchor_index.shape[1], len(config.RPN_ANCHOR_RATIOS)
     patches = AnchorPatches(kinds, config.RPN_ANCHOR_STRIDE, name="rpn_patches")(
         pyramid, anchor_index
     )
-    probs, deltas = RPNAtPatches(name="rpn_at_patches")(patches, model=model)
+    logits, deltas = RPNAtPatches(name="rpn_at_patches")(patches, model=model)
     kind = ops.reshape(anchor_index % kinds, [-1, 1, 1])
-    probs, deltas = (ops.take_along_axis(x, kind, 1)[:, 0] for x in (probs, deltas))
-    return unfold(probs, samples), unfold(deltas, samples)
+    logits, deltas = (ops.take_along_axis(x, kind, 1)[:, 0] for x in (logits, deltas))
+    return unfold(logits, samples), unfold(deltas, samples)
 
 
 class RPNAtPatches(layers.Layer):
@@ -92,13 +89,13 @@ class RPNAtPatches(layers.Layer):
     def call(self, patches, model):
         """patches: [n, 3, 3, channels]. model: of build_rpn_model.
 
-        Returns probs [n, anchors_per_location, 2] and deltas [n, anchors_per_location,
-        4].
+        Returns logits [n, anchors_per_location, 2] and deltas [n,
+        anchors_per_location, 4], float32.
         """
         shared = whole_convolution(model.get_layer("rpn_conv_shared"), patches)
         logits, deltas = (
             ops.cast(whole_convolution(model.get_layer(name), shared), "float32")
             for name in ("rpn_class_raw", "rpn_bbox_pred")
         )
-        probs = ops.softmax(ops.reshape(logits, [-1, logits.shape[-1] // 2, 2]))
-        return probs, ops.reshape(deltas, [-1, deltas.shape[-1] // 4, 4])
+        logits = ops.reshape(logits, [-1, logits.shape[-1] // 2, 2])
+        return logits, ops.reshape(deltas, [-1, deltas.shape[-1] // 4, 4])

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ..geometry.masks import FULL_COVERAGE, THRESHOLD
 from .boxes import GeometryLayer, box_refinement, crop_and_resize, overlaps, sample
 
 POSITIVE_IOU = 0.5
@@ -38,7 +39,8 @@ class DetectionTargetLayer(GeometryLayer):
         proposals: [batch, proposals, 4], normalised, padded with zeros.
         gt_class_ids: int32 [batch, instances], 0 where there is no instance.
         gt_boxes: [batch, instances, 4], normalised.
-        gt_masks: [batch, instances, h, w], 0/1. seed: int32 [batch, 2].
+        gt_masks: uint8 [batch, instances, h, w], 0 to FULL_COVERAGE.
+        seed: int32 [batch, 2].
         Returns, with R = rois_per_image and positives first:
         rois [batch, R, 4]; match int32 [batch, R], 1 positive, -1 negative, 0 padding;
         target_class_ids int32 [batch, R]; target_deltas [batch, R, 4], in standard
@@ -119,8 +121,8 @@ class DetectionTargetLayer(GeometryLayer):
             size = tf.tile(boxes[:, 2:] - boxes[:, :2], [1, 2])
             rois = tf.math.divide_no_nan(rois - origin, size)
         gt_masks = tf.cast(gt_masks, tf.float32)[..., None]
-        masks = crop_and_resize(gt_masks, rois, gt_index, self.mask_shape)
-        return tf.round(masks[..., 0])
+        masks = crop_and_resize(gt_masks, rois, gt_index, self.mask_shape)[..., 0]
+        return tf.cast(masks >= THRESHOLD * FULL_COVERAGE, tf.float32)
 
     def get_config(self):
         return {

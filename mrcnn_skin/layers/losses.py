@@ -38,10 +38,11 @@ class FocalLoss(LossLayer):
         self.loss = _known(loss, losses.RPN_CLASS_LOSSES, "RPN_CLASS_LOSS")
         self.alpha, self.beta = alpha, beta
 
-    def call(self, rpn_probs, match):
-        """rpn_probs: [batch, samples, 2]; match: [batch, samples]."""
+    def call(self, rpn_logits, match):
+        """rpn_logits: [batch, samples, 2]; match: [batch, samples]."""
+        logit = rpn_logits[..., 1] - rpn_logits[..., 0]
         return losses.rpn_class_loss(
-            rpn_probs[..., 1], match, self.loss, alpha=self.alpha, beta=self.beta
+            logit, match, self.loss, alpha=self.alpha, beta=self.beta
         )
 
     def get_config(self):
@@ -83,9 +84,9 @@ class ClassLoss(LossLayer):
 
     def call(self, logits, target_class_ids, match, active_class_ids):
         """logits: [batch, rois, classes]; active_class_ids: [batch, classes], 0/1."""
-        probs = losses.active_softmax(logits, active_class_ids[:, None, :])
+        logits = losses.active_logits(logits, active_class_ids[:, None, :])
         each = losses.CLASS_LOSSES[self.loss](
-            probs, target_class_ids, alpha=self.alpha, beta=self.beta
+            logits, target_class_ids, alpha=self.alpha, beta=self.beta
         )
         return losses.mean_where(each, ops.not_equal(match, 0))
 
@@ -123,10 +124,10 @@ class MaskLoss(LossLayer):
         self.loss = _known(loss, losses.MASK_LOSSES, "MASK_LOSS")
         self.delta, self.scale, self.weight = delta, scale, weight
 
-    def call(self, masks, target_class_ids, target_masks, match, keep):
+    def call(self, logits, target_class_ids, target_masks, match, keep):
         """Compare the masks of the RoIs that were computed with their targets.
 
-        masks: [kept, h, w, classes], of the RoIs that `keep` names, in their order.
+        logits: [kept, h, w, classes], of the RoIs that `keep` names, in their order.
         target_class_ids, match, keep: [batch, rois], target_masks: [batch, rois, h,
         w]. Only RoIs with match > 0 count.
         """
@@ -134,7 +135,7 @@ class MaskLoss(LossLayer):
         targets = ops.reshape(target_masks, [-1, *target_masks.shape[2:]])
         targets = ops.take(targets, rows, axis=0)
         class_ids = ops.take(ops.reshape(target_class_ids, [-1]), rows)
-        own = ops.take_along_axis(masks, class_ids[:, None, None, None], axis=-1)
+        own = ops.take_along_axis(logits, class_ids[:, None, None, None], axis=-1)
         return losses.mask_loss(
             targets,
             own[..., 0],

@@ -31,8 +31,8 @@ def build_plain_training_model(config):
 
     def sampled_from_all(model, pyramid, anchor_index, config):
         index = anchor_index[..., None]
-        everywhere = rpn_once(model, pyramid)
-        return [ops.take_along_axis(x, index, axis=1) for x in everywhere]
+        logits, _, deltas = rpn_once(model, pyramid)
+        return [ops.take_along_axis(x, index, axis=1) for x in (logits, deltas)]
 
     with (
         mock.patch.multiple(

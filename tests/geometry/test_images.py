@@ -177,16 +177,47 @@ def test_missing_or_wrong_arguments_are_refused(arguments, message):
 
 
 def test_resize_mask_by_hand():
-    # Four pixels to two: the new centres lie on the border of old 0|1 and 2|3; the
-    # later one counts. Two to four: each pixel twice.
+    # Four pixels to two: weights 3, 3, 1 of 7 and 1, 3, 3 of 7. Two to four: samples
+    # a quarter of a pixel from each centre, so that each pixel counts twice.
     line = np.array([[True, False, False, True]])[:, :, None]
     padding = [(0, 0), (0, 1), (0, 0)]
-    half = images.resize_mask(np.repeat(line, 4, axis=0), 0.5, padding)
-    assert half[:, :, 0].tolist() == [[False, True, False]] * 2
+    for row, expected in (
+        ([1, 0, 0, 1], [False, False]),
+        ([1, 1, 0, 0], [True, False]),
+        ([1, 0, 1, 0], [True, False]),
+        ([0, 0, 1, 0], [False, False]),
+        ([0, 1, 1, 1], [True, True]),
+    ):
+        mask = np.array([row] * 4, bool)[:, :, None]
+        half = images.resize_mask(mask, 0.5, padding)
+        assert half[:, :, 0].tolist() == [[*expected, False]] * 2
     twice = images.resize_mask(line, 2, padding)
     row = [True, True] + [False] * 4 + [True, True, False]
     assert twice[:, :, 0].tolist() == [row] * 2
     assert twice.dtype == bool
+    assert images.resize_mask(line[:, :, :0], 2, padding).shape == (2, 9, 0)
+    three = np.concatenate([line, ~line, line], axis=2).astype(np.uint8)
+    many = images.resize_mask(three, 2, padding)
+    assert many.dtype == np.uint8 and many[0, :8, 1].tolist() == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
+
+
+@pytest.mark.parametrize("side", [40, 80])
+def test_a_mask_at_half_its_size_stays_where_it_was(side):
+    y, x = np.mgrid[:side, :side]
+    centre, radius = 0.45 * side, 0.3 * side
+    disc = (y - centre) ** 2 + (x - centre) ** 2 <= radius**2
+    half = images.resize_mask(disc[:, :, None], 0.5, [(0, 0)] * 3)[:, :, 0]
+    assert half.sum() == pytest.approx(disc.sum() / 4, rel=0.02)
+    np.testing.assert_allclose(centroid(half), centroid(disc) / 2, atol=0.06)
 
 
 @pytest.mark.parametrize(

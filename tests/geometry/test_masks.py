@@ -2,23 +2,32 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 from mrcnn_skin.geometry import masks
 
 
-def bilinear_by_loop(values, shape):
+def bilinear_by_loop(values, shape, antialias=False):
     """Corner-aligned bilinear resize, one pixel at a time."""
     height, width = values.shape
+    step_y, step_x = (
+        (size - 1) / max(count - 1, 1)
+        for size, count in zip(values.shape, shape, strict=True)
+    )
+    reach_y, reach_x = (max(1, step) if antialias else 1 for step in (step_y, step_x))
     out = np.empty(shape)
     for i in range(shape[0]):
         for j in range(shape[1]):
-            y = i * (height - 1) / (shape[0] - 1) if shape[0] > 1 else (height - 1) / 2
-            x = j * (width - 1) / (shape[1] - 1) if shape[1] > 1 else (width - 1) / 2
-            out[i, j] = sum(
-                max(0, 1 - abs(y - r)) * max(0, 1 - abs(x - c)) * values[r, c]
+            y = i * step_y if shape[0] > 1 else (height - 1) / 2
+            x = j * step_x if shape[1] > 1 else (width - 1) / 2
+            weights = [
+                [
+                    max(0, 1 - abs(y - r) / reach_y) * max(0, 1 - abs(x - c) / reach_x)
+                    for c in range(width)
+                ]
                 for r in range(height)
-                for c in range(width)
-            )
+            ]
+            out[i, j] = np.average(values, weights=weights)
     return out
 
 
@@ -32,7 +41,8 @@ def iou(first, second):
 
 
 def test_minimize_mask_by_hand():
-    # The box's row is 1 1 0 0 0; samples at 0, 1.333, 2.667, 4 are 1, .667, 0, 0.
+    # The box's row is 1 1 0 0 0. Samples at 0, 4/3, 8/3 and 4 reach 4/3 to each side:
+    # 1, .6 (weights 0 .6 .4 0 0), 0, 0.
     mask = np.zeros((4, 9, 1), bool)
     mask[1:3, 2:4] = True
     found = masks.minimize_mask([[1, 2, 3, 7]], mask, (2, 4))
@@ -46,7 +56,7 @@ def test_minimize_mask_agrees_with_a_loop():
     boxes = np.array([[0, 0, 20, 24], [3, 5, 11, 22], [19, 2, 20, 9]])
     found = masks.minimize_mask(boxes, mask, (6, 5))
     for i, (y1, x1, y2, x2) in enumerate(boxes):
-        expected = bilinear_by_loop(mask[y1:y2, x1:x2, i], (6, 5))
+        expected = bilinear_by_loop(mask[y1:y2, x1:x2, i], (6, 5), antialias=True)
         decided = abs(expected - 0.5) > 1e-4  # a tie may fall to either side
         np.testing.assert_array_equal(found[decided, i], expected[decided] >= 0.5)
 
@@ -132,3 +142,29 @@ def test_box_outside_the_image_is_refused(box):
 def test_trim_zeros():
     rows = np.array([[0, 0, 5, 5], [0, 0, 0, 0], [-1, 1, 0, 0], [0, 0, 0, 0]])
     assert masks.trim_zeros(rows).tolist() == [[0, 0, 5, 5], [-1, 1, 0, 0]]
+
+
+def test_shrunken_masks_keep_their_coverage():
+    # Samples at 0, 1.5 and 3 reach 1.5 to each side: weights 3 1 0 0 of 4, 0 1 1 0
+    # of 2, 0 0 1 3 of 4
+    row = np.array([[True, True, True, False]])[:, :, None]
+    found = masks.shrink_masks([[0, 0, 1, 4]], row, (1, 3))
+    assert found.dtype == np.uint8 and found[:, :, 0].tolist() == [[255, 255, 64]]
+
+
+@pytest.mark.parametrize("mini", [55, 56, 109])
+def test_targets_from_a_mini_mask_of_any_size_are_those_of_the_mask(mini):
+    """Sampled at half the size or less, as the mask head's targets are."""
+    areas = {"mini": [], "full": []}
+    for radius in range(20, 60, 3):
+        mask, side = disc(130, 130, (64, 64), radius), 2 * radius + 1
+        box = [64 - radius, 64 - radius, 65 + radius, 65 + radius]
+        shrunk = masks.shrink_masks([box], mask[:, :, None], (mini, mini))[:, :, 0]
+        full = 255 * disc(side, side, (radius, radius), radius)
+        for name, source in (("mini", shrunk), ("full", full)):
+            grid = np.mgrid[:28, :28] * (len(source) - 1) / 27
+            target = map_coordinates(source / 255, grid, order=1) >= 0.5
+            pasted = masks.unmold_mask(target, box, mask.shape)
+            areas[name].append(pasted.sum() / mask.sum())
+            assert iou(pasted, mask) > 0.955
+    assert np.mean(areas["mini"]) == pytest.approx(np.mean(areas["full"]), abs=0.005)

@@ -160,7 +160,7 @@ def test_a_step_gives_every_weight_a_gradient_and_leaves_the_statistics(model):
     arrays["input_image"][:] = rng.uniform(0, 255, (2, SIDE, SIDE, 3))
     arrays["input_gt_class_ids"][:, 0] = 1, 2
     arrays["input_gt_boxes"][:, 0] = [10, 12, 50, 40]
-    arrays["input_gt_masks"][:, 0, 5:20, 5:20] = 1
+    arrays["input_gt_masks"][:, 0, 5:20, 5:20] = 255
     arrays["input_active_class_ids"][:] = 1
     before = values_of(model)
     with tf.GradientTape() as tape:

@@ -85,7 +85,7 @@ def random_inputs(config, seed=0):
     arrays["input_image"][:] = rng.uniform(0, 255, (2, side, side, 3))
     arrays["input_gt_class_ids"][0, 0] = 2
     arrays["input_gt_boxes"][0, 0] = [10, 12, 50, 40]
-    arrays["input_gt_masks"][0, 0, 5:20, 5:20] = 1
+    arrays["input_gt_masks"][0, 0, 5:20, 5:20] = 255
     arrays["input_active_class_ids"][:] = 1
     arrays["input_seed"][:] = [[1, 2], [3, 4]]
     return [tf.constant(array) for array in arrays.values()]
@@ -254,7 +254,7 @@ def test_full_masks_and_an_oblong_image_train():
     )
     model = build_training_model(config)
     mask = np.zeros((1, 2, 64, 128), np.uint8)
-    mask[0, 0, 10:50, 20:100] = 1
+    mask[0, 0, 10:50, 20:100] = 255
     arrays = {
         "input_image": np.random.default_rng(0).uniform(0, 255, (1, 64, 128, 3)),
         "input_gt_class_ids": np.array([[2, 0]], np.int32),

@@ -21,9 +21,10 @@ def test_a_new_rpn_starts_near_one_half_and_where_the_anchors_lie():
 
 def plain_rpn(model, pyramid, index):
     """What the RPN says at the sampled anchors, by way of all the others."""
-    probs, deltas = rpn(model, pyramid)
-    probs = tf.gather(probs, index, batch_dims=1)
-    return probs, tf.gather(deltas, index, batch_dims=1)
+    logits, probs, deltas = rpn(model, pyramid)
+    np.testing.assert_allclose(probs, tf.nn.softmax(logits), atol=1e-6)
+    logits = tf.gather(logits, index, batch_dims=1)
+    return logits, tf.gather(deltas, index, batch_dims=1)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -44,9 +45,9 @@ def test_sampled_anchors_give_the_same_numbers_and_gradients_as_all_of_them(stri
     ):
         with tf.GradientTape() as tape:
             tape.watch(pyramid)
-            probs, deltas = run()
-            loss = tf.reduce_sum(probs[..., 1] ** 2) + tf.reduce_sum(deltas**2)
-        results.append((probs, deltas))
+            logits, deltas = run()
+            loss = tf.reduce_sum(logits[..., 1] ** 2) + tf.reduce_sum(deltas**2)
+        results.append((logits, deltas))
         gradients.append(tape.gradient(loss, [*model.trainable_variables, *pyramid]))
     for plain, sampled in zip(*results, strict=True):
         np.testing.assert_allclose(plain, sampled, atol=1e-5)

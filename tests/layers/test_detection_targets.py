@@ -25,7 +25,7 @@ def roi_targets(proposals, class_ids, gt_boxes, gt_masks, **options):
         tf.constant([proposals], tf.float32),
         tf.constant([class_ids], tf.int32),
         tf.constant([gt_boxes], tf.float32),
-        tf.constant(np.asarray(gt_masks, np.uint8)[None]),
+        tf.constant(np.uint8(masks_np.FULL_COVERAGE * np.asarray(gt_masks))[None]),
         seed,
     )
     return [output.numpy()[0] for output in outputs]

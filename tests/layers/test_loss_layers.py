@@ -29,13 +29,14 @@ STD = (0.1, 0.1, 0.2, 0.2)
 
 
 def test_focal_loss_layer_reads_the_foreground_of_the_sampled_anchors():
-    probs = tf.constant([[[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]]])
+    logits = tf.math.log(tf.constant([[[0.75, 0.25], [0.5, 0.5], [1e-9, 1.0]]]))
     match = tf.constant([[1, -1, 0]])
-    loss = FocalLoss()(probs, match)
+    loss = FocalLoss()(logits, match)
     # .25 .75^2 ln 4 of the positive, .75 .5^2 ln 2 of the negative
     expected = (0.25 * 0.75**2 * 2 + 0.75 * 0.25) * LN2 / 2
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    np.testing.assert_allclose(FocalLoss("cross_entropy")(probs, match), 1.5 * LN2)
+    plain = FocalLoss("cross_entropy")(logits, match)
+    np.testing.assert_allclose(plain, 1.5 * LN2, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +80,12 @@ def test_box_loss_uses_the_deltas_of_the_true_class():
 
 
 def test_mask_loss_finds_the_kept_rows_and_their_class():
-    masks = np.full((2, 1, 1, 3), 0.9, np.float32)  # of RoIs 0 and 2
-    masks[0, 0, 0, 1], masks[1, 0, 0, 2] = 0.5, 0.25
+    logits = np.full((2, 1, 1, 3), 2.0, np.float32)  # of RoIs 0 and 2
+    logits[0, 0, 0, 1], logits[1, 0, 0, 2] = 0.0, -math.log(3)  # .5 and .25
     targets = tf.constant([[[[1.0]], [[0.0]], [[0.0]]]])
     layer = MaskLoss("bce")
     keep = tf.constant([[True, False, True]])
-    arguments = tf.constant(masks), tf.constant([[1, 0, 2]]), targets
+    arguments = tf.constant(logits), tf.constant([[1, 0, 2]]), targets
     loss = layer(*arguments, tf.constant([[1, -1, 1]]), keep)
     np.testing.assert_allclose(loss, (LN2 - math.log(0.75)) / 2, rtol=1e-5)
     only_second = layer(*arguments, tf.constant([[-1, -1, 1]]), keep)
@@ -92,11 +93,11 @@ def test_mask_loss_finds_the_kept_rows_and_their_class():
 
 
 def test_mask_loss_takes_every_pixel_and_both_terms():
-    own = np.array([[0.5, 0.5], [0.5, 0.5]], np.float32)
-    masks = np.stack([np.ones_like(own), own], axis=-1)[None]  # class 1 is the RoI's
+    own = np.zeros((2, 2), np.float32)  # probabilities of .5
+    logits = np.stack([own + 9, own], axis=-1)[None]  # class 1 is the RoI's
     target = np.array([[1, 1], [0, 0]], np.float32)
     loss = MaskLoss(delta=1.0, scale=3.0, weight=2.0)(
-        tf.constant(masks),
+        tf.constant(logits),
         tf.constant([[0, 1]]),
         tf.constant(np.stack([np.zeros_like(target), target])[None]),
         tf.constant([[-1, 1]]),
