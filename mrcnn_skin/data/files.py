@@ -1,7 +1,8 @@
 """Read image and mask files with Pillow into NumPy arrays; DICOM by dicom.py.
 
-It settles what a file may look like (orientation, colour mode, bit depth, mask
-values). It does not resize images, nor know which files belong together.
+It settles what a file may look like (orientation, colour mode, bit depth). What a
+mask's values mean is in mask_values.py. It does not resize images, nor know which files
+belong together.
 """
 
 import os
@@ -12,15 +13,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..config import Config
 from . import dicom
+from .mask_values import find_foreground
 
 # What is in a file counts, not its name. Pillow knows many more formats; one of them
 # (EPS) runs a program of its own.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 
 MAX_PIXELS = Config.MAX_IMAGE_PIXELS
-
-# Foreground is brighter than this: the rule of the ISIC challenge's scorer.
-MASK_THRESHOLD = 128
 
 ASPECT_TOLERANCE = 0.01
 
@@ -66,30 +65,23 @@ def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def read_mask(path, shape=None, max_pixels=MAX_PIXELS):
+def read_mask(path, shape=None, max_pixels=MAX_PIXELS, values=None):
     """Read a segmentation mask.
 
-    Foreground is > 128 on the grey scale of 8 bits. A mask whose largest value is
-    1, or of Pillow's mode "1", is taken as 0/1. 16-bit values are scaled to 8 bits
-    when one of them is above 255.
+    Which pixels are foreground is decided by mask_values.find_foreground. The file's
+    EXIF orientation is applied, as to an image: a mask is taken to be drawn on the
+    image as it is seen.
 
     shape: (height, width) of the image. A mask of another size is resized to it
         (nearest neighbour) when its aspect ratio agrees within 1 %.
-    The file's own EXIF orientation is applied, as to an image: a mask is taken to be
-    drawn on the image as it is seen.
+    values: which pixel values are foreground, instead of find_foreground's rules.
     Returns bool [height, width].
-    Raises UnreadableImage, also when the mask does not fit shape, or
-    FileNotFoundError if there is no such file.
+    Raises UnreadableImage, also when the values are ambiguous or the mask does not fit
+    shape, or FileNotFoundError if there is no such file.
     """
     image = _load(path, max_pixels)
-    is_grey = image.mode == "L" or _is_deep(image)
-    grey = np.asarray(image if is_grey else image.convert("L"))
-    if grey.max() <= 1:
-        mask = grey > 0
-    else:
-        if grey.max() > 255:
-            grey = _to_8_bit(grey, path)
-        mask = grey > MASK_THRESHOLD
+    with _naming(path):
+        mask = find_foreground(image, values)
     if shape is None or mask.shape == tuple(shape):
         return mask
     if not same_aspect(mask.shape, shape):

@@ -162,30 +162,6 @@ def test_image_size_does_not_decode(two_rows, monkeypatch):
     assert files.image_size(two_rows[0]) == (2, 3)
 
 
-def test_mask_threshold_of_the_challenge(tmp_path):
-    path = save(tmp_path / "mask.png", [[0, 127, 128, 129, 255]])
-    mask = files.read_mask(path)
-    assert mask.dtype == bool
-    np.testing.assert_array_equal(mask, [[False, False, False, True, True]])
-
-
-def test_mask_of_zeros_and_ones(tmp_path):
-    path = save(tmp_path / "mask.png", [[0, 1, 1]])
-    np.testing.assert_array_equal(files.read_mask(path), [[False, True, True]])
-
-
-def test_bilevel_mask(tmp_path):
-    path = save(tmp_path / "mask.png", [[255, 0, 255]], "1")
-    np.testing.assert_array_equal(files.read_mask(path), [[True, False, True]])
-
-
-@pytest.mark.parametrize("values", [(0, 1), (0, 255), (128, 129), (0, 65535)])
-def test_16_bit_mask(tmp_path, values):
-    path = tmp_path / "mask.png"
-    Image.fromarray(np.array([values], np.uint16)).save(path)
-    np.testing.assert_array_equal(files.read_mask(path), [[False, True]])
-
-
 def test_blank_mask_is_empty(tmp_path):
     path = save(tmp_path / "mask.png", np.zeros((3, 4)))
     assert not files.read_mask(path).any()
@@ -257,16 +233,6 @@ def test_exif_turns_a_mask_like_its_image(tmp_path):
     np.testing.assert_array_equal(
         files.read_mask(path, (3, 2)), [[False, True], [False, False], [False, False]]
     )
-
-
-def test_a_lossy_mask_has_clean_edges(tmp_path):
-    """JPEG rings around edges: grey values on either side, on the right one of 128."""
-    mask = np.zeros((48, 64), np.uint8)
-    mask[13:35, 11:49] = 255
-    path = save(tmp_path / "mask.jpg", mask, quality=60)
-    grey = np.asarray(Image.open(path))
-    assert len(np.unique(grey)) > 10
-    np.testing.assert_array_equal(files.read_mask(path), mask > 0)
 
 
 def test_16_bit_colour(tmp_path):

@@ -1,0 +1,176 @@
+"""What the pixels of a mask mean: which of them are lesion.
+
+It is decided by the image's mode and the values in all of it. A mask that can be read
+in two ways, or in none, is refused with its values; the user can say which of them are
+lesion. Reading the file is the business of files.py.
+"""
+
+import numpy as np
+
+# Foreground is brighter than this: the rule of the ISIC challenge's scorer.
+MASK_THRESHOLD = 128
+
+# Lossy files and smoothed edges: nearly all pixels are about as dark as 0 or as bright
+# as 255, and many values occur.
+_NEAR = 32
+_NEAR_SHARE = 0.9
+_MANY_VALUES = 16
+_GREY_SPREAD = 8  # between the channels of a grey pixel, after a JPEG's rounding
+
+_BLACK, _VOID = 0x000000, 0xE0E0C0  # background and border of PASCAL VOC's colours
+_VOID_INDEX = 255
+_SHOWN = 6  # values named in a message
+
+
+def find_foreground(image, values=None):
+    """Tell which pixels of a mask are lesion.
+
+    - Grey: where there are two values, 0 and another, the other one, whatever it is.
+      0 and 1 with a smaller area of 255: 1, since 255 is void. Lossy or smoothed masks
+      of 0 and 255: above 128, the rule of the ISIC challenge.
+    - Palette: the one index above 0; 255 is void. Index 0 must be black.
+    - RGB: the one colour on black; VOC's border colour is void.
+    - Alpha: the opaque pixels, if they all have one colour.
+
+    Args:
+        image: PIL.Image, decoded.
+        values: which pixel values are lesion, instead of these rules: of grey, palette
+            indices, or colours as 0xRRGGBB.
+
+    Returns:
+        bool [height, width].
+
+    Raises:
+        ValueError: naming the values, if the rules give no answer.
+    """
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        return _of_alpha(image, values)
+    if values is not None:
+        return np.isin(_codes(image), list(values))
+    if image.mode == "P":
+        return _of_palette(image)
+    if image.mode in ("1", "L") or _is_deep(image):
+        grey = image.convert("L") if image.mode == "1" else image
+        return _of_grey(np.asarray(grey), image.format == "JPEG")
+    return _of_colours(image)
+
+
+def _codes(image):
+    """Return one number a pixel: grey value, palette index or 0xRRGGBB."""
+    if image.mode in ("P", "L") or _is_deep(image):
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    channels = np.asarray(image.convert("RGB")).astype(np.int32)
+    return channels @ np.array([1 << 16, 1 << 8, 1], np.int32)
+
+
+def _of_grey(grey, is_jpeg):
+    """Tell the lesion in grey values [h, w] of any depth."""
+    values, counts = _count(grey)
+    bottom, top = values[0], values[-1]
+    if bottom == top == 0:
+        return np.zeros(grey.shape, bool)
+    if not is_jpeg:
+        is_full = len(values) == 1 and top in (1, 255, 65535)
+        if is_full or (len(values) == 2 and bottom == 0):
+            return grey == top
+        if values.tolist() == [0, 1, 255] and counts[1] > counts[2]:
+            return grey == 1
+    if top > 255:
+        grey = (grey.astype(np.int64) + 128) // 257
+        values, counts = _count(grey)
+    if not _is_smooth(values, counts, is_jpeg):
+        raise ValueError(_refusal("grey", values, counts))
+    return grey > MASK_THRESHOLD
+
+
+def _is_smooth(values, counts, is_jpeg):
+    """Whether grey values are those of a mask of 0 and 255 with smooth edges."""
+    if not np.issubdtype(values.dtype, np.integer) or values[0] < 0 or values[-1] > 255:
+        return False
+    dark, bright = values <= _NEAR, values >= 255 - _NEAR
+    near_share = counts[dark | bright].sum() / counts.sum()
+    if not (dark.any() and bright.any() and near_share >= _NEAR_SHARE):
+        return False
+    if is_jpeg or len(values) >= _MANY_VALUES:
+        return True
+    # A few values: edges of 0 and 255, or else numbers of classes beside a void of 255
+    between = (values > 0) & (values < 255)
+    is_edge = counts[between].sum() <= counts[values == 255].sum()
+    return bool(values[0] == 0 and is_edge and (between & ~dark).any())
+
+
+def _of_palette(image):
+    """Tell the lesion by the index of its colour; of grey colours, by their values."""
+    indices = np.asarray(image)
+    values, counts = _count(indices)
+    palette = np.zeros((256, 3), int)
+    colours = np.reshape(image.getpalette("RGB"), (-1, 3))
+    palette[: len(colours)] = colours
+    if not np.ptp(palette[values], axis=1).any():
+        return _of_grey(np.asarray(image.convert("L")), is_jpeg=False)
+    if palette[0].any():  # not a table of classes: index 0 is no background
+        return _of_colours(image)
+    classes = [value for value in values if value not in (0, _VOID_INDEX)]
+    if len(classes) != 1:
+        raise ValueError(_refusal("palette index", values, counts))
+    return indices == classes[0]
+
+
+def _of_colours(image):
+    """Tell the lesion by its one colour on black; grey pixels are grey values."""
+    is_jpeg, image = image.format == "JPEG", image.convert("RGB")
+    pixels = np.asarray(image)
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    if spread.max() <= _GREY_SPREAD:
+        return _of_grey(np.asarray(image.convert("L")), is_jpeg or spread.any())
+    codes = _codes(image)
+    values, counts = _count(codes)
+    colours = [value for value in values if value not in (_BLACK, _VOID)]
+    if _BLACK not in values or len(colours) != 1:
+        raise ValueError(_refusal("colour", values, counts))
+    return codes == colours[0]
+
+
+def _of_alpha(image, values):
+    """Tell the lesion in an image with an alpha channel, by that or by its colours."""
+    image = image.convert("RGBA")
+    alpha = np.asarray(image.getchannel("A"))
+    colours = image.convert("RGB")
+    if alpha.min() == alpha.max() or values is not None:
+        return find_foreground(colours, values)
+    opaque = _of_grey(alpha, is_jpeg=False)
+    if len(np.unique(_codes(colours)[opaque])) <= 1:
+        return opaque
+    if not np.array_equal(find_foreground(colours), opaque):
+        raise ValueError("its colours and its alpha channel show different areas")
+    return opaque
+
+
+def _count(codes):
+    """Return the values that occur, in order, and how often."""
+    if codes.dtype == np.uint8:
+        counts = np.bincount(codes.ravel(), minlength=256)
+        values = np.flatnonzero(counts)
+        return values, counts[values]
+    return np.unique(codes, return_counts=True)
+
+
+def _is_deep(image):
+    """Whether a grey image has more than 8 bits a pixel."""
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def _refusal(kind, values, counts):
+    """Return the message that names the values of a mask."""
+    order = np.argsort(-counts, kind="stable")[:_SHOWN]
+    shares = 100 * counts / counts.sum()
+    is_colour = kind == "colour"
+    names = (f"#{v:06x}" if is_colour else f"{v:g}" for v in values[order])
+    listed = (f"{n} ({shares[i]:.1f} %)" for n, i in zip(names, order, strict=True))
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return (
+        f"which pixels are lesion is not clear from its values: {kind} "
+        f"{', '.join(listed)}{more}; mask_values can say it"
+    )

@@ -1,0 +1,197 @@
+"""Masks as tools write them, and the lesion that each must give: a table of cases.
+
+The lesion is rows 10..29, columns 15..39 of 40 x 60 pixels, 500 pixels in all.
+"""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn_skin.data.files import UnreadableImage, read_mask
+
+LESION = np.zeros((40, 60), bool)
+LESION[10:30, 15:40] = True
+FRAME = np.ones((40, 60), bool)  # VOC's void: two pixels round the lesion
+FRAME[8:32, 13:42] = False
+BORDER = np.zeros((40, 60), bool)
+BORDER[8:32, 13:42] = True
+BORDER &= ~LESION
+SPOT = np.zeros((40, 60), bool)
+SPOT[33:38, 45:55] = True  # something else than the lesion
+
+
+def grey(inside, outside=0, border=None, spot=None, dtype=np.uint8):
+    """A mask of these values; border and spot are as outside unless given."""
+    pixels = np.where(LESION, inside, outside)
+    for part, value in ((BORDER, border), (SPOT, spot)):
+        pixels = pixels if value is None else np.where(part, value, pixels)
+    return Image.fromarray(pixels.astype(dtype))
+
+
+def palette(colours, **values):
+    """An image with a palette, whose indices are those of grey(**values)."""
+    indexed = grey(**values)
+    image = Image.frombytes("P", indexed.size, indexed.tobytes())
+    table = np.zeros((256, 3), np.uint8)
+    for index, colour in colours.items():
+        table[index] = colour
+    image.putpalette(table.ravel().tolist())
+    return image
+
+
+def colours(inside, outside=(0, 0, 0), border=None, spot=None):
+    pixels = np.where(LESION[..., None], inside, outside)
+    for part, value in ((BORDER, border), (SPOT, spot)):
+        pixels = pixels if value is None else np.where(part[..., None], value, pixels)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def smooth(size=(120, 80)):
+    """Edges as a resize leaves them; above 128 it is the lesion again."""
+    return grey(255).resize(size, Image.Resampling.BILINEAR).resize((60, 40))
+
+
+RED, DARK_RED, BLUE = (255, 0, 0), (128, 0, 0), (0, 0, 255)
+WHITE, VOID, BLACK = (255, 255, 255), (224, 224, 192), (0, 0, 0)
+VOC = {1: DARK_RED, 2: (0, 128, 0), 255: VOID}
+
+READ = {
+    "bilevel": grey(255).convert("1"),
+    **{f"grey 0/{v}": grey(v) for v in (1, 2, 100, 127, 128, 254, 255)},
+    "grey 0/1 with a frame of 255": grey(1, border=255),
+    "RGB of grey": colours(WHITE),
+    "RGB of grey 1": colours((1, 1, 1)),
+    "RGB red": colours(RED),
+    "RGB blue": colours(BLUE),
+    "RGB VOC with border": colours(DARK_RED, border=VOID),
+    "palette of labelme": palette(VOC, inside=1),
+    "palette of VOC with border": palette(VOC, inside=1, border=255),
+    "palette with index 2 alone": palette(VOC, inside=2),
+    "palette black and white": palette({1: WHITE}, inside=1),
+    "palette white and black": palette({0: WHITE}, inside=0, outside=1),
+    "palette of grey values": palette({i: (i,) * 3 for i in range(256)}, inside=255),
+    "palette with red first": palette({0: RED}, inside=0, outside=1),
+    "alpha": Image.merge("RGBA", [*colours(WHITE, WHITE).split(), grey(255)]),
+    "alpha of black": Image.merge("LA", [grey(0), grey(255)]),
+    "alpha and the same colours": Image.merge(
+        "RGBA", [*colours(RED, spot=None).split(), grey(255)]
+    ),
+    "colours, alpha opaque": Image.merge(
+        "RGBA", [*colours(RED).split(), grey(255, 255)]
+    ),
+    "colours, alpha transparent": Image.merge("RGBA", [*colours(RED).split(), grey(0)]),
+    "16 bits 0/1": grey(1, dtype=np.uint16),
+    "16 bits 0/255": grey(255, dtype=np.uint16),
+    "16 bits 0/65535": grey(65535, dtype=np.uint16),
+    "32 bits 0/1": grey(1, dtype=np.int32),
+    "floating point 0/1": grey(1, dtype=np.float32),
+    "smooth": smooth(),
+}
+
+
+def save(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_lesion_is_read(tmp_path, name):
+    suffix = "tif" if READ[name].mode in ("F", "I") else "png"
+    mask = read_mask(save(READ[name], tmp_path / f"mask.{suffix}"))
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, LESION)
+
+
+REFUSED = {
+    "three classes": (grey(1, spot=2), r"grey 0 \(77.1 %\), 1 \(20.8 %\), 2 \(2.1 %\)"),
+    "two greys without 0": (grey(2, 1), "grey 1 .*, 2 "),
+    "128 and 129": (grey(129, 128), "128 .*, 129 "),
+    "1 and void": (grey(255, 1), "grey 1 .*255"),
+    "more void than 1": (grey(1, border=255, spot=255, outside=255), "255 .*1 "),
+    "much void": (
+        Image.fromarray(np.where(FRAME, 255, LESION).astype(np.uint8)),
+        "255",
+    ),
+    "class 2 and void": (grey(255, border=2), "grey 0 .*2 "),
+    "classes 1, 2 and void": (grey(1, spot=2, border=255), "grey 0 .*1 .*255 .*2 "),
+    "one value": (grey(100, 100), r"grey 100 \(100.0 %\)"),
+    "a soft mask": (grey(255).resize((6, 4)).resize((60, 40)), "and .* more"),
+    "0, half and 255": (grey(255, 127, spot=0), "127"),
+    "several palette classes": (
+        palette(VOC, inside=1, spot=2),
+        "palette index 0 .*, 2 ",
+    ),
+    "nothing but void": (palette(VOC, inside=255), "palette index 0 .*, 255 "),
+    "several colours": (colours(RED, spot=BLUE), r"colour #000000 .*#ff0000 .*#0000ff"),
+    "red on white": (colours(RED, WHITE), "#ffffff .*#ff0000"),
+    "red on green": (colours(RED, (0, 255, 0)), "#00ff00"),
+    "one colour": (colours(RED, RED), "#ff0000"),
+    "alpha and other colours": (
+        Image.merge("RGBA", [*colours(WHITE, spot=RED).split(), grey(255, spot=255)]),
+        "its colours and its alpha|#ffffff",
+    ),
+    "float": (grey(0.5, 0.1, dtype=np.float32), "0.1 .*0.5 "),
+    "deep classes": (grey(1, spot=300, dtype=np.uint16), "grey 0 .*1"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_two_readings_is_refused_with_its_values(tmp_path, name):
+    image, words = REFUSED[name]
+    suffix = "tif" if image.mode == "F" else "png"
+    path = save(image, tmp_path / f"mask.{suffix}")
+    with pytest.raises(UnreadableImage, match=rf"mask.{suffix}: .*({words})"):
+        read_mask(path)
+
+
+def test_a_photograph_is_no_mask(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    for image in (Image.fromarray(noise), Image.fromarray(noise[..., 0])):
+        for name in ("photo.png", "photo.jpg"):
+            with pytest.raises(UnreadableImage, match="and [0-9]+ more"):
+                read_mask(save(image, tmp_path / name))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("quality", [40, 75, 95])
+def test_a_lossy_mask_is_above_128(tmp_path, mode, quality):
+    path = save(grey(255).convert(mode), tmp_path / "mask.jpg", quality=quality)
+    mask = read_mask(path)
+    assert (mask & LESION).sum() / (mask | LESION).sum() > 0.98
+    # The same pixels in a file without loss mean the same
+    copy = save(Image.open(path).convert("L"), tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(copy), mask)
+
+
+def test_the_threshold_is_that_of_the_challenge(tmp_path):
+    pixels = np.where(LESION, 255, 0).astype(np.uint8)
+    pixels[0, :4] = 127, 128, 129, 130
+    expected = LESION.copy()
+    expected[0, 2:4] = True
+    mask = read_mask(save(Image.fromarray(pixels), tmp_path / "mask.png"))
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("value", [0, 255, 1])
+def test_blank_and_full_masks(tmp_path, value):
+    path = save(grey(value, value), tmp_path / "mask.png")
+    assert read_mask(path).all() == read_mask(path).any() == (value > 0)
+
+
+@pytest.mark.parametrize(
+    ("image", "values"),
+    [
+        (grey(100, spot=200), [100]),
+        (grey(0, 255), [0]),
+        (grey(1, border=255, spot=255), {1}),
+        (palette(VOC, inside=2, spot=1), [2]),
+        (colours(RED, WHITE), [0xFF0000]),
+        (grey(255).convert("1"), [255]),
+        (Image.merge("RGBA", [*colours(RED, spot=BLUE).split(), grey(9)]), [0xFF0000]),
+    ],
+)
+def test_values_may_be_given(tmp_path, image, values):
+    mask = read_mask(save(image, tmp_path / "mask.png"), values=values)
+    np.testing.assert_array_equal(mask, LESION)
+    union = read_mask(tmp_path / "mask.png", values=[*values, 200, 0x0000FF])
+    assert union.sum() >= 500
