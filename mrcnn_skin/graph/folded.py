@@ -63,6 +63,8 @@ def fold_norms(model):
     # kernel that would be scaled
     frozen = [x for x in frozen if tuple(_input(x).shape[1:3]) != (1, 1)]
     norms = norms_by_convolution(frozen)
+    if not norms:
+        return model
     folded_away = {norm.name for norm in norms.values()}
 
     def fold(layer):

@@ -77,6 +77,7 @@ assert moved > 1e-3 and apart < 1e-5, (moved, apart)
 """
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_does(tmp_path):
     """With BatchNorm, whose frozen statistics must survive the devices' copies."""
     root = Path(__file__).resolve().parents[2]

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from keras import ops
-from tiny import lean_config, tiny_backbone
+from tiny import lean_config, toy_training_model
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
+from mrcnn_skin.graph.mask_rcnn import build_training_model
 from mrcnn_skin.training import run_lock
 from mrcnn_skin.training.callbacks import CsvLog
 from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
@@ -40,9 +41,14 @@ def images():
     return SyntheticDataset(6, (64, 64), seed=0)
 
 
-def make_model(folder, **overrides):
-    """A fresh model, as a new process would make it, for the run in `folder`."""
-    model = MaskRCNN("training", lean_config(**overrides), folder)
+def make_model(folder, build=toy_training_model, **overrides):
+    """A fresh model, as a new process would make it, for the run in `folder`.
+
+    build: function of a Config that builds the training graph.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mrcnn_skin.model.build_training_model", build)
+        model = MaskRCNN("training", lean_config(**overrides), folder)
     model.set_log_dir("run")
     return model
 
@@ -108,10 +114,19 @@ def interrupt(*_):
 def whole_run(images, tmp_path_factory):
     """Folder, model and Recorder of a run through both stages, with validation."""
     folder, recorder = tmp_path_factory.mktemp("whole"), Recorder()
-    model = make_model(folder, **SETTINGS)
+    model = make_model(folder, build_training_model, **SETTINGS)
     val = SyntheticDataset(3, (64, 64), seed=1)
     model.train(images, val, stages=STAGES, custom_callbacks=[recorder], verbose=0)
     return folder, model, recorder
+
+
+@pytest.fixture(scope="module")
+def toy_run(images, tmp_path_factory):
+    """Folder and model of such a run on the toy network, without validation."""
+    folder = tmp_path_factory.mktemp("toy")
+    model = make_model(folder, **SETTINGS)
+    model.train(images, None, stages=STAGES, verbose=0)
+    return folder, model
 
 
 def test_the_loss_falls(whole_run):
@@ -178,18 +193,25 @@ def test_files_of_a_run(whole_run):
     assert progress["best"] == pytest.approx(-recorder.logs[best]["val_loss"])
 
 
+@pytest.mark.parametrize(
+    "run, build",
+    [
+        ("toy_run", toy_training_model),
+        pytest.param("whole_run", build_training_model, marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted_anywhere_and_resumed_a_run_ends_with_the_same_weights(
-    whole_run, images, tmp_path, monkeypatch
+    run, build, request, images, tmp_path, monkeypatch
 ):
     """Four processes, as it were: cut off in either stage and between the two."""
-    folder, whole, _ = whole_run
+    folder, whole, *_ = request.getfixturevalue(run)
     cuts = (
         (StopAt(step=2), 2),  # in the only epoch of the heads
         (None, 3),  # when the heads are done, before their line is in the log
         (StopAt(step=4), 7),  # in the second epoch of all layers
     )
     for cut, steps in cuts:
-        model = make_model(tmp_path, **SETTINGS)
+        model = make_model(tmp_path, build, **SETTINGS)
         with pytest.raises(Interrupted), monkeypatch.context() as patch:
             if cut is None:
                 patch.setattr(CsvLog, "on_epoch_end", interrupt)
@@ -198,7 +220,7 @@ def test_interrupted_anywhere_and_resumed_a_run_ends_with_the_same_weights(
                 images, None, stages=STAGES, custom_callbacks=callbacks, verbose=0
             )
         assert progress_of(tmp_path)["total_steps"] == steps
-    model, recorder = make_model(tmp_path, **SETTINGS), Recorder()
+    model, recorder = make_model(tmp_path, build, **SETTINGS), Recorder()
     model.train(images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0)
     assert recorder.steps == [1, 2]
     assert "detector" not in vars(model)  # a second network, for validation alone
@@ -209,8 +231,8 @@ def test_interrupted_anywhere_and_resumed_a_run_ends_with_the_same_weights(
     pd.testing.assert_frame_equal(log, whole_log[log.columns])
 
 
-def test_a_finished_run_gives_its_weights_and_trains_no_more(whole_run, images):
-    folder, whole, _ = whole_run
+def test_a_finished_run_gives_its_weights_and_trains_no_more(toy_run, images):
+    folder, whole = toy_run
     model, recorder = make_model(folder, **SETTINGS), Recorder()
     logs = model.train(
         images, None, stages=STAGES, custom_callbacks=[recorder], verbose=0
@@ -219,9 +241,9 @@ def test_a_finished_run_gives_its_weights_and_trains_no_more(whole_run, images):
     assert_same(values_of(whole.keras_model), values_of(model.keras_model))
 
 
-def test_a_signal_after_the_last_step_ends_the_process_too(whole_run, images):
+def test_a_signal_after_the_last_step_ends_the_process_too(toy_run, images):
     """Or it would go on with what comes after the training."""
-    folder, whole, _ = whole_run
+    folder, whole = toy_run
     model, recorder = make_model(folder, **SETTINGS), Recorder()
     late = keras.callbacks.LambdaCallback(
         on_train_end=lambda logs: os.kill(os.getpid(), signal.SIGTERM)
@@ -235,7 +257,7 @@ def test_a_signal_after_the_last_step_ends_the_process_too(whole_run, images):
 
 def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tmp_path):
     model = make_model(tmp_path, CHECKPOINT_STEPS=1)
-    named_weights(model.keras_model)["mrcnn_mask/bias"].assign([math.nan] * 3)
+    named_weights(model.keras_model)["mrcnn_mask/bias"].assign([math.nan])
     with pytest.raises(TrainingDiverged) as error:
         model.train(images, None, stages=STAGES[:1], verbose=0)
     assert "mrcnn_mask_loss" in str(error.value) and "at step 0" in str(error.value)
@@ -243,33 +265,34 @@ def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(images, tm
     assert CheckpointFolder(tmp_path / "run").latest() is None
 
 
-@pytest.fixture(scope="module")
-def standstill(images, tmp_path_factory):
-    """Folder and Recorder of a run at a rate of nothing, whose AUC is no number.
-
-    So every epoch is as good as the first; and of one class there is no AUC.
-    """
-    folder, recorder = tmp_path_factory.mktemp("standstill"), Recorder()
-    model = make_model(folder, MONITOR="val_AUC", EARLY_STOPPING_PATIENCE=2)
-    val = SyntheticDataset(2, (64, 64), seed=1, malignant_fraction=0.0)
-    stages = [Stage("all", 9, 1e-30), Stage("heads", 1, 1e-30)]
-    model.train(images, val, stages=stages, custom_callbacks=[recorder], verbose=0)
-    return folder, recorder
-
-
-def test_early_stopping_ends_a_stage_after_epochs_no_better(standstill):
-    folder, recorder = standstill
-    assert len({logs["val_loss"] for logs in recorder.logs}) == 1
-    assert [logs["stage"] for logs in recorder.logs] == [0, 0, 0, 1]
-    assert progress_of(folder)["total_epochs"] == 4
-
-
-def test_a_score_that_is_no_number_leaves_the_loss_to_tell_the_best(standstill):
-    folder, recorder = standstill
-    assert all(math.isnan(logs["val_AUC"]) for logs in recorder.logs)
-    best = progress_of(folder)["best"]
-    assert best == pytest.approx(-recorder.logs[0]["val_loss"])
-    assert list((folder / "run").glob("*_best.h5"))
+@pytest.mark.parametrize(
+    "losses, epochs, best",
+    [
+        # Two epochs no better than the first end the stage, and the next has its turn
+        ([1.0, 1.0, 1.0, 1.0], [0, 0, 0, 1], 0),
+        # A better one begins to count anew
+        ([4.0, 4.0, 3.0, 5.0, 3.5, 2.0], [0, 0, 0, 0, 0, 1], 5),
+    ],
+)
+def test_early_stopping_ends_a_stage_after_two_epochs_no_better(
+    losses, epochs, best, images, tmp_path, monkeypatch
+):
+    """By the loss, since an AUC that is no number cannot tell."""
+    results = iter(losses)
+    monkeypatch.setattr(
+        "mrcnn_skin.training.loop.Validation.run",
+        lambda _: {"val_AUC": math.nan, "val_loss": next(results)},
+    )
+    model = make_model(
+        tmp_path, MONITOR="val_AUC", EARLY_STOPPING_PATIENCE=2, STEPS_PER_EPOCH=1
+    )
+    recorder = Recorder()
+    stages = [Stage("all", 9, 1e-2), Stage("heads", 1, 1e-2)]
+    model.train(images, None, stages=stages, custom_callbacks=[recorder], verbose=0)
+    assert [logs["stage"] for logs in recorder.logs] == epochs
+    assert progress_of(tmp_path)["best"] == -losses[best]
+    kept = read_h5(tmp_path / "run" / "mask_rcnn_isic_best.h5")
+    assert_same(kept, recorder.weights[best + 1])
 
 
 class GonePipe(io.StringIO):
@@ -299,11 +322,14 @@ def test_a_gradient_that_is_not_finite_ends_the_run_though_the_loss_is(
 ):
     """The slope of a square root at 0."""
 
-    def backbone(pixels, config):
-        *first, last = tiny_backbone(pixels, config)
-        return [*first, last + ops.sqrt(ops.relu(last - 1e9))]
+    def build(config):
+        model = toy_training_model(config)
+        terms = dict(model.output)
+        term = terms["mrcnn_mask_loss"]
+        terms["mrcnn_mask_loss"] = term + ops.sqrt(ops.relu(term - 1e9))
+        return keras.Model(model.inputs, terms)
 
-    model = make_model(tmp_path, BACKBONE=backbone, CHECKPOINT_STEPS=1)
+    model = make_model(tmp_path, build, CHECKPOINT_STEPS=1)
     with pytest.raises(TrainingDiverged, match="^gradient_norm must be finite"):
         model.train(images, None, stages=STAGES[1:], verbose=0)
     assert CheckpointFolder(tmp_path / "run").latest() is None
