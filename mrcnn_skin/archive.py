@@ -12,7 +12,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -202,8 +201,6 @@ def _read(path, max_pixels):
 def _answer(result, shape, config, masks):
     """Columns of SCHEMA for what a detector said of an image of this shape."""
     row = result_columns(result)
-    if row["p_malignant"] is not None and np.isnan(row["p_malignant"]):
-        row["p_malignant"] = None
     if len(result["rois"]):
         row["label"] = config.CLASS_NAMES[result["class_ids"][0]]
     mask = predicted_mask(result, shape)

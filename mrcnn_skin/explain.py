@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .geometry.inputs import as_image, as_input, as_mask
 from .inference import letterbox
 from .layers.boxes import norm_boxes
 
@@ -47,9 +48,11 @@ class GradCam:
 
         Returns float32 [h, w], 0 to 1, the hottest place 1; all 0 where nothing
         speaks for malignancy, as in an image without a region. Warns, and gives 0, if
-        the network's numbers overflow, as those of an untrained one may.
+        the network's numbers overflow, as those of an untrained one may. Raises
+        ValueError for any other array (geometry.inputs.as_input).
         """
-        heat = self._heat(tf.convert_to_tensor(image, tf.uint8)).numpy()
+        image = as_input(image, self.config)
+        heat = self._heat(tf.constant(image)).numpy()
         if not np.isfinite(heat).all():
             warnings.warn("heat is not finite, so none is shown", stacklevel=2)
             return np.zeros_like(heat)
@@ -100,6 +103,7 @@ def share_inside(heat, mask):
 
     Returns a float; nan without any heat.
     """
+    mask = as_mask(mask, heat.shape)
     total = float(heat.sum(dtype=np.float64))
     return float(heat[mask].sum(dtype=np.float64)) / total if total else float("nan")
 
@@ -131,6 +135,7 @@ def overlay_heat(image, heat, strength=0.6):
 
     strength: opacity of the hottest place. Returns uint8 [h, w, 3].
     """
+    image = as_image(image)
     colour = _colours()[np.round(255 * heat).astype(int)]
     opacity = strength * heat[:, :, None]
     return np.round(image * (1 - opacity) + colour * opacity).astype(np.uint8)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from .atomic import folder_written_whole
 from .decoding import decode_image
+from .geometry.inputs import SIDE_MULTIPLE, SIDES
 from .inference import Canvas, letterbox, unmold
 from .serving import next_version, write_warmup
 
@@ -40,7 +41,8 @@ def export_saved_model(model, model_dir, version=None, warmup=()):
     "classify" probs [batch, D, classes] and p_malignant [batch], NaN where nothing is
     found; with the task "segment" mask_png_bytes, strings [batch, D]: for each
     detection a grey PNG of the image's size, 255 is lesion.
-    An image that cannot be read has its reason in `error` (see decoding.decode_image),
+    An image that cannot be read (decoding.decode_image), or whose sides do not fit
+    IMAGE_RESIZE_MODE "none" (geometry.inputs.SIDES), has its reason in `error`,
     no detections, and no influence on the others.
     """
     if model.mode != "inference":
@@ -114,7 +116,7 @@ class BatchDetector:
         """Detect in inputs [batch, ...]; `read` gives image and error of one."""
 
         def prepare(one):
-            image, error = read(one)
+            image, error = self._fit(*read(one))
             return letterbox(image, self.config), tf.shape(image)[:2], error
 
         canvas = Canvas(*map(tf.TensorSpec, (self.config.CANVAS_SHAPE, [4], [2])))
@@ -125,6 +127,15 @@ class BatchDetector:
         return _map(
             lambda one: self._answer(*one), (outputs, *prepared), self._answer_specs()
         )
+
+    def _fit(self, image, error):
+        """Replace an image of sides that the network cannot take, and say so."""
+        if self.config.IMAGE_RESIZE_MODE != "none":
+            return image, error
+        is_fit = tf.reduce_all(tf.shape(image)[:2] % SIDE_MULTIPLE == 0)
+        blank = tf.zeros([SIDE_MULTIPLE, SIDE_MULTIPLE, 3], tf.uint8)
+        image = tf.cond(is_fit, lambda: image, lambda: blank)
+        return image, tf.where(is_fit | (error != ""), error, SIDES)
 
     def _answer(self, outputs, canvas, shape, error):
         """The signatures' outputs for one image, of the specs _answer_specs."""

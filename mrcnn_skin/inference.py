@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from .folding import Folded
+from .geometry.inputs import SIDE_MULTIPLE, as_input
 from .layers.boxes import denorm_boxes, norm_boxes
 
 MASK_THRESHOLD = 0.5
@@ -42,13 +43,16 @@ def letterbox(image, config):
     elif None not in config.CANVAS_SHAPE:
         canvas = tf.constant(config.CANVAS_SHAPE[:2])
     else:
-        canvas = -(-new_size // 64) * 64
+        canvas = -(-new_size // SIDE_MULTIPLE) * SIDE_MULTIPLE
     resized = tf.image.resize(image, new_size, antialias=True)
     top_left = (canvas - new_size) // 2
-    bottom_right = canvas - new_size - top_left
-    padding = tf.stack([top_left, bottom_right], axis=1)  # [(top, bottom), (l, r)]
+    padding = [top_left, canvas - new_size - top_left]
+    padding = tf.stack(padding, axis=1)  # [(top, bottom), (left, right)]
     resized = tf.pad(resized, tf.concat([padding, [[0, 0]]], axis=0))
-    window = tf.cast(tf.concat([top_left, top_left + new_size], axis=0), tf.float32)
+    # From its first to its last pixel, a window of one pixel would have no extent, and
+    # nothing could be found in it
+    bottom_right = top_left + tf.maximum(new_size, 2)
+    window = tf.cast(tf.concat([top_left, bottom_right], axis=0), tf.float32)
     resized = tf.ensure_shape(resized, config.CANVAS_SHAPE)
     return Canvas(resized, window, tf.cast(new_size, tf.float32) / size)
 
@@ -210,16 +214,19 @@ class Detector:
 
         Returns a dict of NumPy values: rois float32 [n, (y1, x1, y2, x2)], pixels;
         class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w, n];
-        probs [n, classes]; p_malignant float, or None if the model gives no diagnosis;
-        low_confidence bool. "masks" is absent without the task "segment", "probs"
-        without "classify".
+        probs [n, classes]; p_malignant float, or None if nothing is found or the model
+        gives no diagnosis; low_confidence bool. "masks" is absent without the task
+        "segment", "probs" without "classify".
+        Raises ValueError for any other array (geometry.inputs.as_input).
         """
+        image = as_input(image, self.config)
         self.folded.follow()
-        tensors = self._detect(tf.convert_to_tensor(image, tf.uint8))
+        tensors = self._detect(tf.constant(image))
         result = {name: value.numpy() for name, value in tensors.items()}
         result["low_confidence"] = bool(result["low_confidence"])
         if "masks" in result:
             result["masks"] = np.moveaxis(result["masks"].view(bool), 0, -1)
         p_malignant = result.get("p_malignant")
-        result["p_malignant"] = None if p_malignant is None else float(p_malignant)
+        is_known = p_malignant is not None and len(result["rois"]) > 0
+        result["p_malignant"] = float(p_malignant) if is_known else None
         return result

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from .geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from .geometry.boxes import norm_boxes
+from .geometry.inputs import as_inputs
 from .inference import Canvas, letterbox, unmold
-from .molding import compose_image_meta, mold_image, parse_image_meta
+from .molding import compose_image_meta, parse_image_meta, subtract_mean
 from .weights import leaf_layers
 
 
@@ -27,12 +28,13 @@ class Introspection:
         do not give squares, of sizes that come out the same.
         Returns molded_images float32 [n, canvas_h, canvas_w, channels]; image_metas
         [n, IMAGE_META_SIZE]; windows [n, (y1, x1, y2, x2)], pixels.
+        Raises ValueError as geometry.inputs.as_inputs does.
         """
         active = np.zeros([self.config.NUM_CLASSES])
         molded, metas = [], []
-        for image in images:
-            canvas = letterbox(tf.convert_to_tensor(image, tf.uint8), self.config)
-            molded.append(mold_image(canvas.image, self.config))
+        for image in as_inputs(images, self.config):
+            canvas = letterbox(tf.constant(image), self.config)
+            molded.append(subtract_mean(canvas.image, self.config))
             window, scale = canvas.window.numpy(), canvas.scale.numpy().mean()
             shapes = image.shape, molded[-1].shape
             metas.append(compose_image_meta(0, *shapes, window, scale, active))
@@ -112,10 +114,13 @@ class Introspection:
     def _outputs(self, model, molded_images, image_metas):
         """Call a graph with the inputs of the inference graph on molded images."""
         molded_images = np.asarray(molded_images)
-        if not np.issubdtype(molded_images.dtype, np.floating):
+        channels = self.config.IMAGE_CHANNEL_COUNT
+        is_float = np.issubdtype(molded_images.dtype, np.floating)
+        if not is_float or molded_images.shape[-1:] != (channels,):
             raise ValueError(
-                "molded images must be floats with the mean subtracted, as of "
-                f"mold_image, got {molded_images.dtype}"
+                f"molded images must be float [n, h, w, {channels}] with the mean "
+                f"subtracted, as of mold_image, got {molded_images.dtype} "
+                f"{list(molded_images.shape)}"
             )
         images = molded_images + np.asarray(self.config.MEAN_PIXEL, np.float32)
         windows = parse_image_meta(np.asarray(image_metas))["window"]

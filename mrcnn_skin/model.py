@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 
 from . import downloads
+from .geometry.inputs import as_inputs
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
 from .introspection import Introspection, log
@@ -236,13 +237,17 @@ class MaskRCNN(Introspection):
     def detect(self, images, verbose=0):
         """Detect lesions in images of any number and size.
 
-        images: list of uint8 [h, w, channels]. verbose: 1 prints a line an image.
+        images: list of uint8 [h, w, channels]; grey and RGBA are converted to RGB.
+        verbose: 1 prints a line an image.
         Returns a list of dicts: rois float32 [n, (y1, x1, y2, x2)], pixels of the
         image; class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w,
-        n]; probs [n, classes]; p_malignant float or None; low_confidence bool, true
-        if no score exceeds DETECTION_MIN_CONFIDENCE. "masks" is absent without the
-        task "segment", "probs" without "classify".
+        n]; probs [n, classes]; p_malignant float, or None if nothing is found or the
+        model gives no diagnosis; low_confidence bool, true if no score exceeds
+        DETECTION_MIN_CONFIDENCE. "masks" is absent without the task "segment", "probs"
+        without "classify".
+        Raises ValueError for anything else, before the first image is looked at.
         """
+        images = as_inputs(images, self.config)
         detector = self.ready_detector()
         results = []
         for number, image in enumerate(images):

@@ -8,6 +8,7 @@ import numpy as np
 
 from .data.pipeline import load_example
 from .geometry.boxes import norm_boxes
+from .geometry.inputs import as_input, as_inputs
 from .geometry.masks import minimize_mask
 from .layers.rpn_targets import RPNTargets
 
@@ -48,8 +49,19 @@ def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=Fa
 
 
 def mold_image(images, config):
-    """Subtract Config.MEAN_PIXEL; images: [..., channels], RGB. Returns float32."""
-    return np.asarray(images, np.float32) - np.asarray(config.MEAN_PIXEL, np.float32)
+    """Subtract Config.MEAN_PIXEL from one image or a batch of one size.
+
+    images: uint8 [h, w, channels] or [n, h, w, channels]. Returns float32.
+    Raises ValueError as geometry.inputs.as_input does.
+    """
+    if np.ndim(images) == 4:
+        return subtract_mean(np.stack(as_inputs(images, config)), config)
+    return subtract_mean(as_input(images, config), config)
+
+
+def subtract_mean(pixels, config):
+    """pixels: [..., channels], 0..255, of any type. Returns float32."""
+    return np.asarray(pixels, np.float32) - np.asarray(config.MEAN_PIXEL, np.float32)
 
 
 def unmold_image(normalized_images, config):

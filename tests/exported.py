@@ -72,7 +72,8 @@ def assert_same_answer(answer, result):
             answer[name][:count], result[wanted], rtol=0, atol=tolerance
         )
         assert not answer[name][count:].any()
-    np.testing.assert_allclose(answer["p_malignant"], result["p_malignant"], atol=1e-4)
+    p_malignant = np.nan if result["p_malignant"] is None else result["p_malignant"]
+    np.testing.assert_allclose(answer["p_malignant"], p_malignant, atol=1e-4)
     assert answer["low_confidence"] == result["low_confidence"]
     assert answer["error"] == b""
     pngs = answer["mask_png_bytes"]

@@ -136,7 +136,7 @@ def test_nothing_found_and_networks_of_one_task(tmp_path):
     write_lesion(tmp_path / "1.png")
 
     def blind(image):
-        nothing = {"rois": np.zeros((0, 4)), "p_malignant": np.nan}
+        nothing = {"rois": np.zeros((0, 4)), "p_malignant": None}
         return nothing | {"low_confidence": True, "masks": np.zeros((40, 50, 0), bool)}
 
     (row,) = score(tmp_path, ["1.png"], blind)

@@ -211,8 +211,9 @@ def validation_batches(dataset, config, count, workers=None):
 def iterate(batches):
     """Iterate over batches of the functions above, distributed ones too.
 
-    Raises OSError with UnreadableImage's own words, which TensorFlow would bury in its
-    account of the loading thread.
+    Raises OSError for an UnreadableImage, and ValueError for other images and masks
+    that are no use, in their own words: TensorFlow would bury these in the traceback
+    of the loading thread.
     """
     iterator = iter(batches)
     while True:
@@ -221,10 +222,11 @@ def iterate(batches):
         except StopIteration:
             return
         except tf.errors.OpError as error:
-            reason = re.search(f"{UnreadableImage.__name__}: (.*)", error.message)
-            if reason is None:
+            cause = re.search(r"\b(UnreadableImage|ValueError): (.*)", error.message)
+            if cause is None:
                 raise
-            raise OSError(reason[1]) from error
+            kind = ValueError if cause[1] == "ValueError" else OSError
+            raise kind(cause[2]) from error
         yield batch
 
 

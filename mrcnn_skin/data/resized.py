@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry.images import choose_scale, resize_image, resize_mask
+from ..geometry.inputs import as_input, as_mask
 
 _FORMAT = 2  # of the cache's files; another number makes all of them anew
 
@@ -41,7 +42,8 @@ def load_resized(dataset, config, image_id, seed=0):
 
     It comes from Config.CACHE_DIR if it is there, and is kept there if it is not.
     seed: of the crop, with IMAGE_RESIZE_MODE "crop".
-    Raises ValueError if the masks are not as large as the image.
+    Raises ValueError if the image or the masks are not what geometry.inputs accepts,
+    or differ in size.
     """
     if not config.CACHE_DIR or not dataset.image_info[image_id]["path"]:
         return _load(dataset, config, image_id, seed)
@@ -56,20 +58,24 @@ def load_resized(dataset, config, image_id, seed=0):
 def _load(dataset, config, image_id, seed):
     size = _size(config)
     scale_of = functools.partial(choose_scale, **size)
+    name = f"image {dataset.image_info[image_id]['id']!r}"
     image, whole_shape = dataset.load_reduced_image(image_id, scale_of)
+    image = as_input(image, config, name)
+    whole_shape = (*whole_shape[:2], image.shape[2])
     masks, class_ids = dataset.load_mask(image_id)
+    masks = as_mask(masks, ndim=3, name=f"the masks of {name}")
     if masks.shape[2] == 0:  # an empty mask has no size of its own
         masks = np.zeros([*whole_shape[:2], 0], bool)
     if masks.shape[:2] != whole_shape[:2]:
         raise ValueError(
-            f"masks must have the size of their image {whole_shape[:2]}, got "
-            f"{masks.shape[:2]} for {dataset.image_reference(image_id)}"
+            f"the masks of {name} must be as large as it, {whole_shape[:2]}, got "
+            f"{masks.shape[:2]}"
         )
     rng = np.random.default_rng(seed)
     image, window, scale, padding, crop = resize_image(
         image, **size, rng=rng, whole_shape=whole_shape
     )
-    masks = resize_mask(masks.astype(bool, copy=False), scale, padding, crop)
+    masks = resize_mask(masks, scale, padding, crop)
     class_ids = np.asarray(class_ids, np.int32)
     return Resized(image, class_ids, masks, window, scale, whole_shape)
 

@@ -23,17 +23,19 @@ class CocoScorer:
     """Collect images, then score them all.
 
     An object of it is one of the details of report.score_images; it adds no column.
-    Masks are kept run-length encoded. Instances without a class count as class 1 where
-    the model gives no diagnosis, and their image is left out where it does.
+    Masks are kept run-length encoded. Crowds count neither as found nor as missed.
+
+    classifies: whether the model tells the class. If not, every instance counts as
+    class 1; if it does, images with instances of unknown class are left out.
     """
 
-    def __init__(self):
+    def __init__(self, classifies):
+        self._classifies = classifies
         self._images, self._truths, self._detections = [], [], []
         self._segments = False
 
     def __call__(self, case):
-        classifies = case.result["p_malignant"] is not None
-        if classifies and not np.all(case.class_ids):
+        if self._classifies and not np.all(case.class_ids):
             return {}
         number = len(self._images) + 1
         height, width = case.image.shape[:2]
@@ -41,8 +43,10 @@ class CocoScorer:
         for mask, class_id in zip(
             np.moveaxis(case.masks, -1, 0), case.class_ids, strict=True
         ):
-            record = self._record(number, class_id if classifies else 1, mask)
-            record |= {"id": len(self._truths) + 1, "iscrowd": 0}
+            is_crowd = class_id < 0  # as in Matterport's samples
+            class_id = abs(class_id) if self._classifies else 1
+            record = self._record(number, class_id, mask)
+            record |= {"id": len(self._truths) + 1, "iscrowd": int(is_crowd)}
             self._truths.append(record)
         self._add_detections(number, case.result)
         return {}
@@ -85,7 +89,7 @@ class CocoScorer:
         masks = result.get("masks")
         self._segments |= masks is not None
         class_ids = np.ones(len(result["rois"]), int)
-        if result["p_malignant"] is not None:
+        if self._classifies:
             class_ids = result["class_ids"]
         for i, (y1, x1, y2, x2) in enumerate(np.asarray(result["rois"], float)):
             mask = None if masks is None else masks[:, :, i]

@@ -14,9 +14,9 @@ VIEWS = ((), (0,), (1,), (0, 1))  # axes that are turned round
 class AugmentedDetector:
     """A detector that asks another one four times and takes the mean.
 
-    P(malignant), score and box are averaged over the views that found a lesion (the
-    probability over all), a pixel is lesion where at least half of those say so, and
-    the confidence is low where most views say so.
+    P(malignant), score and box are averaged over the views that found a lesion, a
+    pixel is lesion where at least half of those say so, and the confidence is low
+    where most views say so.
     """
 
     def __init__(self, detector):
@@ -53,8 +53,9 @@ def _merged(views):
         "low_confidence": sum(view["low_confidence"] for view in views) > 2,
         "p_malignant": None,
     }
-    if views[0]["p_malignant"] is not None:
-        merged["p_malignant"] = float(np.mean([v["p_malignant"] for v in views]))
+    diagnoses = [v["p_malignant"] for v in views if v["p_malignant"] is not None]
+    if diagnoses:
+        merged["p_malignant"] = float(np.mean(diagnoses))
     if not found:
         return views[0] | merged
     merged["rois"] = np.mean([view["rois"][:1] for view in found], axis=0)

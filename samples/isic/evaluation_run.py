@@ -79,8 +79,9 @@ def score(model, dataset, calibration, other, out, args):
 
         grad_cam = GradCam(model.detector.model, model.config)
         details.append(HeatShare(grad_cam))
-    coco_scorer = coco.CocoScorer() if coco.is_installed() else None
-    if coco_scorer:
+    coco_scorer = None
+    if coco.is_installed():
+        coco_scorer = coco.CocoScorer("classify" in model.config.TASKS)
         details.append(coco_scorer)
     per_image, unreadable = score_images(detector, dataset, out, details=details)
     chosen_on = score_images(detector, calibration)[0] if calibration else None

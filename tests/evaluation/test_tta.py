@@ -62,14 +62,15 @@ def test_a_view_without_lesion_has_no_vote_on_the_mask():
         "class_ids": np.zeros(0, int),
         "scores": np.zeros(0),
         "masks": np.zeros((4, 6, 0), bool),
-        "p_malignant": 0.1,
+        "p_malignant": None,
         "low_confidence": True,
     }
     merged = scripted(result((1, 1, 3, 3), (4, 6), 0.5), nothing, nothing, nothing)
     assert merged["rois"].tolist() == [[1, 1, 3, 3]]
-    assert merged["p_malignant"] == pytest.approx(0.2)
+    assert merged["p_malignant"] == pytest.approx(0.5)
     assert merged["low_confidence"] is True
-    assert scripted(nothing, nothing, nothing, nothing)["rois"].shape == (0, 4)
+    merged = scripted(nothing, nothing, nothing, nothing)
+    assert merged["rois"].shape == (0, 4) and merged["p_malignant"] is None
 
 
 def test_boxes_of_a_model_without_masks_are_averaged():
