@@ -12,19 +12,21 @@ import numpy as np
 import pandas as pd
 from skimage import measure
 
-from . import files, isic_layouts, isic_tables
+from . import files, isic_layouts
 from .dataset import Dataset
+from .diagnoses import BENIGN, MALIGNANT, LabelOptions
 from .file_checks import DEPTHS, check_files
 
 SOURCE = "isic"
-CLASS_IDS = {isic_tables.BENIGN: 1, isic_tables.MALIGNANT: 2}
+CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
 SPLITS = ("train", "val", "test")
 
+_SHOWN_NOTES = 10
 _DROPPED_COLUMNS = ["image_id", "file", "reason"]
 # Columns of the records that image_info holds under names of their own.
 _NOT_METADATA = [
-    *("image_id", "path", "mask_paths", "label", "label_text", "split"),
-    *("file", "reason"),
+    *("image_id", "path", "mask_paths", "label", "label_problem", "label_sources"),
+    *("split", "file", "reason"),
 ]
 
 
@@ -37,19 +39,21 @@ class IsicDataset(Dataset):
         print(dataset.summary())
 
     Each image_info holds, besides id, source and path: mask_paths (tuple), label
-    ("benign", "malignant" or None), class_id (0 without a label), split, height,
-    width (pixels), folder (the dataset_dir, resolved), instances and
-    min_component_area (as load_isic was asked), and metadata {column: value} (age,
-    sex, lesion_id, ...).
+    ("benign", "malignant" or None), label_sources (tuple of table and column),
+    class_id (0 without a label), split, height, width (pixels), folder (the
+    dataset_dir, resolved), instances and min_component_area (as load_isic was asked),
+    and metadata {column: value} (age, sex, lesion_id, ...).
 
     dropped: DataFrame of image_id, file, reason; what load_isic and drop left out.
     unknown_ids: what the tables name, but no image file has; set by load_isic.
+    label_meanings: {label source: what its values mean}. notes: list of what was not
+    read of the tables and why, and how the images were split.
     """
 
     def __init__(self, class_map=None, max_image_pixels=files.MAX_PIXELS):
         super().__init__(class_map, max_image_pixels)
         self.dropped = pd.DataFrame(columns=_DROPPED_COLUMNS)
-        self.unknown_ids = []
+        self.unknown_ids, self.notes, self.label_meanings = [], [], {}
 
     def load_isic(
         self,
@@ -65,6 +69,7 @@ class IsicDataset(Dataset):
         check="header",
         cache=None,
         may_be_empty=False,
+        **label_options,
     ):
         """Add the images of a folder laid out as one of isic_layouts.LAYOUTS.
 
@@ -80,12 +85,16 @@ class IsicDataset(Dataset):
         min_component_area: components below this share of the image's area are
             specks and dropped; the largest component always stays.
         require_masks, require_labels: drop images without. If masks are not
-            required, a missing or unusable one leaves the image in, without mask.
+            required, a missing or unusable one leaves the image in, without mask. If
+            neither is, images that have neither stay too.
         check: "header" reads file headers, and masks so small on disk that they
             may be blank; "full" decodes every file (some 10 ms a megapixel and core).
         cache: JSON file that remembers, by path, size and time of change, which
             files were found good.
         may_be_empty: whether a subset without images is no error.
+        label_options: fields of diagnoses.LabelOptions, such as
+            label_column="dx", malignant=("mel", "bcc"); they say how the tables are
+            to be read where these do not say it themselves.
         Raises ValueError for a wrong argument, or when no image is left.
         """
         _check_choice("subset", subset, (*SPLITS, None))
@@ -96,8 +105,13 @@ class IsicDataset(Dataset):
         for name, class_id in CLASS_IDS.items():
             self.add_class(SOURCE, class_id, name)
 
-        found = isic_layouts.read_records(dataset_dir)
-        self.unknown_ids += found.attrs["unknown_ids"]
+        options = LabelOptions(**label_options)
+        found = isic_layouts.read_records(dataset_dir, options)
+        told = found.attrs
+        self.unknown_ids += told["unknown_ids"]
+        self.label_meanings |= told["meanings"]
+        notes = [*told["notes"], *_split_notes(found, subset, val_fraction, seed)]
+        self.notes += [note for note in notes if note not in self.notes]
         found["split"] = assign_splits(found, val_fraction, seed)
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         found["file"] = found["path"]
@@ -107,10 +121,9 @@ class IsicDataset(Dataset):
         )
 
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
-        dropped = dropped.drop_duplicates()  # contradictory labels make rows of each
         usable = records[records["height"].notna()]
         if usable.empty and not may_be_empty:
-            raise ValueError(_nothing_left(dataset_dir, subset, found, dropped))
+            raise ValueError(_nothing_left(dataset_dir, subset, found, dropped, notes))
         if limit is not None:
             usable = take_stratified(usable, limit, seed)
         self.dropped = pd.concat([self.dropped, dropped], ignore_index=True)
@@ -166,7 +179,11 @@ class IsicDataset(Dataset):
         return self.image_info[image_id]["id"]
 
     def summary(self):
-        """Return the number of images per label, and what was dropped and why."""
+        """Return, in lines of text, what there is, where it came from, what is not.
+
+        The images of each label, the sources of labels and masks, and what was dropped
+        or not read, and why.
+        """
         labels = Counter(info["label"] for info in self.image_info)
         without_mask = sum(not info["mask_paths"] for info in self.image_info)
         rows = [
@@ -181,7 +198,26 @@ class IsicDataset(Dataset):
                 for kind, count in _count_reasons(self.dropped).most_common()
             ),
         ]
-        return "\n".join(f"{name:<32}{count:>7}" for name, count in rows)
+        table = [f"{name:<32}{count:>7}" for name, count in rows]
+        notes = [f"note: {note}" for note in self.notes[:_SHOWN_NOTES]]
+        if len(self.notes) > _SHOWN_NOTES:
+            notes.append(f"... and {len(self.notes) - _SHOWN_NOTES} more notes")
+        return "\n".join([*table, *self.truth_sources(), *notes])
+
+    def truth_sources(self):
+        """Return in one line each where labels and masks came from, and how many."""
+        labels, masks = Counter(), Counter()
+        for info in self.image_info:
+            labels.update(info["label_sources"])
+            for path in info["mask_paths"]:
+                masks[_shorter(Path(path).parent, info["folder"])] += 1
+        return [
+            *(
+                f"labels from {source} ({self.label_meanings[source]}): {count}"
+                for source, count in labels.items()
+            ),
+            *(f"masks from {folder}: {count}" for folder, count in masks.items()),
+        ]
 
     def _require_size(self, image_id, size):
         """Refuse a file that was exchanged since its mask was found to fit."""
@@ -206,6 +242,7 @@ class IsicDataset(Dataset):
             path=record["path"],
             mask_paths=record["mask_paths"],
             label=record["label"],
+            label_sources=record["label_sources"],
             class_id=CLASS_IDS.get(record["label"], 0),
             split=record["split"],
             height=height,
@@ -231,14 +268,8 @@ class IsicDataset(Dataset):
             reasons[records["mask_paths"].map(len) == 0] = "no mask"
         if require_labels:
             unlabelled = records["label"].isna()
-            told = records.loc[unlabelled, "label_text"]
-            reasons[unlabelled] = [
-                f"no label: the table says {text!r}" if text else "no label"
-                for text in told
-            ]
+            reasons[unlabelled] = records.loc[unlabelled, "label_problem"]
         reasons[twice | ids.isin(loaded)] = "image id occurs twice"
-        contradictory = records.groupby("image_id")["label"].transform("nunique") > 1
-        reasons[contradictory] = "contradictory labels"
         return reasons
 
 
@@ -306,7 +337,24 @@ def _sample_groups(records, group, fraction, seed):
     return labels.groupby(labels).sample(frac=fraction, random_state=seed).index
 
 
-def _nothing_left(dataset_dir, subset, found, dropped):
+def _split_notes(found, subset, val_fraction, seed):
+    """Say how many images have no split of their own and were drawn into one."""
+    unsplit = int(found["split"].isna().sum())
+    if subset is None or not unsplit:
+        return []
+    return [
+        f"{unsplit} of {len(found)} images have no official split: {val_fraction:.0%} "
+        f"each were drawn for val and test (seed {seed})"
+    ]
+
+
+def _shorter(path, folder):
+    """Return a path relative to the folder, if it is below it."""
+    path = path.resolve()
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+def _nothing_left(dataset_dir, subset, found, dropped, notes):
     """Return the message that says what was looked for and what was found."""
     layouts = ", ".join(layout.name for layout in isic_layouts.LAYOUTS)
     splits = dict(Counter(found["split"])) or "none"
@@ -315,6 +363,7 @@ def _nothing_left(dataset_dir, subset, found, dropped):
         f"no usable image for subset {subset!r} in {dataset_dir}. "
         f"Looked for: {layouts}. Found {len(found)} images, by split: {splits}. "
         f"Dropped from the subset: {kinds}"
+        + "".join(f"; {note}" for note in notes[:_SHOWN_NOTES])
     )
 
 

@@ -1,22 +1,15 @@
-"""Read a collection's table of labels and metadata, as tolerantly as it can be done.
+"""Read tables of labels and metadata, and find their header and image column.
 
-Every cell is text and stays text; nothing in a table is run, followed or opened. How
-tables are joined to images is isic_layouts' business.
-
-What counts as malignant:
-- ISIC 2016: as its table says. ISIC 2017: melanoma; seborrheic keratosis and nevus
-  are benign.
-- One-hot tables (ISIC 2018 Task 3): MEL, BCC and AKIEC (AK and SCC where a later
-  year's table has them). A row with another number than 0 and 1, or with marks of both
-  kinds, has no label.
-- HAM10000: dx of mel, bcc or akiec.
-- ISIC Archive: benign_malignant, else diagnosis_1. "Indeterminate" is no label.
-- PH2: clinical diagnosis 2, melanoma; common (0) and atypical (1) nevi are benign.
+Every cell is text and stays text; nothing in a table is run, followed or opened. What
+the columns say of a label is in diagnoses.py.
 """
 
 import codecs
+import csv
 import io
 import re
+from collections import Counter
+from itertools import dropwhile
 from pathlib import Path
 
 import pandas as pd
@@ -24,136 +17,73 @@ import pandas as pd
 # The table of the whole ISIC Archive has about half as many.
 MAX_TABLE_BYTES = 200_000_000
 
-BENIGN, MALIGNANT = _LABELS = ("benign", "malignant")
-
+# Names that collections give to the column of image names; the likeliest first.
+IMAGE_COLUMNS = (
+    *("isic_id", "image_id", "image_name", "img_id", "bcn_filename", "image"),
+    *("image_path", "img_path", "image_file", "filename", "file_name", "filepath"),
+    *("file_path", "file", "path", "img", "name", "id"),
+)
 # Names that collections give to one and the same column.
 _COLUMN_NAMES = {
-    "image": "image_id",
-    "isic_id": "image_id",
-    "image_name": "image_id",
-    "name": "image_id",
-    "filename": "image_id",
-    "file": "image_id",
-    "id": "image_id",
     "age_approximate": "age",
     "age_approx": "age",
     "localization": "site",
     "anatom_site_general": "site",
-    "class": "label",
-    "target": "label",
+    "anatom_site_general_challenge": "site",
+    "anatomical_site": "site",
+    "region": "site",
+    "gender": "sex",
+    "patient": "patient_id",
+    "lesion": "lesion_id",
 }
-
-_DX = {
-    **dict.fromkeys(("mel", "bcc", "akiec"), MALIGNANT),
-    **dict.fromkeys(("nv", "bkl", "df", "vasc"), BENIGN),
-}
-_WORDS = {
-    **_DX,
-    **dict.fromkeys(("malignant", "melanoma", "1", "1.0", "true"), MALIGNANT),
-    **dict.fromkeys(("benign", "nevus", "0", "0.0", "false"), BENIGN),
-}
-# {column: {first word of the cell: label}}; the first column with an answer wins.
-_LABEL_COLUMNS = {
-    "label": _WORDS,
-    "benign_malignant": _WORDS,
-    "diagnosis_1": _WORDS,
-    "dx": _DX,
-    "clinical_diagnosis": {"0": BENIGN, "1": BENIGN, "2": MALIGNANT},
-}
-_ONE_HOT = {
-    **dict.fromkeys(("melanoma", "mel", "bcc", "akiec", "ak", "scc"), MALIGNANT),
-    **dict.fromkeys(("seborrheic_keratosis", "nv", "bkl", "df", "vasc"), BENIGN),
-    **dict.fromkeys(("common_nevus", "atypical_nevus"), BENIGN),
-}
-_YES, _NO = ("1", "1.0", "x"), ("0", "0.0")
+# Older exports of the ISIC Archive name a column "meta.clinical.diagnosis".
+_PREFIX = re.compile(r"^meta(data)?_clinical_")
+_HEADER_ROWS = 10  # titles and remarks above the header, at most
+_DELIMITERS = ",;\t|"
 
 
-def read_table(path):
-    """Read a table of any of the collections, tolerantly.
+def read_table(path, names=None, image_column=None):
+    """Read a table of text, or a sheet of Excel, with its header and image column.
 
-    The separator is one of , ; tab || (PH2; its other lines are a legend). A byte
-    order mark, CRLF and a missing header (then: image_id, label) are all right.
-    Column names become lower case with underscores, and those of _COLUMN_NAMES.
+    The delimiter is the one of , ; tab | and PH2's || that gives most rows the same
+    number of cells. A line sep=; tells it. Titles and lines of # above the header, a
+    byte order mark, CRLF and empty cells at the ends of rows are passed over.
 
-    Returns a DataFrame of strings; a cell is text, whatever it looks like.
-    Raises ValueError naming the file, also when it is binary or larger than
-    MAX_TABLE_BYTES; ImportError when an .xlsx needs openpyxl.
+    Args:
+        path: of the table.
+        names: ImageNames of the data set. With them, an image column of any name is
+            found by its cells, and so is that of a table without header.
+        image_column: its name, instead of IMAGE_COLUMNS.
+
+    Returns:
+        DataFrame of strings, "" for an empty cell. Column names are lower case with
+        underscores, "column_1" ... without a header. attrs["has_header"] is False
+        without; attrs["image_column"] names the column of images, or is None.
+
+    Raises:
+        ValueError: naming the file, also when it is binary, ragged or larger than
+            MAX_TABLE_BYTES.
+        ImportError: when an .xlsx needs openpyxl.
     """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise ValueError(f"it is larger than {MAX_TABLE_BYTES} bytes")
         if path.suffix.lower() == ".xlsx":
-            table = _read_excel(path)
+            rows = pd.read_excel(path, header=None, dtype=str).fillna("")
         else:
-            table = _read_text_table(path)
+            rows = _read_rows(_decode(path.read_bytes()))
+        return _with_header(rows, names, image_column)
     except ValueError as error:  # pandas' ParserError and EmptyDataError are such
         raise ValueError(f"cannot read table {path}: {error}") from error
-    table.columns = [_column_name(name) for name in table.columns]
-    for name, ours in _COLUMN_NAMES.items():
-        if ours not in table:
-            table = table.rename(columns={name: ours})
-    return table.loc[:, ~table.columns.duplicated()]
 
 
-def row_labels(table):
-    """Return "benign", "malignant" or None for each row of a table of read_table."""
-    labels = pd.Series(None, index=table.index, dtype=object)
-    for column in [column for column in _LABEL_COLUMNS if column in table]:
-        words = table[column].astype(str).str.lower().str.extract(r"^\s*([\w.]+)")[0]
-        answers = words.map(_LABEL_COLUMNS[column]).astype(object)
-        labels = labels.where(labels.notna(), answers)
-    columns = [column for column in _ONE_HOT if column in table]
-    if any(_ONE_HOT[column] == MALIGNANT for column in columns):
-        marks = table[columns].apply(lambda cells: cells.str.strip().str.lower())
-        classes = marks.isin(_YES).T.groupby(_ONE_HOT.get).any().T
-        answers = classes[MALIGNANT].map({True: MALIGNANT, False: BENIGN})
-        filled = marks.fillna("") != ""
-        is_clear = (marks.isin(_YES + _NO) == filled).all(axis=1) & filled.any(axis=1)
-        is_clear &= classes.sum(axis=1) < 2  # not benign and malignant at once
-        answers = answers.astype(object).where(is_clear)
-        labels = labels.where(labels.notna(), answers)
-    return labels.where(labels.notna(), None)
-
-
-def label_texts(table):
-    """Return what each row of a table says of its label, word for word, or None.
-
-    At most 40 characters of the filled cells of the columns that row_labels reads.
-    """
-    columns = [c for c in table if c in _LABEL_COLUMNS or c in _ONE_HOT]
-    texts = []
-    for cells in table[columns].fillna("").to_numpy():
-        pairs = zip(columns, cells, strict=True)
-        told = " ".join(f"{column}={cell}" for column, cell in pairs if cell)
-        texts.append(told[:40] or None)
-    return pd.Series(texts, index=table.index, dtype=object)
-
-
-def _read_text_table(path):
-    text = _decode(path.read_bytes())
-    lines = [line for line in re.split(r"\r?\n|\r", text) if line.strip()]
-    if not lines:
-        raise ValueError("the file is empty")
-    if any(line.lstrip().startswith("||") for line in lines):
-        lines = [line.strip() for line in lines if line.lstrip().startswith("||")]
-        lines, separator = [line.strip("|") for line in lines], "||"
-    else:
-        separator = max(",;\t", key=lines[0].count)
-    first = [cell.strip(' "').lower() for cell in lines[0].split(separator)]
-    has_header = not any(cell in _LABELS or _is_number(cell) for cell in first[1:])
-    table = pd.read_csv(
-        io.StringIO("\n".join(lines)),
-        sep=separator if len(separator) == 1 else re.escape(separator),
-        engine="c" if len(separator) == 1 else "python",
-        header=0 if has_header else None,
-        index_col=False,
-        dtype=str,
-        skipinitialspace=True,
-    )
-    if not has_header:
-        table.columns = ["image_id", "label", *map(str, table.columns[2:])]
-    return table.apply(lambda cells: cells.str.strip())
+def column_name(text):
+    """Return the first line of a heading in lower case, with underscores."""
+    lines = str(text).strip().lower().splitlines() or [""]
+    name = re.sub(r"\W+", "_", lines[0]).strip("_")
+    name = _PREFIX.sub("", name)
+    return _COLUMN_NAMES.get(name, name)
 
 
 def _decode(data):
@@ -168,28 +98,140 @@ def _decode(data):
         return data.decode("cp1252", errors="replace")
 
 
-def _read_excel(path):
-    """Read PH2's sheet: a title above the header, X for the diagnosis."""
-    sheet = pd.read_excel(path, header=None, dtype=str)
-    names = sheet.map(_column_name)
-    is_header = names.isin(["image_id", *_COLUMN_NAMES]).any(axis=1)
-    if not is_header.any():
-        raise ValueError("no row holds the name of an image column")
-    header = is_header.idxmax()
-    table = sheet.loc[header + 1 :].reset_index(drop=True)
-    table.columns = sheet.loc[header]
+def _read_rows(text):
+    """Return all rows of a text, header and titles among them, as a DataFrame."""
+    lines = [line for line in re.split(r"\r?\n|\r", text) if line.strip()]
+    told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip()) if lines else None
+    remarks = "#" if told is None else ("#", lines[0])
+    lines = list(dropwhile(lambda line: line.lstrip().startswith(remarks), lines))
+    if not lines:
+        raise ValueError("the file is empty")
+    if any(line.lstrip().startswith("||") for line in lines):
+        # PH2; its other lines are a legend
+        lines = [line.strip() for line in lines if line.lstrip().startswith("||")]
+        cells = [
+            [cell.strip() for cell in line.strip("|").split("||")] for line in lines
+        ]
+        return pd.DataFrame(cells).fillna("")
+    delimiter = told[1] if told else _find_delimiter(lines)
+    rows = pd.read_csv(
+        io.StringIO("\n".join(lines)),
+        sep=delimiter,
+        names=range(max(line.count(delimiter) for line in lines) + 1),
+        header=None,
+        index_col=False,
+        dtype=str,
+        na_filter=False,
+        skipinitialspace=True,
+    ).fillna("")
+    return rows.apply(lambda cells: cells.str.strip())
+
+
+def _find_delimiter(lines):
+    """Return the delimiter that gives most of the first rows the same width above 1."""
+
+    def agreement(delimiter):
+        rows = csv.reader(lines[:200], delimiter=delimiter, skipinitialspace=True)
+        try:
+            widths = Counter(map(len, rows))
+        except csv.Error:  # a huge cell
+            widths = Counter(line.count(delimiter) + 1 for line in lines[:200])
+        del widths[1]
+        return max(((count, width) for width, count in widths.items()), default=(0, 0))
+
+    return max(_DELIMITERS, key=agreement)
+
+
+def _with_header(rows, names, image_column):
+    """Turn rows into a table; see read_table."""
+    rows = rows.reset_index(drop=True)
+    heads = rows[:_HEADER_ROWS].map(column_name)
+    wanted = [column_name(image_column)] if image_column else list(IMAGE_COLUMNS)
+    is_header = heads.isin(wanted).any(axis=1)
+    if is_header.any():
+        table = _below(rows, is_header.idxmax())
+        table.attrs["image_column"] = _choose_image_column(table, wanted, names)
+        return table
+    if image_column:
+        raise ValueError(f"it has no column {image_column!r}")
+    position = _find_image_column(rows, names)
+    if position is not None and names.knows(rows[position][:1]).all():
+        table = rows.rename(columns=lambda i: f"column_{i + 1}")
+        table.attrs |= {
+            "has_header": False,
+            "image_column": f"column_{position + 1}",
+        }
+        return table
+    # A title is narrower than the header and most of the rows.
+    widths = _widths(rows)
+    is_header = widths[:_HEADER_ROWS] >= widths.mode()[0]
+    table = _below(rows, is_header.idxmax() if is_header.any() else 0)
+    table.attrs["image_column"] = None if position is None else table.columns[position]
     return table
 
 
-def _column_name(text):
-    """Return the first line of a heading in lower case, with underscores."""
-    lines = str(text).strip().lower().splitlines() or [""]
-    return re.sub(r"\W+", "_", lines[0]).strip("_")
+def _below(rows, header):
+    """Return the rows below a header as a table with its column names."""
+    width = int(_widths(rows)[header])
+    body = rows[header + 1 :].reset_index(drop=True)
+    extra = (body.iloc[:, width:] != "").any(axis=1)
+    if extra.any():
+        first = body[extra].iloc[0]
+        raise ValueError(
+            f"{extra.sum()} rows have more cells than the header's {width}, such as "
+            f"{', '.join(first[first != ''])[:60]!r}"
+        )
+    table = body.iloc[:, :width]
+    titles = enumerate(rows.loc[header][:width], start=1)
+    table.columns = [column_name(name) or f"column_{i}" for i, name in titles]
+    for name in table.columns[table.columns.duplicated()].unique():
+        same = table[name]
+        if same.ne(same.iloc[:, 0], axis=0).any(axis=None):
+            raise ValueError(f"it has several columns {name!r}, which differ")
+    table = table.loc[:, ~table.columns.duplicated()].copy()
+    table.attrs["has_header"] = True
+    return table
 
 
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _widths(rows):
+    """Return the number of cells of each row up to the last one that is filled."""
+    filled = rows.ne("").to_numpy()
+    last = rows.shape[1] - filled[:, ::-1].argmax(axis=1)
+    return pd.Series(last * filled.any(axis=1), index=rows.index)
+
+
+def _choose_image_column(table, wanted, names):
+    """Return the image column among the known names; the first that names images.
+
+    Raises ValueError if two of them name different images.
+    """
+    columns = [name for name in wanted if name in table]
+    if names is None or len(columns) == 1:
+        return columns[0]
+    found = {name: pd.Series(names.find(table[name])) for name in columns}
+    found = {name: ids for name, ids in found.items() if ids.notna().any()}
+    if not found:
+        return columns[0]
+    first, *others = found
+    for other in others:
+        both = found[first].notna() & found[other].notna()
+        if (found[first][both] != found[other][both]).any():
+            raise ValueError(
+                f"its columns {first!r} and {other!r} name different images; say which "
+                "holds the images: image_column"
+            )
+    return first
+
+
+def _find_image_column(rows, names):
+    """Return the position of the one column whose cells name images; else None."""
+    if names is None:
+        return None
+    found = []
+    for position in rows:
+        cells = rows[position][rows[position] != ""]
+        known = names.knows(cells)
+        is_most = known.any() and known.sum() * 2 >= len(cells) - 1
+        if is_most and not cells[known].duplicated().any():
+            found.append(position)
+    return found[0] if len(found) == 1 else None

@@ -16,7 +16,7 @@ from scipy.fft import dctn
 
 from . import files
 from .file_map import map_files
-from .isic_layouts import normalise_id
+from .image_names import ImageNames
 from .isic_tables import read_table
 
 THUMBNAIL = 32  # pixels a side
@@ -76,11 +76,12 @@ def find_listed(dataset, table_path):
     Returns a DataFrame like find_leaks.
     Raises ValueError, naming the table, if it has no column of image names.
     """
-    table = read_table(table_path)
-    if "image_id" not in table:
+    names = ImageNames([info["id"] for info in dataset.image_info])
+    table = read_table(table_path, names)
+    column = table.attrs["image_column"]
+    if column is None:
         raise ValueError(f"{table_path} has no column of image names")
-    own_ids = {info["id"] for info in dataset.image_info}
-    listed = {normalise_id(cell, own_ids) for cell in table["image_id"]}
+    listed = set(names.find(table[column]))
     reason = f"listed as held out: {table_path}"
     rows = [
         (info["id"], info["path"], reason)

@@ -311,16 +311,15 @@ def test_an_image_exchanged_for_one_of_another_size_is_refused(plain):
 
 def test_test_images_are_not_trained_on(tmp_path):
     """An id in two splits stays in test."""
-    for i in range(4):
-        write_image(tmp_path / f"train/images/{i}.jpg")
-        write_mask(tmp_path / f"train/masks/{i}.png", (4, 4, 20, 20))
-    write_image(tmp_path / "test/images/0.jpg")
-    write_mask(tmp_path / "test/masks/0.png", (4, 4, 20, 20))
+    ids = [f"ISIC_000000{i}" for i in range(4)]
+    for split, image_id in [("test", ids[0]), *(("train", i) for i in ids)]:
+        write_image(tmp_path / f"{split}/images/{image_id}.jpg")
+        write_mask(tmp_path / f"{split}/masks/{image_id}.png", (4, 4, 20, 20))
     (tmp_path / "labels.csv").write_text("image,label\n0,0\n1,0\n2,1\n3,1\n")
     train = load(tmp_path, subset="train", val_fraction=0)
-    assert ids_of(train) == ["1", "2", "3"]
-    assert reasons_of(train) == {"0": "image id occurs twice"}
-    assert ids_of(load(tmp_path, subset="test")) == ["0"]
+    assert ids_of(train) == ids[1:]
+    assert reasons_of(train) == {ids[0]: "image id occurs twice"}
+    assert ids_of(load(tmp_path, subset="test")) == ids[:1]
 
 
 def test_a_second_folder_adds_to_the_first(plain, tmp_path):

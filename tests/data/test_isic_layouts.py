@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mrcnn_skin.data.isic_layouts import LAYOUTS, normalise_id, read_records
+from mrcnn_skin.data.isic_layouts import LAYOUTS, read_records
 
 B, M = "benign", "malignant"
 
@@ -229,8 +229,12 @@ def test_isic_archive(tmp_path):
         "ISIC_0000005,,Indeterminate,,\n",
     )
     records = by_id(tmp_path)
-    labels = [B, M, B, M, None, None]
+    labels = [None, M, B, M, None, None]
     assert column(records, "label") == dict(zip(ids, labels, strict=True))
+    assert records.loc["ISIC_0000000", "label_problem"] == (
+        "contradictory labels: metadata.csv says benign_malignant=benign; "
+        "metadata.csv says diagnosis_1=Malignant"
+    )
     assert [len(paths) for paths in records["mask_paths"]] == [2, 1, 0, 0, 0, 0]
     assert list(records["patient_id"][:3]) == ["IP_1", "IP_1", None]
     assert records.loc["ISIC_0000000", "site"] == "torso"
@@ -241,7 +245,9 @@ def test_plain_folders(tmp_path):
     touch(tmp_path, "masks/a_1.png", "masks/b_lesion.png", "masks/c_mask.png")
     touch(tmp_path, "images/.hidden.jpg", "__MACOSX/images/c.jpg", "notes.md")
     write(
-        tmp_path, "labels.csv", "\ufeffImage;Label;Sex\r\na_1.JPG;Benign;f\r\nc;1;m\r\n"
+        tmp_path,
+        "labels.csv",
+        "\ufeffImage;Label;Sex\r\na_1.JPG;Benign;f\r\nc;Melanoma;m\r\n",
     )
     records = by_id(tmp_path)
     assert column(records, "label") == {"a_1": B, "b_lesion": None, "c": M}
@@ -260,7 +266,7 @@ def test_plain_folders_with_splits(tmp_path):
     found = {
         tuple(row) for row in records[["image_id", "split"]].itertuples(index=False)
     }
-    assert found == {("1", "train"), ("1", "test"), ("2", "test")}
+    assert found == {("train/1", "train"), ("test/1", "test"), ("2", "test")}
     for path, masks in zip(records["path"], records["mask_paths"], strict=True):
         expected = path.replace("images", "masks").replace(".jpg", ".png")
         assert list(masks) == ([] if "2.jpg" in path else [expected])
@@ -273,13 +279,16 @@ def test_split_column_of_a_table(tmp_path):
     assert column(by_id(tmp_path), "split") == splits
 
 
-def test_contradictory_labels_give_two_rows(tmp_path):
+def test_contradictory_labels_are_no_label(tmp_path):
     touch(tmp_path, "a.png", "b.png")
     rows = "a,benign\na,malignant\nb,benign\nb,benign\n"
     write(tmp_path, "labels.csv", "image,label\n" + rows)
-    records = read_records(tmp_path)
-    assert list(records["image_id"]) == ["a", "a", "b"]
-    assert set(records["label"][:2]) == {B, M}
+    records = by_id(tmp_path)
+    assert column(records, "label") == {"a": None, "b": B}
+    assert records.loc["a", "label_problem"] == (
+        "contradictory labels: labels.csv says label=benign; "
+        "labels.csv says label=malignant"
+    )
 
 
 def test_collections_side_by_side(tmp_path):
@@ -300,22 +309,6 @@ def test_empty_and_absent_folder(tmp_path):
         read_records(tmp_path / "absent")
 
 
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("ISIC_0000123", "ISIC_0000123"),
-        ("ISIC_0000123.jpg", "ISIC_0000123"),
-        ("images/ISIC_0000123.JPG ", "ISIC_0000123"),
-        ("123", "ISIC_0000123"),
-        ("isic_123", "ISIC_0000123"),
-        ("7", "7"),
-        ("a.b", "a.b"),
-    ],
-)
-def test_normalise_id(text, expected):
-    assert normalise_id(text, {"ISIC_0000123", "7", "a.b"}) == expected
-
-
 def test_accented_names_agree_in_both_forms(tmp_path):
     """macOS writes the a and the dots of an umlaut one after the other."""
     apart, composed = "La\u0308sion", "L\u00e4sion"
@@ -330,8 +323,7 @@ def test_rows_without_an_image_are_listed(tmp_path):
     touch(tmp_path, "ISIC_0000001.jpg")
     write(tmp_path, "labels.csv", "image,label\n1,benign\n2,benign\nx,1\n2,benign\n")
     records = read_records(tmp_path)
-    assert records.attrs["unknown_ids"] == ["ISIC_0000002", "x"]
-    assert column(by_id(tmp_path), "label_text") == {"ISIC_0000001": None}
+    assert records.attrs["unknown_ids"] == ["2", "x"]
 
 
 def test_layout_names_are_unique():

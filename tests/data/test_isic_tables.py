@@ -1,12 +1,9 @@
 """Tables of labels, well-formed, tolerable and hostile."""
 
-import pandas as pd
 import pytest
 
 from mrcnn_skin.data import isic_tables
-from mrcnn_skin.data.isic_tables import label_texts, read_table, row_labels
-
-B, M = "benign", "malignant"
+from mrcnn_skin.data.isic_tables import read_table
 
 
 def write(folder, name, text, **kwargs):
@@ -23,14 +20,15 @@ def test_read_table_is_tolerant(tmp_path, separator, encoding, newline):
     text = newline.join(separator.join(row) for row in rows) + newline * 2
     table = read_table(write(tmp_path, "t.csv", text, encoding=encoding))
     assert table.to_dict("list") == {
-        "image_id": ["x", "0012"],
+        "image": ["x", "0012"],
         "label": ["benign", "malignant"],
     }
+    assert table.attrs == {"has_header": True, "image_column": "image"}
 
 
 def test_diagnosis_names_in_a_header_are_a_header(tmp_path):
     table = read_table(write(tmp_path, "t.csv", "image,MEL,NV\nx,1,0\n"))
-    assert list(table.columns) == ["image_id", "mel", "nv"]
+    assert list(table.columns) == ["image", "mel", "nv"]
 
 
 @pytest.mark.parametrize("text", ["", 'image,label\nx,1,2,3\ny,"\n'])
@@ -39,30 +37,10 @@ def test_unreadable_table_is_named(tmp_path, text):
         read_table(write(tmp_path, "broken.csv", text))
 
 
-def test_probabilities_are_no_labels():
-    table = pd.DataFrame({"image_id": ["a", "b"], "melanoma": ["0.3", "1"]})
-    assert list(row_labels(table)) == [None, M]
-
-
-def test_one_hot_rows_that_are_no_clear_answer_are_no_label():
-    """Another number beside a 0, marks of both kinds, nothing at all."""
-    table = pd.DataFrame(
-        {
-            "melanoma": ["7", "1", None, "0", "1.0", "X"],
-            "seborrheic_keratosis": ["0", "1", None, "0.0", "", None],
-        }
-    )
-    assert list(row_labels(table)) == [None, None, None, B, M, M]
-
-
-def test_one_hot_without_a_malignant_column_is_no_label():
-    assert list(row_labels(pd.DataFrame({"nv": ["0"]}))) == [None]
-
-
 def test_the_unicode_text_of_excel(tmp_path):
     path = write(tmp_path, "t.csv", "image\tlabel\nLäsion 1\t1\n", encoding="utf-16")
     table = read_table(path)
-    assert table.to_dict("list") == {"image_id": ["Läsion 1"], "label": ["1"]}
+    assert table.to_dict("list") == {"image": ["Läsion 1"], "label": ["1"]}
 
 
 def test_a_binary_or_endless_table_is_named(tmp_path, monkeypatch):
@@ -79,13 +57,3 @@ def test_a_huge_field_and_a_formula_are_text(tmp_path):
     path = write(tmp_path, "t.csv", f"image,label\na,{formula}\nb,{huge}\n")
     table = read_table(path)
     assert list(table["label"]) == [formula, huge]
-    assert list(row_labels(table)) == [None, None]
-    assert list(label_texts(table)) == [f"label={formula}", "label=" + "x" * 34]
-
-
-def test_what_a_table_says_of_labels_it_has_none_for():
-    table = pd.DataFrame(
-        {"image_id": ["a", "b"], "melanoma": ["7", None], "dx": ["?", None]}
-    )
-    assert list(label_texts(table)) == ["melanoma=7 dx=?", None]
-    assert list(label_texts(table[["image_id"]])) == [None, None]

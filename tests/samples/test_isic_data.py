@@ -66,8 +66,8 @@ WRONG = {
     5: r"mask size mismatch: mask \(32, 64\), image \(64, 64\)",
     6: "unreadable mask: ",
     7: "unreadable image: 9000 x 10000 pixels are more than the limit of 80000000",
-    8: "no label: the table says 'melanoma=7 seborrheic_keratosis=0.0'",
-    9: "contradictory labels",
+    8: "no label: ISIC-2017_Training_Part3_GroundTruth.csv says melanoma=7",
+    9: "contradictory labels: ISIC-2017_Training_Part3_GroundTruth.csv says no mark; ",
     10: "looks like held out: ISIC_0000015 of data, 0 of 255 signs differ",
 }
 

@@ -1,0 +1,260 @@
+"""Join what tables and folders say of images to the images: label, split, metadata.
+
+Several tables and columns may say something of one image; where they disagree it has no
+label. What a table says is settled by isic_tables and diagnoses.
+"""
+
+import re
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pandas as pd
+
+from .diagnoses import (
+    AS_WRITTEN,
+    BENIGN,
+    MALIGNANT,
+    meaning_of,
+    names_class,
+    read_labels,
+)
+from .image_names import ImageNames, bare_name
+from .isic_tables import column_name, read_table
+
+# Kaggle's sample_submission.csv has a label for every image, and it is not the truth.
+_NO_TRUTH = re.compile(r"submission|prediction", re.I)
+_SHOWN = 160  # characters of a reason
+_LABEL_COLUMNS = ["label", "label_problem", "label_sources"]
+
+
+class Claim(NamedTuple):
+    """What one table or folder says of one image.
+
+    label: "benign", "malignant" or None. source: table and column. text: the words.
+    """
+
+    image_id: str
+    label: str | None
+    source: str
+    text: str
+
+
+def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
+    """Give each image its id, its label, and the metadata of all tables.
+
+    Args:
+        records: DataFrame with a row an image. paths: of the images, relative, with
+            forward slashes. dataset_dir: above them.
+        table_paths: of the tables, relative too. options: LabelOptions.
+
+    Returns:
+        records with the columns image_id, label, label_problem (why there is no label),
+        label_sources (tuple of texts) and the tables' other columns; "" becomes None.
+        attrs: unknown_ids, names in tables that no image has; notes, what was not
+        read, with the reason; meanings, {label source: what its values mean}.
+
+    Raises:
+        ValueError: where the options name a table, column or value that is not there.
+    """
+    names = ImageNames(paths)
+    records = records.assign(image_id=names.ids)
+    joined = _Joined(names, options)
+    paths_of_tables, label_table = _tables(Path(dataset_dir), table_paths, options)
+    for name, path in paths_of_tables.items():
+        joined.add(name, path, label_table in (None, path))
+    joined.require_options()
+    if not (options.label_table or options.label_column):
+        joined.claims += folder_claims(paths, names.ids, options)
+    return joined.onto(records)
+
+
+def folder_claims(paths, image_ids, options=AS_WRITTEN):
+    """Read the names of folders such as benign/ and nevus/ as labels.
+
+    A name of three letters or less, such as mel/, counts beside another one only. A
+    folder beside such ones, of an unknown name, says that its images have no label.
+    """
+    folders = [PurePosixPath(path).parts[:-1] for path in paths]
+    classes = {
+        part for parts in set(folders) for part in parts if names_class(part, options)
+    }
+    if len(classes) < 2 and not any(len(name) > 3 for name in classes):
+        return []
+    parents = {
+        parts[:depth]
+        for parts in set(folders)
+        for depth, part in enumerate(parts)
+        if part in classes
+    }
+    claims = []
+    for image_id, parts in zip(image_ids, folders, strict=True):
+        for depth, part in enumerate(parts):
+            if part in classes or parts[:depth] in parents:
+                label = meaning_of(part, options) if part in classes else None
+                source, text = f"folders {part}/", f"the folder is {part}/"
+                claims.append(Claim(image_id, label, source, text))
+    return claims
+
+
+class _Joined:
+    """All that tables say of the images of `names`."""
+
+    def __init__(self, names, options):
+        self.names, self.options = names, options
+        self.claims, self.notes, self.meanings = [], [], {}
+        self.metadata, self.unknown_ids = [], []
+        self.columns = set()
+
+    def add(self, name, path, gives_labels):
+        """Read a table; one that cannot be read becomes a note."""
+        try:
+            table = read_table(path, self.names, self.options.image_column)
+        except (ValueError, ImportError) as error:
+            self.notes.append(str(error))
+            return
+        column = table.attrs["image_column"]
+        ids = self.names.find(table[column]) if column else [None] * len(table)
+        found = pd.Series(ids, table.index, dtype=object).notna()
+        if not found.any():
+            what = (
+                f"its column {column!r} names no image" if column else "no image column"
+            )
+            self.notes.append(f"{name}: {what} of this folder")
+            return
+        self._note_unknown(name, table[column][~found])
+        self.columns |= set(table)
+        rows = table[found].assign(image_id=[i for i in ids if i is not None])
+        self.metadata.append(self._renamed(rows))
+        wanted = [column_name(c) for c in self.options.label_columns()]
+        if gives_labels and set(wanted) <= set(table):
+            told = self.options._replace(label_column=tuple(wanted))
+            self._add_claims(name, rows, read_labels(table, name, told))
+
+    def _note_unknown(self, name, cells):
+        several = self.names.knows(cells)
+        self.unknown_ids += [bare_name(cell) for cell in cells[~several]]
+        if several.any():
+            self.notes.append(
+                f"{name}: {several.sum()} rows name several images, or one of another "
+                f"folder, such as {cells[several].iloc[0]!r}"
+            )
+
+    def _renamed(self, rows):
+        """Call the columns that the user names as the loader does."""
+        options = self.options
+        for ours, theirs in (
+            ("split", options.split_column),
+            ("patient_id", options.group_column),
+        ):
+            if theirs and column_name(theirs) in rows:
+                rows = rows.assign(**{ours: rows[column_name(theirs)]})
+        return rows
+
+    def _add_claims(self, name, rows, readings):
+        for reading in readings:
+            columns = list(reading.columns)
+            of = "column" if len(columns) == 1 else "columns"
+            source = f"{name}, {of} {', '.join(columns)}"
+            labels = reading.labels[rows.index]
+            self.meanings[source] = reading.meaning
+            if labels.isna().all():
+                self.notes.append(f"{source}: {reading.meaning}")
+            texts = _texts(rows[columns])
+            for claim in zip(rows["image_id"], labels, texts, strict=True):
+                image_id, label, text = claim
+                label = label if isinstance(label, str) else None
+                text = f"{name} says {text}" if text else ""
+                self.claims.append(Claim(image_id, label, source, text))
+
+    def require_options(self):
+        """Raise ValueError for columns that no table has."""
+        options = self.options
+        columns = (
+            *(options.image_column, *options.label_columns()),
+            *(options.split_column, options.group_column),
+        )
+        for column in filter(None, columns):
+            if column_name(column) not in self.columns:
+                raise ValueError(
+                    f"no table of the images has the column {column!r}; they have "
+                    f"{', '.join(sorted(self.columns)) or 'none'}"
+                    + "".join(f"; {note}" for note in self.notes[:3])
+                )
+
+    def onto(self, records):
+        """Return the records with all of it."""
+        verdicts = _verdicts(self.claims)
+        nothing = (None, "no label", ())
+        told = [verdicts.get(image_id, nothing) for image_id in records["image_id"]]
+        told = pd.DataFrame(told, records.index, _LABEL_COLUMNS, dtype=object)
+        records = records.assign(**{name: told[name] for name in told})
+        if self.metadata:
+            rows = pd.concat(self.metadata, ignore_index=True)
+            rows = rows.where(rows.ne("") & rows.notna(), None)
+            rows = rows.groupby("image_id").first()
+            rows = rows.rename(columns={"split": "split_told"})
+            rows = rows.drop(columns=records.columns, errors="ignore")
+            records = records.join(rows, on="image_id")
+        records.attrs = {
+            "unknown_ids": list(dict.fromkeys(self.unknown_ids)),
+            "notes": self.notes,
+            "meanings": self.meanings,
+        }
+        return records
+
+
+def _tables(dataset_dir, table_paths, options):
+    """Return {name: path} of the tables to read, and the path of the label table.
+
+    The latter is None if the user did not name one. Without, tables of submissions
+    are left out.
+    """
+    paths = {str(path): dataset_dir / path for path in table_paths}
+    wanted = options.label_table
+    if not wanted:
+        return {n: p for n, p in paths.items() if not _NO_TRUTH.search(p.name)}, None
+    named = [path for path in paths.values() if path.name == wanted]
+    places = [dataset_dir / wanted, Path(wanted), *named]
+    place = next((path for path in places if path.is_file()), None)
+    if place is None:
+        raise ValueError(
+            f"there is no label table {wanted}; below {dataset_dir} are "
+            f"{', '.join(paths) or 'none'}"
+        )
+    if place not in paths.values():
+        paths[place.name] = place
+    return paths, place
+
+
+def _texts(cells):
+    """Return what the filled cells of each row say, as "name=cell", without zeros."""
+    texts = pd.Series("", cells.index)
+    for name in cells:
+        said = f" {name}=" + cells[name]
+        is_shown = cells[name].ne("")
+        if cells.shape[1] > 1:
+            is_shown &= ~cells[name].isin(["0", "0.0"])
+        texts = texts.where(~is_shown, texts + said)
+    if cells.shape[1] > 1:
+        texts = texts.where(texts != "", "no mark")
+    return texts.str.strip()
+
+
+def _verdicts(claims):
+    """Return {image id: (label, why there is none, its sources)}."""
+    by_image = defaultdict(lambda: {BENIGN: [], MALIGNANT: [], None: []})
+    for claim in claims:
+        by_image[claim.image_id][claim.label].append(claim)
+    return {image_id: _verdict(said) for image_id, said in by_image.items()}
+
+
+def _verdict(said):
+    labels = [label for label in (BENIGN, MALIGNANT) if said[label]]
+    if len(labels) == 1:
+        sources = dict.fromkeys(claim.source for claim in said[labels[0]])
+        return labels[0], None, tuple(sources)
+    kind = "contradictory labels" if labels else "no label"
+    told = said[BENIGN] + said[MALIGNANT] or said[None]
+    words = "; ".join(dict.fromkeys(claim.text for claim in told if claim.text))
+    return None, f"{kind}: {words}"[:_SHOWN] if words else kind, ()

@@ -1,0 +1,412 @@
+"""Tables of labels as people have them: the right label, or none and a reason.
+
+The images are always a, b and c. A case is the text of labels.csv and the labels that
+it gives to them; what is not named has no label.
+"""
+
+import pytest
+
+from mrcnn_skin.data.diagnoses import LabelOptions, meaning_of
+from mrcnn_skin.data.isic_layouts import read_records
+
+B, M = "benign", "malignant"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").touch()
+    return tmp_path
+
+
+def records_of(folder, text, name="labels.csv", encoding="utf-8", **options):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode(encoding))
+    records = read_records(folder, LabelOptions(**options))
+    return records.set_index("image_id")
+
+
+def labels_of(records):
+    return {i: label for i, label in records["label"].items() if label}
+
+
+READ = {
+    "benign and malignant": (
+        "image,benign,malignant\na,1,0\nb,0,1\n",
+        {"a": B, "b": M},
+    ),
+    "benign": ("image_id,benign\na,1\nb,0\n", {"a": B, "b": M}),
+    "malignant": ("image_id,malignant\na,1\nb,0\n", {"a": M, "b": B}),
+    "is_malignant": ("image_id,is_malignant\na,1\nb,0\nc,\n", {"a": M, "b": B}),
+    "quoted": ('"image","benign","malignant"\n"a","1","0"\n', {"a": B}),
+    "semicolons": ("image;benign;malignant\na;1;0\nb;0;1\n", {"a": B, "b": M}),
+    "decimal comma": ("image;malignant\na;1,0\n", {}),
+    "tabs": ("image\tbenign\tmalignant\na\t1\t0\n", {"a": B}),
+    "bars": ("image|label\na|benign\n", {"a": B}),
+    "floats": ("image,benign,malignant\na,1.0,0.0\nb,0.0,1.0\n", {"a": B, "b": M}),
+    "blanks": ("filename, benign, malignant\na.jpg, 1, 0\n", {"a": B}),
+    "columns before": ("image_id,age,benign,label\na,40,1,benign\n", {"a": B}),
+    "columns 2020 and nan": ("image,2020,nan,label\na,1,1,benign\n", {"a": B}),
+    "True": ("image_id,malignant\na,True\nb,False\n", {"a": M, "b": B}),
+    "yes": ("image_id,malignant\na,yes\nb,no\n", {"a": M, "b": B}),
+    "Y": ("image_id,benign\na,Y\nb,N\n", {"a": B, "b": M}),
+    "words under malignant": (
+        "image,malignant\na,benign\nb,malignant\n",
+        {"a": B, "b": M},
+    ),
+    "no header": ("a,benign\nb,malignant\n", {"a": B, "b": M}),
+    "no header, three columns": ("A,1,benign\nb,2,malignant\n", {"a": B, "b": M}),
+    "0 and 1": ("image,label\na,0\nb,1\nc,\n", {"a": B, "b": M}),
+    "target NA": ("image_name,target\na,0\nb,1\nc,NA\n", {"a": B, "b": M}),
+    "ISIC 2020": (
+        "image_name,patient_id,diagnosis,benign_malignant,target\n"
+        "a,IP_1,unknown,benign,0\nb,IP_2,melanoma,malignant,1\n",
+        {"a": B, "b": M},
+    ),
+    "UNK": ("image,MEL,NV,UNK\na,1,0,0\nb,0,1,0\nc,0,0,1\n", {"a": M, "b": B}),
+    "one-hot, other names": (
+        "image,melanoma,nevus,basal_cell_carcinoma,OTHER\n"
+        "a,0,0,1,0\nb,0,1,0,0\nc,0,0,0,1\n",
+        {"a": M, "b": B},
+    ),
+    "one-hot, no mark": ("image,MEL,NV,BKL\na,0,0,0\nb,0,0,1\n", {"b": B}),
+    "one-hot, an unknown column": ("image,MEL,NV,ACK\na,0,0,1\n", {}),
+    "one-hot of words": (
+        "image,melanoma,nevus\na,True,False\nb,no,yes\n",
+        {"a": M, "b": B},
+    ),
+    "ISIC 2017": (
+        "image_id,melanoma,seborrheic_keratosis\na,1.0,0.0\nb,0.0,1.0\nc,0.0,0.0\n",
+        {"a": M, "b": B, "c": B},
+    ),
+    "melanoma alone": ("image,melanoma\na,1\nb,0\n", {"a": M}),
+    "unsure beside": ("image,malignant,indeterminate\na,0,1\nb,0,0\n", {"b": B}),
+    "class numbers beside dx": ("image,label,dx\na,4,mel\nb,5,nv\n", {"a": M, "b": B}),
+    "dx": ("image_id,dx\na,scc\nb,ak\nc,nevus\n", {"a": M, "b": M, "c": B}),
+    "dx in words": ("image_id,dx\na,melanoma\nb,NV\nc,ack\n", {"a": M, "b": B}),
+    "spelled": (
+        "image,diagnosis\na,Basal cell carcinoma\nb,squamous-cell carcinoma\n"
+        "c,Melanocytic Nevi\n",
+        {"a": M, "b": M, "c": B},
+    ),
+    "British": (
+        "image,diagnosis\na,naevus\nb,seborrhoeic keratosis\n",
+        {"a": B, "b": B},
+    ),
+    "PAD-UFES-20": (
+        "patient_id,lesion_id,age,diagnostic,img_id\n"
+        "PAT_1,9,55,NEV,a.png\nPAT_2,8,60,BCC,b.png\nPAT_3,7,70,ACK,c.png\n",
+        {"a": B, "b": M},
+    ),
+    "BCN20000": (
+        "bcn_filename,age_approx,diagnosis,lesion_id,split\n"
+        "a.jpg,55,MEL,BCN_1,train\nb.jpg,60,NV,BCN_2,train\n",
+        {"a": M, "b": B},
+    ),
+    "older archive": (
+        "_id,name,dataset.name,meta.clinical.benign_malignant,meta.clinical.diagnosis\n"
+        "5436e3,a,UDA-1,benign,nevus\n5436e4,b,UDA-1,malignant,melanoma\n",
+        {"a": B, "b": M},
+    ),
+    "BOM": ("\ufeffimage,label\na,benign\n", {"a": B}),
+    "sep=": ("sep=;\nimage;label\na;benign\n", {"a": B}),
+    "title": ("Labels of the clinic\nimage,label\na,benign\n", {"a": B}),
+    "title with a comma": (
+        "Labels, 2020\n\nimage,dx,x\na,mel,1\nb,nv,2\n",
+        {"a": M, "b": B},
+    ),
+    "# line": ("# made by hand, 2020\nimage,label\na,benign\n", {"a": B}),
+    "one comma too many": ("image,label\na,benign,\nb,malignant,\n", {"a": B, "b": M}),
+    "comma after the header": ("image,label,\na,benign\n", {"a": B}),
+    "an image column of any name": (
+        "foto,diagnosis\na.jpg,mel\nb.jpg,nv\n",
+        {"a": M, "b": B},
+    ),
+    "index column": (",image,label\n0,a,benign\n1,b,malignant\n", {"a": B, "b": M}),
+    "same row twice": ("image,label\na,benign\na,benign\n", {"a": B}),
+    "folder in the cell": ("path,label\ndata\\images\\a.jpg,benign\n", {"a": B}),
+    "upper case": ("image,label\nA.JPG,BENIGN\n", {"a": B}),
+    "an id with #": ("image,label\n#9,malignant\na,benign\n", {"a": B}),
+    "quoted line break": ('image,note,label\na,"x\ny",benign\n', {"a": B}),
+    "a diagnosis in doubt": ("image,label\na,melanoma?\nb,not malignant\n", {}),
+    "first word": ("image,diagnosis_1\na,benign or malignant\nb,Benign\n", {"b": B}),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_labels_are_read(folder, case):
+    text, expected = READ[case]
+    assert labels_of(records_of(folder, text)) == expected
+
+
+REFUSED = {
+    "class numbers": (
+        "image,label\na,0\nb,1\nc,6\n",
+        "labels.csv, column label: 0, 1, 6",
+    ),
+    "target 0..7": (
+        "image,target\na,0\nb,7\n",
+        "column target: 0, 7 are class numbers",
+    ),
+    "probabilities": (
+        "image,malignant\na,0.3\nb,1\n",
+        "column malignant: 0.3, 1 are prob",
+    ),
+    "scores": (
+        "image,MEL,NV\na,0.3,0.7\nb,1,0\n",
+        "columns mel, nv: the values are prob",
+    ),
+    "a coding": (
+        "image,diagnosis\na,0\nb,1\n",
+        "column diagnosis: 0, 1 are not explained",
+    ),
+    "yes to what": ("image,label\na,yes\nb,no\n", "label: no, yes are not explained"),
+    "headerless numbers": ("a,0\nb,1\n", None),
+    "no image": (
+        "image,label\nx,benign\n",
+        "labels.csv: its column 'image' names no image",
+    ),
+    "no column": (
+        "age,label\n7,benign\n",
+        "labels.csv: no image column of this folder",
+    ),
+    "ragged": ("image,label\na,benign,x\n", "labels.csv: 1 rows have more cells"),
+    "empty": ("", "labels.csv: the file is empty"),
+    "two image columns": (
+        "image,filename,label\na,b,benign\n",
+        "columns 'image' and 'filename' name different images",
+    ),
+    "two label columns": ("image,label,label\na,benign,malignant\n", "columns 'label'"),
+    "quotes": ('image,label\na,"benign\n', "labels.csv"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_table_that_is_not_clear_gives_a_reason(folder, case):
+    text, reason = REFUSED[case]
+    records = records_of(folder, text)
+    assert labels_of(records) == {}
+    notes = records.attrs["notes"]
+    assert reason is None or any(reason in note for note in notes), notes
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        (
+            "image,label,dx\na,0,mel\n",
+            "contradictory labels: labels.csv says label=0; ",
+        ),
+        ("image,benign,malignant\na,0,0\n", "contradictory labels: "),
+        ("image,MEL,NV\na,1,1\n", "no label: labels.csv says mel=1 nv=1"),
+        ("image,MEL,NV,UNK\na,0,0,1\nb,1,0,0\n", "no label: labels.csv says no mark"),
+        ("image,dx\na,ack\nb,nv\n", "no label: labels.csv says dx=ack"),
+        ("image,label\na,4\nb,1\n", "no label: labels.csv says label=4"),
+        ("image,label\na,\nb,benign\n", "no label"),
+        ("image,label\nb,benign\n", "no label"),
+    ],
+)
+def test_an_image_without_label_says_what_its_table_says(folder, text, problem):
+    record = records_of(folder, text).loc["a"]
+    assert record["label"] is None
+    assert record["label_problem"].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("predictions.csv", "image,p_malignant,class\na.jpg,0.9,malignant\n"),
+        ("mine.csv", "image,p_malignant,class\na.jpg,0.9,malignant\n"),
+        ("classification.csv", "image,malignant\na,0.000000000000\n"),
+        ("results/per_image.csv", "image,label,p_malignant\na,benign,0.1\n"),
+        ("sample_submission.csv", "image_name,target\na,0\nb,0\n"),
+        ("ISIC_2020_Submission.csv", "image_name,target\na,0\nb,1\n"),
+        ("dropped.csv", "split,image_id,file,reason\ntrain,a,a.jpg,no mask\n"),
+    ],
+)
+def test_predictions_are_no_truth(folder, name, text):
+    records = records_of(folder, text, name)
+    assert labels_of(records) == {}
+    assert set(records["split"]) == {None}
+
+
+@pytest.mark.parametrize(
+    "text, options, expected",
+    [
+        (
+            "image,label\na,0\nb,4\nc,6\n",
+            {"label_column": "label", "malignant": ("4",)},
+            {"a": B, "b": M, "c": B},
+        ),
+        (
+            "image,dx,label\na,akiec,malignant\nb,mel,x\nc,unk,benign\n",
+            {"label_column": "dx", "malignant": ("mel", "bcc")},
+            {"a": B, "b": M},
+        ),
+        (
+            "image,Code\na,M1\nb,B1\nc,?\n",
+            {"label_column": "Code", "malignant": ("M1",), "benign": ("B1",)},
+            {"a": M, "b": B},
+        ),
+        (
+            "image,MEL,NV,AKIEC\na,1,0,0\nb,0,1,0\nc,0,0,1\n",
+            {"malignant": ("MEL",)},
+            {"a": M, "b": B, "c": B},
+        ),
+        (
+            "image,P,Q,R\na,1,0,0\nb,0,1,0\nc,0,0,1\n",
+            {"label_column": ("P", "Q"), "malignant": ("Q",)},
+            {"a": B, "b": M},
+        ),
+        ("image,biopsy\na,1\nb,0\n", {"label_column": "biopsy"}, {"a": M, "b": B}),
+        ("id,foto,label\nc,a,benign\n", {"image_column": "foto"}, {"a": B}),
+    ],
+)
+def test_the_user_can_say_it(folder, text, options, expected):
+    assert labels_of(records_of(folder, text, **options)) == expected
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"label_column": "code"}, "no table of the images has the column 'code'"),
+        ({"label_table": "absent.csv"}, "no label table absent.csv"),
+        ({"label_column": "label", "malignant": ("7",)}, "none of the values 7"),
+        ({"split_column": "fold"}, "'fold'"),
+        ({"group_column": "patient"}, "'patient'"),
+        ({"image_column": "foto"}, "has the column 'foto'"),
+    ],
+)
+def test_what_the_user_names_has_to_be_there(folder, options, words):
+    with pytest.raises(ValueError, match=words):
+        records_of(folder, "image,label\na,x\nb,y\n", **options)
+
+
+def test_one_table_gives_the_labels_and_all_the_metadata(folder):
+    (folder / "other.csv").write_text("image,label,patient\na,malignant,p1\n")
+    text = "image,label,part,person\na,benign,test,q\n"
+    records = records_of(folder, text, label_table="labels.csv", split_column="part")
+    assert labels_of(records) == {"a": B}
+    assert records.loc["a", "split"] == "test"
+    assert records.loc["a", "patient_id"] == "p1"
+    assert records_of(folder, text, group_column="person").loc["a", "patient_id"] == "q"
+    outside = folder.parent / "sample_submission.csv"
+    outside.write_text(text)
+    records = records_of(folder, "x\n", label_table=str(outside))
+    assert labels_of(records) == {"a": B}
+
+
+def test_a_source_says_table_column_and_meaning(folder):
+    records = records_of(folder, "image,dx\na,mel\nb,nv\nc,?\n", "t/m.csv")
+    [source] = records.loc["a", "label_sources"]
+    assert source == "t/m.csv, column dx"
+    meaning = "mel = malignant; nv = benign; ? = no label"
+    assert records.attrs["meanings"] == {source: meaning}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_encodings(folder, encoding):
+    (folder / "Läsion.jpg").touch()
+    records = records_of(folder, "image,label\r\nLäsion,benign\r\n", encoding=encoding)
+    assert labels_of(records) == {"Läsion": B}
+
+
+@pytest.mark.parametrize(
+    "images, cells, expected",
+    [
+        (["0001.jpg", "0002.jpg"], ["1", "2.0"], ["0001", "0002"]),
+        (["1.jpg", "0001.jpg"], ["1", "0001"], ["1", "0001"]),
+        (
+            ["ISIC_0000123.jpg"],
+            ["123", "isic_123", "ISIC_0000123.JPG"],
+            ["ISIC_0000123"] * 3,
+        ),
+        (["7.jpg", "ISIC_0000007.jpg"], ["7"], ["7"]),
+        (
+            ["patient1/x.jpg", "patient2/x.jpg"],
+            ["patient1/x.jpg", "data/patient2/x", "x"],
+            ["patient1/x", "patient2/x", None],
+        ),
+        (["p1/x.jpg"], ["p1/x.jpg", "p2/x.jpg"], ["p1/x", None]),
+        (["images/a.b.jpg"], ["a.b", "a.b.jpg", "a"], ["a.b", "a.b", None]),
+    ],
+)
+def test_cells_name_images(tmp_path, images, cells, expected):
+    for name in images:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    kinds = [B, M, B][: len(cells)]
+    rows = "".join(f"{c},{k}\n" for c, k in zip(cells, kinds, strict=True))
+    if len(set(expected)) < len(expected):
+        rows = "".join(f"{c},benign\n" for c in cells)
+        kinds = [B] * len(cells)
+    (tmp_path / "t.csv").write_text("image,label\n" + rows)
+    records = read_records(tmp_path).set_index("image_id")
+    wanted = {i: k for i, k in zip(expected, kinds, strict=True) if i}
+    wanted = {
+        i.rpartition("/")[2] if len(images) == 1 else i: k for i, k in wanted.items()
+    }
+    assert labels_of(records) == wanted
+
+
+def test_a_folder_per_class(tmp_path):
+    for name in (
+        *("train/nevus/1.jpg", "train/melanoma/1.jpg", "train/actinic keratosis/1.jpg"),
+        *("test/nevus/1.jpg", "test/basal cell carcinoma/2.jpg"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    records = read_records(tmp_path).set_index("image_id")
+    assert labels_of(records) == {
+        "train/nevus/1": B,
+        "train/melanoma/1": M,
+        "test/nevus/1": B,
+        "2": M,
+    }
+    lost = records.loc["train/actinic keratosis/1", "label_problem"]
+    assert lost == "no label: the folder is actinic keratosis/"
+    assert list(records["split"]) == ["test", "test", "train", "train", "train"]
+
+
+@pytest.mark.parametrize(
+    "folders, labels",
+    [
+        (["benign", "malignant"], [B, M]),
+        (["mel", "nv"], [M, B]),
+        (["df"], [None]),  # perhaps somebody's initials
+        (["Naevi", "Basal_Cell_Carcinoma"], [B, M]),
+        (["Valencia", "Testudo"], [None, None]),
+        (["benign/nevus", "malignant/melanoma"], [B, M]),
+        (["benign/melanoma", "benign/nevus"], [None, B]),
+    ],
+)
+def test_folders_that_name_a_class(tmp_path, folders, labels):
+    for i, name in enumerate(folders):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / f"{i}.jpg").touch()
+    records = read_records(tmp_path).sort_values("image_id")
+    assert list(records["label"]) == labels
+    assert set(records["split"]) == {None}
+
+
+def test_a_folder_and_a_table_may_contradict_each_other(tmp_path):
+    (tmp_path / "benign").mkdir()
+    (tmp_path / "benign" / "a.jpg").touch()
+    (tmp_path / "labels.csv").write_text("image,label\na,malignant\n")
+    [problem] = read_records(tmp_path)["label_problem"]
+    assert problem == (
+        "contradictory labels: the folder is benign/; labels.csv says label=malignant"
+    )
+
+
+@pytest.mark.parametrize(
+    "word, label",
+    [
+        *((w, M) for w in ("MEL", "Melanoma", "bcc", "lentigo maligna", "AKIEC")),
+        *((w, B) for w in ("nv", "Nevi", "dermatofibroma", "vascular lesions")),
+        *((w, None) for w in ("", "actinic keratosis", "melanoma?", "1", "carcinoma")),
+    ],
+)
+def test_meaning_of(word, label):
+    assert meaning_of(word) == label
