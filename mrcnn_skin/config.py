@@ -104,6 +104,9 @@ class Config:
     # Heads. COCO weights have RPN and mask head of just these widths
     ROI_LEVELS = (2, 3, 4, 5)  # that the heads' features are cut from
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    # The Classify subnet also sees the whole image: the mean of the backbone's last
+    # stage, in so many channels. 0: its box alone, as in the paper
+    CLASSIFY_CONTEXT = 0
     MASK_HEAD_WIDTH = 256  # channels of the mask head's convolutions
     POOL_SIZE = 7
     MASK_POOL_SIZE = 14

@@ -131,6 +131,7 @@ RULES = {
     "POST_NMS_ROIS_INFERENCE": _whole(1),
     "ROI_LEVELS": _levels(2, 5),
     "FPN_CLASSIF_FC_LAYERS_SIZE": _whole(1),
+    "CLASSIFY_CONTEXT": _whole(0),
     "MASK_HEAD_WIDTH": _whole(1),
     "POOL_SIZE": _whole(1),
     "MASK_POOL_SIZE": _whole(1),
@@ -287,4 +288,6 @@ def _group_norm_widths(config):
             widths.add(config.MASK_HEAD_WIDTH)
         if "classify" in config.TASKS or "detect" in config.TASKS:
             widths.add(config.FPN_CLASSIF_FC_LAYERS_SIZE)
+        if "classify" in config.TASKS and config.CLASSIFY_CONTEXT:
+            widths.add(config.CLASSIFY_CONTEXT)
     return widths

@@ -32,7 +32,7 @@ class IsicConfig(Config):
 class IsicLiteConfig(IsicConfig):
     """The same task with a fraction of the arithmetic, for machines without a GPU.
 
-    Not of the paper. Made for the ImageNet weights of EfficientNet-Lite0; RPN, pyramid
+    Not of the paper. Made for the ImageNet weights of EfficientNet-Lite; RPN, pyramid
     and heads are new and narrow, and learn as from random weights.
     """
 

@@ -18,7 +18,12 @@ from .imagenet import from_applications
 from .weight_files import read_h5, with_unique_names
 
 # Layers whose last axis depends on the classes: new for a new set of classes
-CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask")
+CLASS_LAYERS = (
+    "mrcnn_class_logits",
+    "mrcnn_context_logits",
+    "mrcnn_bbox_fc",
+    "mrcnn_mask",
+)
 
 
 @dataclass

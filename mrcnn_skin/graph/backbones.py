@@ -6,14 +6,15 @@ BACKBONES.
 
 from functools import partial
 
-from .efficientnet_lite import efficientnet_lite0
+from .efficientnet_lite import efficientnet_lite
 from .resnet import resnet
 
 BACKBONES = {
     "resnet26": partial(resnet, blocks=(2, 2, 2, 2)),
     "resnet50": partial(resnet, blocks=(3, 4, 6, 3)),
     "resnet101": partial(resnet, blocks=(3, 4, 23, 3)),
-    "efficientnet_lite0": efficientnet_lite0,
+    "efficientnet_lite0": partial(efficientnet_lite, width=1.0, depth=1.0),
+    "efficientnet_lite2": partial(efficientnet_lite, width=1.1, depth=1.2),
 }
 
 

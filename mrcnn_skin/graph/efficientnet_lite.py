@@ -1,16 +1,19 @@
-"""EfficientNet-Lite0, a backbone for machines without a GPU.
+"""EfficientNet-Lite, backbones for machines without a GPU.
 
-EfficientNet-B0 (Tan and Le, 2019) without squeeze-and-excitation and with ReLU6, as
-Google published it in 2020: 3 million weights without its classifier, an eighth of
-ResNet-50. Layers are named after ResNet's, so that "4+" means the same in either.
+EfficientNet (Tan and Le, 2019) without squeeze-and-excitation and with ReLU6, as
+Google published it in 2020. Without its classifier, Lite0 has 3 million weights, an
+eighth of ResNet-50, and Lite2 has 4 million. Layers are named after ResNet's, so that
+"4+" means the same in either.
 """
+
+import math
 
 import keras
 from keras import layers
 
 from .common import norm
 
-# {stage: groups of (blocks, channels, kernel, stride of the group's first block)}
+# Of Lite0, {stage: groups of (blocks, channels, kernel, stride of the first block)}
 _STAGES = {
     1: ((1, 16, 3, 1),),
     2: ((2, 24, 3, 2),),
@@ -23,12 +26,15 @@ _PIXEL_SCALE = 1 / 128  # the ImageNet weights are for pixels of (x - 127) / 128
 _CONVOLUTION = {"padding": "same", "use_bias": False}  # the norm has the bias
 
 
-def efficientnet_lite0(images, config):
-    """Build EfficientNet-Lite0 up to its last block.
+def efficientnet_lite(images, config, width, depth):
+    """Build an EfficientNet-Lite up to its last block.
 
     images: [batch, h, w, channels], means subtracted (127, if they are to be those of
     its ImageNet weights); h and w multiples of 32.
-    Returns [C2, C3, C4, C5], of strides 4, 8, 16, 32 and 24, 40, 112, 320 channels.
+    width, depth: factors on the channels and blocks of Lite0. The stem keeps its 32
+    channels whatever the width.
+    Returns [C2, C3, C4, C5], of strides 4, 8, 16, 32; 24, 40, 112, 320 channels in
+    Lite0 and 24, 48, 120, 352 in Lite2.
     """
     x = layers.Rescaling(_PIXEL_SCALE, name="pixel_scale")(images)
     x = layers.Conv2D(32, 3, 2, kernel_initializer=_he(), name="conv1", **_CONVOLUTION)(
@@ -38,18 +44,27 @@ def efficientnet_lite0(images, config):
     stages = []
     for stage, groups in _STAGES.items():
         expansion = 1 if stage == 1 else _EXPANSION
-        for name, width, kernel, stride in _blocks(stage, groups):
-            x = _inverted_residual(x, name, width, kernel, stride, expansion, config)
+        for name, channels, kernel, stride in _blocks(stage, groups, width, depth):
+            x = _inverted_residual(x, name, channels, kernel, stride, expansion, config)
         stages.append(x)
     return stages[1:]
 
 
-def _blocks(stage, groups):
+def _blocks(stage, groups, width, depth):
     """Yield (name, channels, kernel, stride) of a stage's blocks: 4a, 4b, ... 4f."""
-    letters = iter("abcdef")
-    for count, width, kernel, stride in groups:
+    letters = iter("abcdefgh")
+    for count, channels, kernel, stride in groups:
+        # The network's first and last block stay single whatever the depth
+        count = math.ceil(depth * count) if count > 1 else 1
+        channels = _multiple_of_8(width * channels)
         for index in range(count):
-            yield f"{stage}{next(letters)}", width, kernel, 1 if index else stride
+            yield f"{stage}{next(letters)}", channels, kernel, 1 if index else stride
+
+
+def _multiple_of_8(channels):
+    """The nearest one, or the next if that loses more than a tenth."""
+    nearest = int(channels + 4) // 8 * 8
+    return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
 def _inverted_residual(x, name, width, kernel, stride, expansion, config):

@@ -5,6 +5,7 @@ The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
 
 from keras import layers
 
+from ..layers.content_pool import ContentPool
 from ..layers.whole_convolution import WholeConv2D
 from .common import norm
 
@@ -32,6 +33,29 @@ def fpn_classifier_graph(pooled, config):
         x = layers.Dense(4 * classes, dtype="float32", name="mrcnn_bbox_fc")(shared)
         deltas = layers.Reshape([classes, 4], dtype="float32", name="mrcnn_bbox")(x)
     return logits, deltas
+
+
+def context_logits(features, image, config):
+    """What the whole image adds to the class logits of each of its RoIs.
+
+    features: C5, [batch, h, w, channels]; image: [batch, h, w, channels], 0..255.
+    Returns [batch, 1, classes]. To add the logits of two layers is to join their
+    inputs in one, but leaves mrcnn_class_logits its shape. They start at 0: a network
+    that was trained without context answers as before.
+    """
+    stride = config.BACKBONE_STRIDES[3]
+    x = ContentPool(stride, name="mrcnn_context_pool")(features, image)
+    x = layers.Dense(config.CLASSIFY_CONTEXT, name="mrcnn_context_fc")(x)
+    x = norm(x, "mrcnn_context_bn", config, config.HEAD_NORM)
+    x = layers.ReLU(name="mrcnn_context_relu")(x)
+    x = layers.Dense(
+        config.HEAD_CLASSES,
+        use_bias=False,
+        kernel_initializer="zeros",
+        dtype="float32",
+        name="mrcnn_context_logits",
+    )(x)
+    return x[:, None]
 
 
 def build_fpn_mask_graph(pooled, config, activation="sigmoid"):

@@ -19,7 +19,7 @@ from .backbones import build_backbone
 from .common import computing_in, unfold
 from .folded import FoldedModel
 from .fpn import fpn
-from .heads import build_fpn_mask_graph, fpn_classifier_graph
+from .heads import build_fpn_mask_graph, context_logits, fpn_classifier_graph
 from .rpn import build_rpn_model, rpn, sampled_rpn
 
 
@@ -35,11 +35,11 @@ def build_inference_model(config):
     """
     image = keras.Input(config.CANVAS_SHAPE, name="input_image")
     window = keras.Input([4], name="input_window")
-    rpn_maps, pyramid, anchors, rpn_model = _features(image, config)
+    rpn_maps, pyramid, context, anchors, rpn_model = _features(image, config)
     rois, objectness = _propose(
         rpn_model, rpn_maps, anchors, config.POST_NMS_ROIS_INFERENCE, config
     )
-    logits, deltas = _classify(rois, pyramid, config)
+    logits, deltas = _classify(rois, pyramid, context, config)
     if logits is None:
         # Without a class head the RPN's objectness ranks the regions
         roi_probs = ops.stack([1.0 - objectness, objectness], axis=-1)
@@ -119,7 +119,7 @@ def build_training_model(config):
 
 def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
     """Loss terms by name, of `training_inputs` with gt_boxes normalised."""
-    rpn_maps, pyramid, anchors, rpn_model = _features(image, config)
+    rpn_maps, pyramid, context, anchors, rpn_model = _features(image, config)
     index, match, target_deltas = RPNTargets(
         config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
     )(anchors, gt_class_ids, gt_boxes, seed)
@@ -146,15 +146,15 @@ def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
         config.USE_MINI_MASK,
         name="proposal_targets",
     )(proposals, gt_class_ids, gt_boxes, gt_masks, seed + 2)
-    return terms | _head_losses(targets, pyramid, active, config)
+    return terms | _head_losses(targets, pyramid, context, active, config)
 
 
 def _features(image, config):
     """Backbone, pyramid and RPN.
 
-    Returns the maps of RPN_LEVELS and of ROI_LEVELS, the anchors, and the RPN's model.
-    What no level needs, such as P2's convolutions, is no part of a Model of the
-    results.
+    Returns the maps of RPN_LEVELS and of ROI_LEVELS, the context logits (None if the
+    Config wants none), the anchors, and the RPN's model. What no level needs, such as
+    P2's convolutions, is no part of a Model of the results.
     """
     if config.NUM_CLASSES < 2:
         raise ValueError(
@@ -165,7 +165,10 @@ def _features(image, config):
     image_minus_mean = layers.Rescaling(
         1.0, [-m for m in mean], dtype="float32", name="mold_image"
     )(image)
-    pyramid = fpn(build_backbone(image_minus_mean, config), config)
+    stages = build_backbone(image_minus_mean, config)
+    pyramid = fpn(stages, config)
+    has_context = config.CLASSIFY_CONTEXT and "classify" in config.TASKS
+    context = context_logits(stages[-1], image, config) if has_context else None
     anchors = Anchors(
         config.RPN_ANCHOR_SCALES,
         config.RPN_ANCHOR_RATIOS,
@@ -183,7 +186,7 @@ def _features(image, config):
         [pyramid[level - FIRST_LEVEL] for level in levels]
         for levels in (config.RPN_LEVELS, config.ROI_LEVELS)
     )
-    return rpn_maps, roi_maps, anchors, rpn_model
+    return rpn_maps, roi_maps, context, anchors, rpn_model
 
 
 def _propose(rpn_model, rpn_maps, anchors, count, config):
@@ -204,19 +207,23 @@ def _roi_align(size, name, config):
     return PyramidROIAlign((size, size), stride, first, name=name)
 
 
-def _classify(rois, pyramid, config):
-    """Class logits [batch, rois, classes] and deltas of the RoIs, None if not asked."""
+def _classify(rois, pyramid, context, config):
+    """Class logits [batch, rois, classes] and deltas of the RoIs, None if not asked.
+
+    context: logits [batch, 1, classes] of the whole image, or None.
+    """
     if not {"classify", "detect"} & set(config.TASKS):
         return None, None
     align = _roi_align(config.POOL_SIZE, "roi_align_classifier", config)
     outputs = fpn_classifier_graph(align(rois, pyramid), config)
-    return [None if x is None else unfold(x, rois.shape[1]) for x in outputs]
+    logits, deltas = (None if x is None else unfold(x, rois.shape[1]) for x in outputs)
+    return logits if context is None else logits + context, deltas
 
 
-def _head_losses(targets, pyramid, active, config):
+def _head_losses(targets, pyramid, context, active, config):
     """Loss terms of the three heads that are on; see DetectionTargetLayer.call."""
     rois, match, target_class_ids, target_deltas, target_masks = targets
-    logits, deltas = _classify(rois, pyramid, config)
+    logits, deltas = _classify(rois, pyramid, context, config)
     terms = {}
     if logits is not None:
         terms["mrcnn_class_loss"] = ClassLoss(

@@ -22,8 +22,8 @@ DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
 BESIDE_WEIGHTS = "that of the Config beside the weights"
 SHEET = 24  # pictures on a contact sheet
-LITE_BACKBONE = "efficientnet_lite0"
-SIDES_IN_WORDS = f"{SIDE}; 256 with {LITE_BACKBONE}"
+LITE_BACKBONES = ("efficientnet_lite0", "efficientnet_lite2")
+SIDES_IN_WORDS = f"{SIDE}; 256 with {' or '.join(LITE_BACKBONES)}"
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -112,8 +112,9 @@ def add_config_options(parser, backbone=BESIDE_WEIGHTS, side=BESIDE_WEIGHTS):
     parser.add_argument(
         "--backbone",
         metavar="NAME",
-        help=f"of graph.backbones: resnet26, resnet50, resnet101 or {LITE_BACKBONE}, "
-        f"the small network of IsicLiteConfig (default: {backbone})",
+        help="of graph.backbones: resnet26, resnet50, resnet101, or the small "
+        f"networks of IsicLiteConfig, {' and '.join(LITE_BACKBONES)} (default: "
+        f"{backbone})",
     )
     parser.add_argument(
         "--image-size",
@@ -144,7 +145,7 @@ def default_config(args):
     """The settings that the backbone asked for is used with."""
     from mrcnn_skin import IsicConfig, IsicLiteConfig
 
-    return IsicLiteConfig() if args.backbone == LITE_BACKBONE else IsicConfig()
+    return IsicLiteConfig() if args.backbone in LITE_BACKBONES else IsicConfig()
 
 
 def config_overrides(args):

@@ -129,7 +129,7 @@ def add_recipe_options(add):
         "--images-per-device",
         type=int,
         metavar="N",
-        help=f"images per device and step (default: 2; 8 with {common.LITE_BACKBONE})",
+        help="images per device and step (default: 2; 8 with an EfficientNet-Lite)",
     )
     add(
         "--devices",
@@ -157,7 +157,7 @@ def make_config(args):
 
     Raises ValueError for weights of another backbone.
     """
-    if args.backbone == common.LITE_BACKBONE and args.weights in ("coco", "imagenet"):
+    if args.backbone in common.LITE_BACKBONES and args.weights in ("coco", "imagenet"):
         raise ValueError(
             f"--weights={args.weights} is a ResNet's: with --backbone={args.backbone} "
             "it must be none or the file of samples/convert_efficientnet_lite.py"

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: its published size, its arithmetic, and what of it learns."""
+"""EfficientNet-Lite: its published size, its arithmetic, and what of it learns."""
 
 import re
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tiny import tiny_config
 
 from mrcnn_skin import IsicLiteConfig
-from mrcnn_skin.graph.efficientnet_lite import efficientnet_lite0
+from mrcnn_skin.graph.backbones import build_backbone
 from mrcnn_skin.graph.mask_rcnn import build_training_model, training_inputs
 from mrcnn_skin.layers.normalization import BatchNorm
 from mrcnn_skin.training.stages import set_trainable
@@ -20,7 +20,7 @@ SIDE = 64
 
 def build(config, shape=(SIDE, SIDE, 3)):
     images = keras.Input(shape)
-    return keras.Model(images, efficientnet_lite0(images, config))
+    return keras.Model(images, build_backbone(images, config))
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +32,39 @@ def values_of(model):
     return {name: np.array(v) for name, v in named_weights(model).items()}
 
 
-def test_strides_and_channels_of_an_oblong_image():
-    stages = build(IsicLiteConfig(), (96, 160, 3)).output
+@pytest.mark.parametrize(
+    "backbone, widths",
+    [
+        ("efficientnet_lite0", (24, 40, 112, 320)),
+        ("efficientnet_lite2", (24, 48, 120, 352)),
+    ],
+)
+def test_strides_and_channels_of_an_oblong_image(backbone, widths):
+    stages = build(IsicLiteConfig(BACKBONE=backbone), (96, 160, 3)).output
     shapes = [tuple(stage.shape[1:]) for stage in stages]
-    assert shapes == [(24, 40, 24), (12, 20, 40), (6, 10, 112), (3, 5, 320)]
+    sizes = (24, 40), (12, 20), (6, 10), (3, 5)
+    assert shapes == [(*s, w) for s, w in zip(sizes, widths, strict=True)]
 
 
-def test_it_is_as_large_as_published(backbone):
-    # 4.65 million with the classifier: 1x1 convolution to 1280, its norm, 1000 classes
-    learning = sum(np.prod(v.shape) for v in backbone.trainable_variables)
-    classifier = 320 * 1280 + 2 * 1280 + 1280 * 1000 + 1000
-    assert learning + classifier == 4_652_008
+@pytest.mark.parametrize(
+    "backbone, blocks, published",
+    [
+        ("efficientnet_lite0", (1, 2, 2, 6, 5), 4_652_008),
+        ("efficientnet_lite2", (1, 3, 3, 8, 6), 6_092_072),
+    ],
+)
+def test_it_is_as_large_as_published(backbone, blocks, published):
+    model = build(IsicLiteConfig(BACKBONE=backbone))
+    names = [layer.name for layer in model.layers]
+    found = [
+        sum(bool(re.fullmatch(f"res{stage}[a-z]_depthwise", n)) for n in names)
+        for stage in range(1, 6)
+    ]
+    assert tuple(found) == blocks
+    # With the classifier: 1x1 convolution to 1280, its norm, 1000 classes
+    learning = sum(np.prod(v.shape) for v in model.trainable_variables)
+    classifier = model.output[-1].shape[-1] * 1280 + 2 * 1280 + 1280 * 1000 + 1000
+    assert learning + classifier == published
 
 
 def test_weights_of_a_block_by_hand(backbone):
