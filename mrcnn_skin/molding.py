@@ -100,7 +100,8 @@ def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
     """What the RPN is to say about an image's anchors (layers.rpn_targets).
 
     image_shape: (height, width, ...); anchors: [anchors, 4] and gt_boxes: [n, (y1,
-    x1, y2, x2)], pixels; gt_class_ids: int [n]. np.random.seed repeats the sampling.
+    x1, y2, x2)], pixels; gt_class_ids: int [n], negative for crowds. np.random.seed
+    repeats the sampling.
     Returns rpn_match int32 [anchors], 1 positive, -1 negative, 0 not sampled; and
     rpn_bbox float32 [RPN_TRAIN_ANCHORS_PER_IMAGE, 4], deltas of the positive anchors
     in their order, in standard deviations, padded with zeros.

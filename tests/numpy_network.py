@@ -234,15 +234,16 @@ def detect(rois, probs, deltas, window, config):
     """Rows (y1, x1, y2, x2, class, score), best first, zeros at the end.
 
     probs: [rois, classes]; deltas: [rois, classes, 4]. A region has the class of its
-    highest probability but the background's; classes do not suppress each other.
+    highest probability, and is none if that is the background's; classes do not
+    suppress each other.
     """
-    ids = probs[:, 1:].argmax(axis=1) + 1
+    ids = probs.argmax(axis=1)
     each = np.arange(len(rois))
     scores = probs[each, ids]
     boxes = decode(rois, deltas[each, ids] * config.BBOX_STD_DEV)
     boxes = np.clip(boxes, window[[0, 1, 0, 1]], window[[2, 3, 2, 3]])
     rows = np.column_stack([boxes, ids, scores])
-    is_region = (rois[:, 2:] > rois[:, :2]).all(axis=1)
+    is_region = (ids > 0) & (rois[:, 2:] > rois[:, :2]).all(axis=1)
     is_region &= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     rows = rows[is_region & (scores > config.DETECTION_MIN_CONFIDENCE)]
     of_class = [rows[rows[:, 4] == class_id] for class_id in np.unique(ids)]

@@ -5,6 +5,7 @@ import pytest
 from tiny import tiny_config
 
 from mrcnn_skin.data.dataset import Dataset
+from mrcnn_skin.data.pipeline import iterate, training_batches
 from mrcnn_skin.molding import (
     build_rpn_targets,
     compose_image_meta,
@@ -114,6 +115,24 @@ def test_build_rpn_targets_by_hand():
     np.testing.assert_allclose(
         bbox[0], [-0.25 / 0.1, 0, np.log(0.5) / 0.2, 0], atol=1e-5
     )
+
+
+def test_a_crowd_reaches_the_targets_of_the_rpn():
+    """The first instance is a crowd: 40 x 40 pixels from (8, 20), see above."""
+    dataset = TwoSquares()
+    masks, _ = dataset.load_mask(0)
+    dataset.load_mask = lambda _: (masks, np.array([-1, 1], np.int32))
+    assert dataset.labels().tolist() == [1]
+    config = tiny_config(RPN_TRAIN_ANCHORS_PER_IMAGE=8)
+    _, _, class_ids, bbox, _ = load_image_gt(dataset, config, 0)
+    assert class_ids.tolist() == [-1, 1]
+    anchors = np.array([bbox[0], [20, 20, 30, 30], bbox[1], [0, 50, 6, 60]])
+    match, _ = build_rpn_targets((64, 64), anchors, class_ids, bbox, config)
+    assert match.tolist() == [0, 0, 1, -1]
+    _, inputs = next(
+        iterate(training_batches(dataset, config.replace(IMAGES_PER_GPU=1)))
+    )
+    assert inputs[1].numpy().tolist() == [[-1, 1]]
 
 
 def test_build_rpn_targets_without_a_lesion():

@@ -160,7 +160,9 @@ class Dataset:
     def load_mask(self, image_id):
         """Return the image's instances; override it. Without: no instances.
 
-        Returns masks bool [height, width, instances], class_ids int32 [instances].
+        Returns masks bool [height, width, instances], class_ids int32 [instances]. The
+        id of a crowd, many instances under one mask, is negative, as in Matterport's
+        samples: it is not learned, nor is what overlaps it learned as background.
         """
         return np.empty([0, 0, 0], bool), np.empty([0], np.int32)
 
@@ -190,6 +192,8 @@ class Dataset:
         info = self.image_info[image_id]
         if info.get("class_id") is None:
             _, class_ids = self.load_mask(image_id)
+            class_ids = np.asarray(class_ids)
+            class_ids = class_ids[class_ids > 0]  # without crowds
             return np.bincount(class_ids).argmax() if len(class_ids) else 0
         if info["class_id"] == 0:
             return 0

@@ -54,10 +54,10 @@ class ExampleOrder:
 class Example(NamedTuple):
     """One image with its truth, resized and augmented.
 
-    image: uint8 [h, w, channels]. class_ids: int32 [n]. boxes: int32 [n, (y1, x1, y2,
-    x2)], pixels. masks: bool [h, w, n]. window: (y1, x1, y2, x2), pixels, the part of
-    the image that is not padding. scale: of the resize. original_shape: of the image
-    before it.
+    image: uint8 [h, w, channels]. class_ids: int32 [n], negative for crowds. boxes:
+    int32 [n, (y1, x1, y2, x2)], pixels. masks: bool [h, w, n]. window: (y1, x1, y2,
+    x2), pixels, the part of the image that is not padding. scale: of the resize.
+    original_shape: of the image before it.
     """
 
     image: np.ndarray

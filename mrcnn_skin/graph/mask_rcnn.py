@@ -79,10 +79,10 @@ def build_inference_model(config):
 def training_inputs(config):
     """Inputs of the training graph, in order, as {name: KerasTensor}.
 
-    gt_* are padded with zeros to MAX_GT_INSTANCES; boxes are pixels of the image;
-    masks cover their instance's box (USE_MINI_MASK) or the whole image, each pixel
-    from 0 to 255 by how much of it belongs to the lesion; `seed` makes the random
-    sampling of anchors and RoIs repeatable, image by image.
+    gt_* are padded with zeros to MAX_GT_INSTANCES; class ids of crowds are negative;
+    boxes are pixels of the image; masks cover their instance's box (USE_MINI_MASK) or
+    the whole image, each pixel from 0 to 255 by how much of it belongs to the lesion;
+    `seed` makes the random sampling of anchors and RoIs repeatable, image by image.
     """
     instances = config.MAX_GT_INSTANCES
     mask = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]

@@ -7,6 +7,8 @@ otherwise: (pixels - (0, 0, 1, 1)) / (h - 1, w - 1, h - 1, w - 1), as in Matterp
 import keras
 import tensorflow as tf
 
+CROWD_IOU = 0.001  # from this IoU on a box overlaps a crowd, as in Matterport
+
 
 class GeometryLayer(keras.layers.Layer):
     """Base of the layers that compute boxes: float32 always, and never under XLA.
@@ -70,6 +72,16 @@ def overlaps(boxes1, boxes2):
     area1 = tf.reduce_prod(first[..., 2:] - first[..., :2], axis=-1)
     area2 = tf.reduce_prod(second[..., 2:] - second[..., :2], axis=-1)
     return tf.math.divide_no_nan(intersection, area1 + area2 - intersection)
+
+
+def overlap_crowd(boxes, gt_class_ids, gt_boxes):
+    """Which boxes overlap a crowd, so that they are no examples of background.
+
+    boxes: [n, 4]; gt_class_ids: int [m], negative for a crowd; gt_boxes: [m, 4].
+    Returns bool [n].
+    """
+    crowds = tf.boolean_mask(gt_boxes, gt_class_ids < 0)
+    return tf.reduce_any(overlaps(boxes, crowds) >= CROWD_IOU, axis=1)
 
 
 def norm_boxes(boxes, shape):

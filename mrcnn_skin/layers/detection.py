@@ -16,9 +16,11 @@ class DetectionLayer(GeometryLayer):
     min_confidence: score that a RoI must exceed.
     nms_threshold: IoU above which the lower score goes.
     std_dev: of the four deltas, [4].
-    score: "class", the probability of the RoI's class, each class on its own;
-        "lesion", 1 - P(background), all classes together.
-    keep_best: return the best RoI of an image where none exceeds min_confidence.
+    score: "class", the probability of the RoI's class, each class on its own, and no
+        RoI whose likeliest class is the background, as in Matterport; "lesion",
+        1 - P(background), all classes together.
+    keep_best: return the best RoI of an image where none exceeds min_confidence; one
+        whose likeliest class is the background only if there is no other.
     """
 
     def __init__(
@@ -54,17 +56,20 @@ class DetectionLayer(GeometryLayer):
         class_ids = tf.argmax(probs[..., 1:], axis=-1, output_type=tf.int32) + 1
         if self.score == "class":
             scores = tf.gather(probs, class_ids, batch_dims=2)
+            is_lesion = scores > probs[..., 0]
         else:
             scores = 1.0 - probs[..., 0]
+            is_lesion = scores > 0.0
         deltas = tf.gather(deltas, class_ids, batch_dims=2) * self.std_dev
         is_region = tf.reduce_all(rois[..., 2:] > rois[..., :2], axis=-1)
         boxes = clip_boxes(apply_box_deltas(rois, deltas), window[:, None])
         is_region &= tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
         scores = tf.where(is_region, scores, 0.0)
+        is_lesion &= is_region
 
         detections, probs, count, low = tf.map_fn(
             self._suppress,
-            (boxes, scores, class_ids, probs),
+            (boxes, scores, is_lesion, class_ids, probs),
             fn_output_signature=(tf.float32, tf.float32, tf.int32, tf.bool),
         )
         detections = tf.ensure_shape(detections, [None, self.max_instances, 6])
@@ -72,22 +77,24 @@ class DetectionLayer(GeometryLayer):
         return detections, probs, count, low
 
     def _suppress(self, image):
-        boxes, scores, class_ids, probs = image
+        boxes, scores, is_lesion, class_ids, probs = image
+        found = tf.where(is_lesion, scores, 0.0)
         shifted = boxes
         if self.score == "class":
             shifted += CLASS_OFFSET * tf.cast(class_ids, tf.float32)[:, None]
         keep = tf.image.non_max_suppression(
             shifted,
-            scores,
+            found,
             self.max_instances,
             self.nms_threshold,
             score_threshold=self.min_confidence,
         )
-        best = tf.argmax(scores, output_type=tf.int32)[None]
-        low = tf.reduce_max(scores) <= self.min_confidence
+        low = tf.reduce_max(found) <= self.min_confidence
         if self.keep_best:
-            found_any = tf.reduce_max(scores) > 0.0
-            keep = tf.cond(low & found_any, lambda: best, lambda: keep)
+            ranked = tf.where(tf.reduce_any(is_lesion), found, scores)
+            best = tf.argmax(ranked, output_type=tf.int32)[None]
+            any_region = tf.reduce_max(scores) > 0.0
+            keep = tf.cond(low & any_region, lambda: best, lambda: keep)
         rows = tf.concat(
             [boxes, tf.cast(class_ids, tf.float32)[:, None], scores[:, None]], axis=1
         )

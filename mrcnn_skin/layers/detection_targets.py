@@ -4,7 +4,14 @@ import keras
 import tensorflow as tf
 
 from ..geometry.masks import FULL_COVERAGE, THRESHOLD
-from .boxes import GeometryLayer, box_refinement, crop_and_resize, overlaps, sample
+from .boxes import (
+    GeometryLayer,
+    box_refinement,
+    crop_and_resize,
+    overlap_crowd,
+    overlaps,
+    sample,
+)
 
 POSITIVE_IOU = 0.5
 
@@ -19,7 +26,8 @@ class DetectionTargetLayer(GeometryLayer):
 
     Two things differ from Matterport. The true boxes join the proposals, so that the
     heads learn while the RPN still misses; and an image without a lesion, or without
-    a positive proposal, gives its share of negatives instead of nothing.
+    a positive proposal, gives its share of negatives instead of nothing. As there, a
+    crowd is no instance to learn, and proposals that overlap it are no negatives.
     """
 
     def __init__(
@@ -37,7 +45,8 @@ class DetectionTargetLayer(GeometryLayer):
         """Sample for each image of the batch.
 
         proposals: [batch, proposals, 4], normalised, padded with zeros.
-        gt_class_ids: int32 [batch, instances], 0 where there is no instance.
+        gt_class_ids: int32 [batch, instances], 0 where there is no instance, negative
+        for a crowd.
         gt_boxes: [batch, instances, 4], normalised.
         gt_masks: uint8 [batch, instances, h, w], 0 to FULL_COVERAGE.
         seed: int32 [batch, 2].
@@ -64,6 +73,7 @@ class DetectionTargetLayer(GeometryLayer):
         )
 
     def _image(self, proposals, gt_class_ids, gt_boxes, gt_masks, seed):
+        crowds = gt_class_ids, gt_boxes
         present = gt_class_ids > 0
         gt_class_ids = tf.boolean_mask(gt_class_ids, present)
         gt_boxes = tf.boolean_mask(gt_boxes, present)
@@ -76,7 +86,7 @@ class DetectionTargetLayer(GeometryLayer):
         is_region = tf.reduce_all(proposals[:, 2:] > proposals[:, :2], axis=1)
         positive, is_positive, negative, is_negative = self._sample(
             is_region & (best_iou >= POSITIVE_IOU),
-            is_region & (best_iou < POSITIVE_IOU),
+            is_region & (best_iou < POSITIVE_IOU) & ~overlap_crowd(proposals, *crowds),
             seed,
         )
         gt_index = tf.argmax(tf.gather(iou, positive), axis=1, output_type=tf.int32)

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from .boxes import GeometryLayer, box_refinement, overlaps, sample
+from .boxes import GeometryLayer, box_refinement, overlap_crowd, overlaps, sample
 
 POSITIVE_IOU = 0.7  # paper: positive anchors have IoU > 0.7 ...
 NEGATIVE_IOU = 0.3  # ... and negative ones < 0.3
@@ -17,7 +17,9 @@ class RPNTargets(GeometryLayer):
     std_dev: of the four deltas, [4].
 
     An anchor is positive above IoU 0.7, and so is the best anchor of every box, so
-    that no lesion goes unlearned. An image without a lesion has negatives only.
+    that no lesion goes unlearned. An image without a lesion has negatives only. A
+    crowd, many instances in one box, makes no anchor positive, and those that overlap
+    it are not negative either.
     """
 
     def __init__(self, anchors_per_image, std_dev, **kwargs):
@@ -29,7 +31,8 @@ class RPNTargets(GeometryLayer):
         """Sample for each image of the batch.
 
         anchors: [anchors, 4]; gt_boxes: [batch, instances, 4], both normalised.
-        gt_class_ids: int32 [batch, instances], 0 where there is no instance.
+        gt_class_ids: int32 [batch, instances], 0 where there is no instance, negative
+        for a crowd.
         seed: int32 [batch, 2].
         Returns anchor_index int32 [batch, samples]; match int32 [batch, samples], 1
         positive, -1 negative, 0 not used; deltas [batch, samples, 4], in standard
@@ -48,6 +51,7 @@ class RPNTargets(GeometryLayer):
         )
 
     def _image(self, anchors, gt_class_ids, gt_boxes, seed):
+        is_crowd = overlap_crowd(anchors, gt_class_ids, gt_boxes)
         gt_boxes = tf.boolean_mask(gt_boxes, gt_class_ids > 0)
         # A box of IoU -1 stands in where there is none, so that argmax has a column
         iou = overlaps(anchors, gt_boxes)  # [anchors, instances]
@@ -58,7 +62,7 @@ class RPNTargets(GeometryLayer):
         best_of_box = tf.reduce_max(iou, axis=0)
         is_best = (iou == best_of_box) & (best_of_box > 0.0)
         positive = (best_iou > POSITIVE_IOU) | tf.reduce_any(is_best, axis=1)
-        negative = (best_iou < NEGATIVE_IOU) & ~positive
+        negative = (best_iou < NEGATIVE_IOU) & ~positive & ~is_crowd
 
         half = self.anchors_per_image // 2
         positives, is_positive = sample(positive, half, seed)

@@ -11,6 +11,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from ..atomic import written_whole
 from ..evaluation.figures import draw_precision_recall, legend_below
+from .instances import class_label
 
 
 def plot_losses(log):
@@ -92,7 +93,7 @@ def plot_overlaps(
         for class_id, score in zip(pred_class_ids, pred_scores, strict=True)
     ]
     ax.set_yticks(range(len(rows)), rows)
-    columns = [class_names[class_id] for class_id in gt_class_ids]
+    columns = [class_label(class_names, class_id) for class_id in gt_class_ids]
     ax.set_xticks(range(len(columns)), columns)
     ax.set(xlabel="truth", ylabel="detections")
     return figure

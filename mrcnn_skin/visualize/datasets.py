@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..data.pipeline import load_example
+from .instances import class_label
 from .overlays import TRUTH_COLOR, overlay, overlay_truth
 
 BINS = 24
@@ -19,7 +20,7 @@ def draw_example(example, class_names):
 
     class_names: by class id. Returns uint8 [h + strip, w, 3].
     """
-    names = [class_names[class_id] for class_id in example.class_ids]
+    names = [class_label(class_names, class_id) for class_id in example.class_ids]
     captions = ["  ".join(names) or "no lesion"]
     return overlay(example.image, example.masks, example.boxes, captions, TRUTH_COLOR)
 
@@ -39,7 +40,7 @@ def draw_prediction(dataset, image_id, detector):
 
 
 def box_statistics(dataset, config, image_ids=None):
-    """Measure every true instance on the network's canvas.
+    """Measure every true instance on the network's canvas, but no crowds.
 
     dataset: a prepared Dataset; image_ids: which images, None for all.
     Returns a DataFrame, one row an instance: image (id), class, height, width (of the
@@ -59,6 +60,8 @@ def box_statistics(dataset, config, image_ids=None):
             example.masks.sum(axis=(0, 1)),
             strict=True,
         ):
+            if class_id < 0:
+                continue
             height, width = (int(v) for v in box[2:] - box[:2])
             center_y, center_x = (box[:2] + box[2:]) / 2 / size
             rows.append(

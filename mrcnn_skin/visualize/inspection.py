@@ -131,12 +131,13 @@ def detection_steps(rois, probs, deltas, window, image_shape, config):
     rows = np.arange(len(rois))
     by_class = config.DETECTION_SCORE == "class"
     scores = probs[rows, class_ids] if by_class else 1 - probs[:, 0]
-    best = np.argsort(-scores, kind="stable")
+    is_lesion = scores > probs[:, 0] if by_class else scores > 0
+    best = np.lexsort((-scores, ~is_lesion))  # those of the background come last
     rois, scores, class_ids = rois[best], scores[best], class_ids[best]
     own_deltas = deltas[best, class_ids] * config.BBOX_STD_DEV
     refined = apply_box_deltas(rois, own_deltas)
     refined = clip_boxes(refined, norm_boxes([window], image_shape)[0])
-    sure = np.flatnonzero(scores > config.DETECTION_MIN_CONFIDENCE)
+    sure = np.flatnonzero(is_lesion[best] & (scores > config.DETECTION_MIN_CONFIDENCE))
     if not len(sure) and config.DETECTION_KEEP_BEST:
         sure = rows[:1]
     # Classes are moved apart, so that none suppresses another

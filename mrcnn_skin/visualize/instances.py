@@ -25,6 +25,12 @@ LINES = (
 )
 
 
+def class_label(class_names, class_id):
+    """What a caption calls a class; a crowd's class id is negative."""
+    name = class_names[abs(class_id)]
+    return f"crowd of {name}" if class_id < 0 else name
+
+
 def random_colors(n, bright=True):
     """Return n colours (r, g, b) in 0..1, as far apart in hue as n allows.
 
@@ -97,7 +103,7 @@ def display_instances(
             _draw_contours(ax, masks[..., i], colors[i])
         if show_bbox:
             _draw_rectangle(ax, box, colors[i], ls="--")
-        caption = captions[i] if captions else class_names[class_ids[i]]
+        caption = captions[i] if captions else class_label(class_names, class_ids[i])
         if not captions and scores is not None:
             caption += f" {scores[i]:.3f}"
         _write(ax, box, caption)
@@ -264,7 +270,8 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4):
     largest = sorted(unions, key=lambda i: -np.count_nonzero(unions[i]))[:limit]
     empty = np.zeros(image.shape[:2], bool)
     pictures = [unions[i] for i in largest] + [empty] * (limit - len(largest))
-    titles = [class_names[i] for i in largest] + ["-"] * (limit - len(largest))
+    titles = [class_label(class_names, i) for i in largest]
+    titles += ["-"] * (limit - len(largest))
     size = f"{image.shape[0]} x {image.shape[1]}"
     return display_images(
         [image, *pictures], [size, *titles], cols=limit + 1, cmap="Blues_r"

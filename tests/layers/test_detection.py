@@ -1,6 +1,7 @@
 """Final detections from known boxes and probabilities."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mrcnn_skin.layers.detection import DetectionLayer
@@ -111,6 +112,46 @@ def test_the_images_of_a_batch_have_their_own_windows():
     )
     np.testing.assert_allclose(detections[0, 0, :4], [0.2, 0.2, 0.5, 0.8])
     assert count.numpy().tolist() == [1, 0] and low.numpy().tolist() == [False, True]
+
+
+WON, LOST = [0.45, 0.4, 0.15], [0.3, 0.2, 0.5]  # by the background
+ROIS = [[0.1, 0.1, 0.4, 0.4], [0.5, 0.1, 0.9, 0.4], [0.5, 0.5, 0.9, 0.9]]
+
+
+@pytest.mark.parametrize(
+    "probs, score, kept",
+    [
+        # Matterport's argmax over all classes drops the first; of equal probabilities
+        # it takes the first one, the background's
+        ([WON, LOST, [0.4, 0.2, 0.4]], "class", {1: 0.5}),
+        ([WON, LOST, [0.39, 0.2, 0.41]], "class", {1: 0.5, 2: 0.41}),
+        ([WON, LOST, [0.4, 0.2, 0.4]], "lesion", {1: 0.7, 2: 0.6, 0: 0.55}),
+        ([WON, WON, WON], "class", {}),
+    ],
+)
+def test_background_that_wins_is_no_detection_at_any_confidence(probs, score, kept):
+    detections, _, count, low = detect(ROIS, probs, min_confidence=0.0, score=score)
+    assert count == len(kept) and low == (not kept)
+    for row, (roi, value) in zip(detections, kept.items(), strict=False):
+        np.testing.assert_allclose(row[[0, 1, 2, 3, 5]], [*ROIS[roi], value], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "probs, best",
+    [
+        # A lesion below the confidence, though the first scores higher by .4
+        ([[0.45, 0.4, 0.15], [0.34, 0.31, 0.35], [0.8, 0.1, 0.1]], 1),
+        # Background everywhere: the highest foreground
+        ([[0.55, 0.25, 0.2], [0.6, 0.1, 0.3], [0.8, 0.1, 0.1]], 1),
+    ],
+)
+def test_the_best_that_is_kept_is_a_lesion_if_there_is_one(probs, best):
+    detections, _, count, low = detect(ROIS, probs, keep_best=True)
+    assert count == 1 and low
+    np.testing.assert_allclose(detections[0, :4], ROIS[best], atol=1e-6)
+    # Padding beside them, which has no class, is never the best
+    padded, *_ = detect([[0] * 4, *ROIS], [[0, 0, 1], *probs], keep_best=True)
+    np.testing.assert_allclose(padded, detections, atol=1e-6)
 
 
 def test_boxes_that_are_no_numbers_are_no_detections():

@@ -1,6 +1,7 @@
 """RoI targets: proportions, repeatability, and masks against geometry/masks.py."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mrcnn_skin.geometry import boxes as boxes_np
@@ -192,6 +193,31 @@ def test_an_image_without_a_lesion_gives_negative_rois():
     )
     assert (match == -1).sum() == 2 and not (match == 1).any()
     assert not class_ids.any() and not deltas.any() and not masks.any()
+
+
+# IoU with BOX: .05 x .05 of .16 + .1225 - .0025, so .009; and 0
+NEAR, FAR = [0.45, 0.45, 0.8, 0.8], [0.6, 0.6, 0.9, 0.9]
+
+
+@pytest.mark.parametrize(
+    "class_ids, positive, negative",
+    [
+        # BOX is a crowd: a proposal just there and one that touches it are left out,
+        # and it does not join the proposals itself
+        ([-2], 0, [FAR]),
+        ([2], 2, [NEAR, FAR]),
+        ([0], 0, [BOX, NEAR, FAR]),
+    ],
+)
+def test_proposals_on_a_crowd_are_neither_positive_nor_negative(
+    class_ids, positive, negative
+):
+    rois, match, *_ = roi_targets(
+        [BOX, NEAR, FAR], class_ids, [BOX], np.ones((1, 5, 5)), positive_ratio=0.5
+    )
+    assert (match == 1).sum() == positive
+    found = sorted(rois[match == -1].tolist())
+    np.testing.assert_allclose(found, negative, atol=1e-6)
 
 
 def test_mask_rois_are_the_positive_ones_and_never_none():

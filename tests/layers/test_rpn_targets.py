@@ -113,6 +113,32 @@ def test_an_image_without_a_lesion_gives_negative_anchors_only():
     assert np.all(np.isfinite(deltas))
 
 
+CROWD = [0, 0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "gt_boxes, class_ids, positive, negative",
+    [
+        # The crowd is the first anchor, holds the second (IoU .0064) and has IoU
+        # .0101 with the third; only the last two are far from it
+        ([CROWD], [-1], set(), {3, 4}),
+        ([CROWD], [1], {0}, {1, 2, 3, 4}),
+        # An instance inside of the crowd is learned all the same, one outside too
+        ([CROWD, [0.1, 0.1, 0.14, 0.14]], [-2, 1], {1}, {3, 4}),
+        ([[0.8, 0.8, 1, 1], CROWD], [2, -2], {3}, {4}),
+        ([[0.8, 0.8, 1, 1], CROWD], [2, 0], {3}, {0, 1, 2, 4}),  # padding
+    ],
+)
+def test_anchors_on_a_crowd_are_neither_positive_nor_negative(
+    gt_boxes, class_ids, positive, negative
+):
+    anchors = [CROWD, [0.1, 0.1, 0.14, 0.14], [0.45, 0.45, 0.55, 0.55]]
+    anchors = np.array([*anchors, [0.8, 0.8, 1, 1], [0, 0.6, 0.2, 0.8]], np.float32)
+    index, match, _ = targets(anchors, gt_boxes, class_ids)
+    assert set(index[match == 1]) == positive
+    assert set(index[match == -1]) == negative
+
+
 def test_no_more_are_sampled_than_asked_and_half_of_them_positive():
     pair = np.array([[0, 0, 0.4, 0.4], [0.6, 0.6, 1, 1]], np.float32)
     index, match, _ = targets(np.tile(pair, [50, 1]), [pair[0]], [1], samples=16)

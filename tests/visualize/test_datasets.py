@@ -15,6 +15,7 @@ from mrcnn_skin.visualize import (
     plot_box_statistics,
     plot_class_counts,
 )
+from mrcnn_skin.visualize.instances import class_label
 
 
 class Rectangles(Dataset):
@@ -49,6 +50,14 @@ def images():
 @pytest.fixture(scope="module")
 def table(images):
     return box_statistics(images, tiny_config(IMAGE_MIN_DIM=0))
+
+
+def test_a_crowd_is_named_and_not_measured():
+    crowd = Rectangles()
+    crowd.LESIONS = ((8, 8, 24, 16), -1), ((0, 0, 8, 32), 2), None
+    assert box_statistics(crowd, tiny_config())["class"].tolist() == ["malignant"]
+    assert class_label(crowd.class_names, -1) == "crowd of benign"
+    assert class_label(crowd.class_names, 2) == "malignant"
 
 
 def test_box_statistics(table):

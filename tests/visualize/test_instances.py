@@ -77,6 +77,15 @@ def test_display_instances_draws_boxes_and_captions():
     assert (shown[mask] != GREY).any(axis=-1).all()
 
 
+def test_a_crowd_is_named_as_one():
+    mask = rectangle(20, 30, 40, 60)[..., None]
+    boxes = np.array([[20, 30, 40, 60]])
+    (ax,) = display_instances(blank(), boxes, mask, [-1], NAMES).axes
+    assert texts(ax) == ["crowd of benign"]
+    shown = display_top_masks(blank(), mask, [-1], NAMES, limit=1).axes
+    assert shown[1].get_title() == "crowd of benign"
+
+
 def test_display_instances_draws_into_given_axes():
     given = Figure()
     ax = given.subplots()
