@@ -13,6 +13,22 @@ import json
 from .atomic import written_whole
 from .config_rules import DROPPED, LOSS_TERMS, RULES, combinations
 
+# Fields of training and of its data. The others change what a trained network answers.
+TRAINING_FIELDS = frozenset(
+    (
+        *("NAME", "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS"),
+        *("MAX_IMAGE_PIXELS", "CACHE_DIR", "RPN_TRAIN_ANCHORS_PER_IMAGE"),
+        *("POST_NMS_ROIS_TRAINING", "USE_MINI_MASK", "MINI_MASK_SHAPE", "TRAIN_BN"),
+        *("TRAIN_ROIS_PER_IMAGE", "ROI_POSITIVE_RATIO", "MAX_GT_INSTANCES"),
+        *("RPN_CLASS_LOSS", "CLASS_LOSS", "MASK_LOSS", "FOCAL_ALPHA", "FOCAL_BETA"),
+        *("RPN_REG_WEIGHT", "JACCARD_DELTA", "JACCARD_SCALE", "JACCARD_WEIGHT"),
+        *("LOSS_WEIGHTS", "TRAINING_PRECISION", "OPTIMIZER", "LEARNING_RATE"),
+        *("LEARNING_MOMENTUM", "WEIGHT_DECAY", "GRADIENT_CLIP_NORM", "WARMUP_STEPS"),
+        *("LEARNING_RATE_SCHEDULE", "AUGMENT", "AUGMENTATION", "BALANCE_CLASSES"),
+        *("MONITOR", "EARLY_STOPPING_PATIENCE", "CHECKPOINT_STEPS", "SEED"),
+    )
+)
+
 
 class ComputedField(property):
     """A field that follows from others and cannot be set."""
@@ -289,12 +305,26 @@ class Config:
         """Read a Config written by `to_json`; raises ValueError naming the file."""
         try:
             with open(path, encoding="utf-8") as handle:
-                values = dict(json.load(handle))
-            config = cls.__new__(cls)  # a subclass's __init__ may take no fields
-            config._set(values)
-            return config
+                return cls.from_dict(json.load(handle))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is not a configuration: {error}") from error
+
+    @classmethod
+    def from_dict(cls, values):
+        """Make a Config of {field: value}; lists stand for tuples."""
+        config = cls.__new__(cls)  # a subclass's __init__ may take no fields
+        config._set(dict(values))
+        return config
+
+    def differences(self, values):
+        """Compare the fields that change what a trained network answers.
+
+        values: {field: value} of another Config, as read from JSON. Returns {field:
+        (value here, other value)} of those that differ; unknown fields do not count.
+        """
+        own = json.loads(self.to_json())
+        names = [n for n in own if n in values and n not in TRAINING_FIELDS]
+        return {n: (own[n], values[n]) for n in names if own[n] != values[n]}
 
     def display(self):
         """Print every field and computed value, one a line."""

@@ -8,15 +8,18 @@ introspection.py; this module only puts them to work.
 import datetime
 import functools
 import os
+import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from . import downloads
+from . import downloads, pretrained
 from .geometry.inputs import as_inputs
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
 from .introspection import Introspection, log
+from .isic_config import IsicConfig
 from .molding import (
     build_rpn_targets,
     compose_image_meta,
@@ -66,6 +69,47 @@ class MaskRCNN(Introspection):
         self.strategy = device_strategy(config.GPU_COUNT if mode == "training" else 1)
         self.keras_model = self.build()
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | Path,
+        mode: str = "inference",
+        model_dir: str | Path = "logs",
+        config_class: type = IsicConfig,
+        **overrides: Any,
+    ) -> "MaskRCNN":
+        """Build a trained network from the Config that belongs to its weights.
+
+        Args:
+            weights: a name in pretrained.PRETRAINED, such as "lite_isic", or the path
+                of a .h5 file with its Config.
+            mode: "inference" or "training".
+            model_dir: where the run folders of a training go.
+            config_class: the subclass of Config that declares fields of your own.
+            **overrides: fields of the Config to change.
+
+        Returns:
+            The network with its weights loaded.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file has no Config, or lacks weights of the network.
+        """
+        path = pretrained.find_weights(weights)
+        config = pretrained.read_config(path, config_class, **overrides)
+        if config is None:
+            raise ValueError(
+                f"{path} has no Config, inside or beside it as {path.stem}.json or "
+                "config.json: make the network with MaskRCNN(mode, config) and call "
+                "load_weights"
+            )
+        model = cls(mode, config, model_dir)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the overrides are known to differ
+            report = model.load_weights(path, verbose=0)
+        report.require_complete()
+        return model
+
     def build(self):
         """Build the graph of the mode; see graph/mask_rcnn.py.
 
@@ -92,13 +136,14 @@ class MaskRCNN(Introspection):
             copy_weights(self.keras_model, self.detector.model)
         return self.detector
 
-    def load_weights(self, filepath, by_name=True, exclude=None):
+    def load_weights(self, filepath, by_name=True, exclude=None, verbose=1):
         """Load a .h5 file of Matterport's layout by layer name.
 
         exclude: names or patterns of layers to leave as they are. by_name: kept for
-        Matterport's callers; weights go by name always.
-        Prints and returns a weights.LoadReport. Raises ValueError, and changes
-        nothing, for a file that does not fit.
+        Matterport's callers; weights go by name always. verbose: 0 prints nothing.
+        Prints and returns a weights.LoadReport. Warns where the file's Config differs
+        in fields that change the answers. Raises ValueError, and changes nothing, for a
+        file that does not fit.
 
         The next train() goes on with the run whose last weights these are, optimizer
         and epochs included; with other weights it begins a new run. A folder that
@@ -106,7 +151,8 @@ class MaskRCNN(Introspection):
         """
         if not by_name:
             raise ValueError("by_name must be True: weights are matched by name only")
-        report = load_h5(self.keras_model, filepath, exclude or ())
+        report = load_h5(self.keras_model, filepath, exclude or (), verbose)
+        self._warn_of_differences(filepath)
         whole = not (report.excluded or report.missing or report.mismatched)
         folder = Path(filepath).parent
         if self.log_dir is None or CheckpointFolder(self.log_dir).states():
@@ -115,9 +161,24 @@ class MaskRCNN(Introspection):
             self.log_dir = folder if goes_on else None
         return report
 
+    def _warn_of_differences(self, path):
+        """Warn of fields by which the network differs from the one of the weights."""
+        stored = pretrained.stored_settings(path)
+        found = self.config.differences(stored[0]) if stored else {}
+        if found:
+            fields = [
+                f"{n} is {ours!r}, not {own!r}" for n, (ours, own) in found.items()
+            ]
+            warnings.warn(
+                f"{path} belongs to a network of other settings, so that the answers "
+                f"will differ: {'; '.join(fields)}. MaskRCNN.from_pretrained(path) "
+                "takes the settings of the file",
+                stacklevel=3,
+            )
+
     def save_weights(self, filepath):
-        """Write the weights as a .h5 file of Matterport's layout."""
-        save_h5(self.keras_model, filepath)
+        """Write weights and Config as a .h5 file of Matterport's layout."""
+        save_h5(self.keras_model, filepath, self.config)
 
     def set_log_dir(self, name=None):
         """Choose the run folder: model_dir/name, a new dated one without a name."""

@@ -24,6 +24,7 @@ CLASS_LAYERS = (
     "mrcnn_bbox_fc",
     "mrcnn_mask",
 )
+CONFIG_ATTRIBUTE = "mrcnn_skin_config"  # of a file: its Config as JSON
 
 
 @dataclass
@@ -53,6 +54,16 @@ class LoadReport:
         for name, in_file, in_model in self.mismatched:
             lines.append(f"    {name} {in_file}, the model wants {in_model}")
         return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+    def require_complete(self):
+        """Raise ValueError if the file did not give every tensor of the model."""
+        lacking = [*self.missing, *(name for name, *_ in self.mismatched)]
+        if lacking:
+            raise ValueError(
+                f"{self.path} must have all weights of the network, got none that fit "
+                f"{len(lacking)} of its tensors, such as {lacking[0]}: the network "
+                "needs the Config of the weights or the options of the training run"
+            )
 
 
 def _in_words(names, shown=6):
@@ -193,16 +204,19 @@ def _differs_in_classes(name, in_file, in_model):
     return _layer(name) in CLASS_LAYERS and in_file[:-1] == in_model[:-1]
 
 
-def save_h5(model, path):
+def save_h5(model, path, config=None):
     """Write a model's weights in Matterport's layout, whole or not at all.
 
     A group a layer, with the attributes layer_names and weight_names; the RPN's
-    layers in the group rpn_model.
+    layers in the group rpn_model. config: the Config of the model, stored as
+    CONFIG_ATTRIBUTE.
     """
     with written_whole(path) as partial, h5py.File(partial, "w") as handle:
         handle.attrs["layer_names"] = _fixed_length(
             layer.name for layer in model.layers
         )
+        if config is not None:
+            handle.attrs[CONFIG_ATTRIBUTE] = config.to_json()
         handle.attrs["backend"] = np.bytes_("tensorflow")
         # The version whose layout this is
         handle.attrs["keras_version"] = np.bytes_("2.0.8")

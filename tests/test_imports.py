@@ -40,6 +40,7 @@ LEVELS = {
     "inference": 4,
     "folding": 4,
     "weights": 4,
+    "pretrained": 4,
     "training": 4,
     "data.pipeline": 4,
     "molding": 4,

@@ -5,14 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from mrcnn_skin import IsicConfig, IsicDataset, MaskRCNN
+from mrcnn_skin import IsicDataset, IsicLiteConfig, MaskRCNN
 from mrcnn_skin.data.lesion_painter import synthetic_lesion
 from mrcnn_skin.evaluation.report import evaluate
+from mrcnn_skin.pretrained import find_weights
+from mrcnn_skin.weights import named_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "weights" / "mrcnn_skin_lite_isic.h5"
@@ -20,11 +23,36 @@ WEIGHTS = ROOT / "weights" / "mrcnn_skin_lite_isic.h5"
 
 @pytest.fixture(scope="module")
 def model():
-    config = IsicConfig.from_json(WEIGHTS.with_suffix(".json"))
-    model = MaskRCNN("inference", config)
-    report = model.load_weights(WEIGHTS)
-    assert not (report.missing or report.mismatched or report.unused)
-    return model
+    return MaskRCNN.from_pretrained("lite_isic")
+
+
+def test_three_lines_of_python_give_the_network_of_the_config_beside(model, capsys):
+    path = find_weights("lite_isic")
+    assert path == find_weights("pretrained") == WEIGHTS
+    assert "licence of the weights CC BY-NC-SA 4.0" in capsys.readouterr().out
+    stored = json.loads(WEIGHTS.with_suffix(".json").read_text(encoding="utf-8"))
+    for field in ("IMAGE_MAX_DIM", "DIAGNOSIS", "BACKBONE", "HEAD_NORM"):
+        assert getattr(model.config, field) == stored[field]
+    assert tuple(stored["RPN_ANCHOR_SCALES"]) == model.config.RPN_ANCHOR_SCALES
+    with h5py.File(WEIGHTS) as file:
+        logits = file["mrcnn_class_logits"]["mrcnn_class_logits"]["kernel:0"][()]
+    loaded = named_weights(model.keras_model)["mrcnn_class_logits/kernel"]
+    np.testing.assert_array_equal(loaded, logits)
+
+
+def test_weights_in_a_network_of_other_settings_are_warned_of():
+    """The obvious Python once built another network: 256 px for 320."""
+    other = MaskRCNN("inference", IsicLiteConfig(DIAGNOSIS="region"))
+    with pytest.warns(UserWarning, match="other settings") as caught:
+        other.load_weights(WEIGHTS, verbose=0)
+    message = str(caught[0].message)
+    for said in (
+        "IMAGE_MAX_DIM is 256, not 320",
+        "RPN_ANCHOR_SCALES is [16, 32",
+        "DIAGNOSIS is 'region', not 'image'",
+    ):
+        assert said in message
+    assert "WEIGHT_DECAY" not in message  # of training alone
 
 
 def test_the_file_is_small_and_says_what_it_is():

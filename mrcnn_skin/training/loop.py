@@ -282,7 +282,7 @@ class Trainer:
 
     def _save_weights(self, name):
         if self.writes:
-            save_h5(self.model, self.run_dir / name)
+            save_h5(self.model, self.run_dir / name, self.config)
 
     def _monitored(self, logs):
         """The value to maximise, as float32 like `best`; None without validation.

@@ -12,7 +12,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS_DIR = ROOT / "weights"
-PRETRAINED = WEIGHTS_DIR / "mrcnn_skin_lite_isic.h5"  # comes with the repository
 WEIGHTS_HELP = (
     "pretrained, the small network that comes with the repository; a trained .h5 file; "
     "or last, the best of the newest run in --logs"
@@ -198,10 +197,9 @@ def open_synthetic(count, side, split):
 def trained_weights(weights, logs):
     """Path of a trained .h5 file; "last" is the best of the newest run in `logs`."""
     if weights != "last":
-        path = PRETRAINED if weights == "pretrained" else Path(weights)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no weight file {path}")
-        return path
+        from mrcnn_skin.pretrained import find_weights
+
+        return find_weights(weights)
     from mrcnn_skin.training.checkpoint import find_last_run
 
     run_dir = find_last_run(logs)
@@ -240,20 +238,14 @@ def image_ids_of(dataset, names):
 
 
 def trained_config(path, args):
-    """The Config that lies beside a weight file, or the default, with the options.
+    """The Config of a weight file, or the default if it has none, with the options."""
+    from mrcnn_skin.pretrained import read_config
 
-    It is NAME.json for NAME.h5, or else the config.json of a run folder.
-    """
-    from mrcnn_skin import IsicConfig
-
-    beside = path.with_suffix(".json")
-    if not beside.exists():
-        beside = path.with_name("config.json")
-    config = IsicConfig.from_json(beside) if beside.exists() else default_config(args)
     overrides = config_overrides(args)
     if getattr(args, "precision", None):
         overrides["INFERENCE_PRECISION"] = args.precision
-    return config.replace(**overrides)
+    stored = read_config(path, **overrides)
+    return default_config(args).replace(**overrides) if stored is None else stored
 
 
 def build_model(path, config):
@@ -261,18 +253,13 @@ def build_model(path, config):
     from mrcnn_skin import MaskRCNN
 
     model = MaskRCNN("inference", config)
-    report = model.load_weights(path)
-    lacking = [*report.missing, *(name for name, *_ in report.mismatched)]
-    if lacking:
-        raise ValueError(
-            f"{path} must have all weights of the network, got none that fit "
-            f"{len(lacking)} of its tensors, such as {lacking[0]}: the network needs "
-            "the Config beside them or the options of the training run"
-        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the options may differ from the stored Config
+        model.load_weights(path).require_complete()
     return model
 
 
 def load_model(weights, args):
-    """A model that detects, from --weights and the Config that lies beside them."""
+    """A model that detects, from --weights and their Config."""
     path = trained_weights(weights, args.logs)
     return build_model(path, trained_config(path, args))

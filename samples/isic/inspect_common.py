@@ -59,13 +59,17 @@ def open_images(folder, split, config, limit=40):
 def open_model(weights=None):
     """A MaskRCNN that detects.
 
-    weights: path of a trained .h5 file, with its config beside it; "last", the best
-    of the newest run in LOGS; or None, the shipped file where there is one, else a
-    small network, which is trained here the first time.
+    weights: path of a trained .h5 file with its Config; "last", the best of the newest
+    run in LOGS; or None, the network that comes with the package if it is installed,
+    else a small network, which is trained here the first time.
     """
+    from mrcnn_skin.pretrained import find_weights
+
     if weights is None:
-        shipped = Path(os.path.relpath(common.PRETRAINED))
-        weights = shipped if shipped.exists() else _small_weights()
+        try:
+            weights = find_weights("pretrained")
+        except FileNotFoundError:
+            weights = _small_weights()
     options = argparse.Namespace(logs=LOGS, backbone=None, image_size=None, set=None)
     return common.load_model(weights, options)
 
