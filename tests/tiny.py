@@ -59,17 +59,8 @@ def tiny_config(**overrides):
 
 
 def lean_config(**overrides):
-    """As tiny_config, with one level of the pyramid and norms that are folded away.
-
-    The graphs have half the operations and are traced in half the time, which is most
-    of what such a network costs: for tests of what is done with a network.
-    """
-    values = {
-        "NORM": "batch",
-        "RPN_LEVELS": (4,),
-        "RPN_ANCHOR_SCALES": (24,),
-        "ROI_LEVELS": (4,),
-    }
+    """As tiny_config, with one level of the pyramid: half the operations to trace."""
+    values = {"RPN_LEVELS": (4,), "RPN_ANCHOR_SCALES": (24,), "ROI_LEVELS": (4,)}
     return tiny_config(**{**values, **overrides})
 
 

@@ -48,7 +48,7 @@ def test_a_resnet50_has_the_weights_of_the_coco_file_less_17_blocks(coco_weights
         if not re.match("(res|bn)4[g-w]_", name)
     }
     assert len(expected) == len(coco_weights) - 17 * 3 * (2 + 4)
-    model = build_training_model(IsicConfig(NUM_CLASSES=81, CLASS_NAMES=()))
+    model = build_inference_model(IsicConfig(NUM_CLASSES=81, CLASS_NAMES=()))
     assert weight_shapes(model) == expected
 
 
@@ -222,7 +222,7 @@ def test_switches_change_the_terms_they_name():
 def terms_of(inputs, **settings):
     """Loss terms of a network of seeded weights, as {name: float}."""
     keras.utils.set_random_seed(0)
-    model = build_training_model(lean_config(NORM="group", **settings))
+    model = build_training_model(lean_config(**settings))
     return {name: float(x) for name, x in model(inputs, training=True).items()}
 
 

@@ -103,6 +103,7 @@ def ablation(commands, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_was_interrupted(
     ablation, monkeypatch, tmp_path, capsys
 ):

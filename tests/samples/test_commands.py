@@ -81,8 +81,12 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],
 )
-def test_a_mistake_ends_in_one_line(name, options, words, tmp_path):
-    assert_one_line_error(command(name, *options, cwd=tmp_path), *words)
+@pytest.mark.parametrize(
+    "way", ["in_process", pytest.param("process", marks=pytest.mark.slow)]
+)
+def test_a_mistake_ends_in_one_line(way, name, options, words, request, tmp_path):
+    run = command if way == "process" else request.getfixturevalue("in_process")
+    assert_one_line_error(run(name, *options, cwd=tmp_path), *words)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,7 @@ def trained(folder):
     return process, folder / "logs" / "first"
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(trained):
     process, run_dir = trained
     steps = re.search(r"going on at step (\d+)", process.stdout)
@@ -155,6 +160,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(trained):
     assert pd.read_csv(run_dir / "log.csv")["epoch"].tolist() == [0, 1]
 
 
+@pytest.mark.slow
 def test_train_leaves_a_complete_run_folder(trained):
     process, run_dir = trained
     for name in (
@@ -187,11 +193,13 @@ def test_train_leaves_a_complete_run_folder(trained):
     assert set(metrics["classification"]) >= {"AC", "AP", "AUC", "SE", "SP"}
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_not_overwritten(trained, folder):
     options = ["--weights=none", "--dataset=data", *SMALL, "--run=first"]
     assert_one_line_error(command("train", *options, cwd=folder), "first", "last")
 
 
+@pytest.mark.slow
 def test_evaluate_finds_the_last_run(in_process, trained, folder):
     process = in_process("evaluate", "--dataset=data", "--out=results", cwd=folder)
     assert process.returncode == 0, process.stderr
@@ -203,6 +211,7 @@ def test_evaluate_finds_the_last_run(in_process, trained, folder):
     assert (folder / "results" / "contact_sheet.png").is_file()
 
 
+@pytest.mark.slow
 def test_evaluate_with_everything(trained, folder):
     options = ["--dataset=data", "--calibration-split=train", "--out=everything"]
     options += ["--tta", "--explain", "--bootstrap=50"]
@@ -220,6 +229,7 @@ def test_evaluate_with_everything(trained, folder):
     assert "## CLEAR Derm" in (out / "model_card.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options, words",
     [
@@ -237,6 +247,7 @@ def test_evaluate_refuses_what_would_flatter_or_fail(
     assert not (folder / "refused").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_that_fails_late_leaves_nothing(in_process, trained, folder):
     table = pd.read_csv(trained[1] / "evaluation" / "per_image.csv")
     table.assign(image="another").to_csv(folder / "other.csv", index=False)
@@ -246,6 +257,7 @@ def test_evaluate_that_fails_late_leaves_nothing(in_process, trained, folder):
     assert not [path for path in folder.iterdir() if "late" in path.name]
 
 
+@pytest.mark.slow
 def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):
     photos = folder / "photos"
     photos.mkdir()
@@ -264,6 +276,7 @@ def test_predict_answers_for_good_images_and_names_bad_ones(trained, folder):
     assert (folder / "answers" / "overlays" / "a lesion.png").is_file()
 
 
+@pytest.mark.slow
 def test_evaluate_scores_the_good_images_and_names_the_bad_one(
     in_process, trained, folder
 ):

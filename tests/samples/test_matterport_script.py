@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from PIL import Image
 
 SCRIPT = Path(__file__).with_name("matterport_script.py")
 ROOT = SCRIPT.parents[2]
 
 
+@pytest.mark.slow
 def test_a_script_for_matterport_trains_detects_evaluates_and_draws(tmp_path):
     process = subprocess.run(
         [sys.executable, SCRIPT, tmp_path],

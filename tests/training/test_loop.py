@@ -29,6 +29,7 @@ from mrcnn_skin.weights import named_weights, read_h5
 STEPS = 3  # an epoch: 6 images, 2 a step
 STAGES = [Stage("heads", 1, 1e-2), Stage("all", 2, 1e-2)]
 SETTINGS = {
+    "NORM": "batch",
     "LEARNING_RATE_SCHEDULE": "cosine",
     "WARMUP_STEPS": 1,
     "CHECKPOINT_STEPS": 1,
