@@ -150,9 +150,10 @@ class Config:
     INFERENCE_PRECISION = "float32"
 
     # Losses (paper, eqs. of the RPN, of the focal loss and of the Segment subnet), by
-    # their names in losses.RPN_CLASS_LOSSES, CLASS_LOSSES and MASK_LOSSES
+    # their names in losses.RPN_CLASS_LOSSES, CLASS_LOSSES, BOX_LOSSES and MASK_LOSSES
     RPN_CLASS_LOSS = "focal"  # or "cross_entropy"
     CLASS_LOSS = "cross_entropy"  # or "focal"
+    BOX_LOSS = "sum"  # of smooth L1 over the four deltas, or "mean" as in Matterport
     MASK_LOSS = "bce+jaccard"  # or "bce"
     FOCAL_ALPHA = 0.25
     FOCAL_BETA = 2.0
@@ -368,6 +369,20 @@ class Config:
 
 
 COMPUTED = {n: v for n, v in vars(Config).items() if isinstance(v, ComputedField)}
+
+
+class MatterportConfig(Config):
+    """Matterport's losses, and no augmentation but the one that train() is given.
+
+    For subclasses written for Matterport's Config, whose fields have its values here:
+    `from mrcnn_skin.config import MatterportConfig as Config`.
+    """
+
+    RPN_CLASS_LOSS = "cross_entropy"
+    RPN_REG_WEIGHT = 1.0
+    BOX_LOSS = "mean"
+    MASK_LOSS = "bce"
+    AUGMENT = False
 
 
 def _fields(cls):

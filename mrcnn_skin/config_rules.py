@@ -151,6 +151,7 @@ RULES = {
     "INFERENCE_PRECISION": _one_of("float32", "bfloat16"),
     "RPN_CLASS_LOSS": _NAME,
     "CLASS_LOSS": _NAME,
+    "BOX_LOSS": _NAME,
     "MASK_LOSS": _NAME,
     "FOCAL_ALPHA": _number(0, 1),
     "FOCAL_BETA": _number(0),

@@ -96,13 +96,19 @@ def rpn_class_loss(logit, match, loss="focal", **settings):
     return mean_where(each, ops.not_equal(match, 0))
 
 
-def box_loss(deltas, target_deltas, is_positive):
-    """Smooth L1 summed over the four deltas, divided by the number of positives.
+def box_loss(deltas, target_deltas, is_positive, over_deltas="sum"):
+    """Smooth L1 of the positives, divided by their number, N_reg.
 
-    deltas, target_deltas: [..., (dy, dx, log(dh), log(dw))], in standard deviations.
-    is_positive: [...]. Returns a scalar; N_reg is the number of positives.
+    Args:
+        deltas, target_deltas: [..., (dy, dx, log(dh), log(dw))], in standard
+            deviations.
+        is_positive: [...].
+        over_deltas: a name in BOX_LOSSES, "sum" or "mean" of the four deltas.
+
+    Returns:
+        A scalar.
     """
-    each = ops.sum(smooth_l1(target_deltas - deltas), axis=-1)
+    each = BOX_LOSSES[over_deltas](smooth_l1(target_deltas - deltas), axis=-1)
     return mean_where(each, is_positive)
 
 
@@ -151,5 +157,7 @@ CLASS_LOSSES = {
     "focal": categorical_focal_loss,
     "cross_entropy": categorical_cross_entropy,
 }
+# (smooth L1 of each delta, axis) -> the loss of each box
+BOX_LOSSES = {"sum": ops.sum, "mean": ops.mean}
 # (target, logits, delta, scale, weight) -> the loss of each mask
 MASK_LOSSES = {"bce+jaccard": bce_and_jaccard, "bce": binary_cross_entropy}

@@ -131,9 +131,9 @@ def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
             config.FOCAL_BETA,
             name="rpn_class_loss",
         )(logits, match),
-        "rpn_bbox_loss": RPNBoxLoss(config.RPN_REG_WEIGHT, name="rpn_bbox_loss")(
-            deltas, match, target_deltas
-        ),
+        "rpn_bbox_loss": RPNBoxLoss(
+            config.RPN_REG_WEIGHT, config.BOX_LOSS, name="rpn_bbox_loss"
+        )(deltas, match, target_deltas),
     }
     proposals, _ = _propose(
         rpn_model, rpn_maps, anchors, config.POST_NMS_ROIS_TRAINING, config
@@ -233,7 +233,7 @@ def _head_losses(targets, pyramid, context, active, config):
             name="mrcnn_class_loss",
         )(logits, target_class_ids, match, active)
     if deltas is not None:
-        terms["mrcnn_bbox_loss"] = BoxLoss(name="mrcnn_bbox_loss")(
+        terms["mrcnn_bbox_loss"] = BoxLoss(config.BOX_LOSS, name="mrcnn_bbox_loss")(
             deltas, target_class_ids, target_deltas, match
         )
     if "segment" in config.TASKS:

@@ -56,18 +56,28 @@ class FocalLoss(LossLayer):
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
 class RPNBoxLoss(LossLayer):
-    """The RPN's box loss over the positive anchors: rho / N_reg * sum L_reg."""
+    """The RPN's box loss over the positive anchors: rho / N_reg * sum L_reg.
 
-    def __init__(self, weight=10.0, **kwargs):
+    weight: rho. over_deltas: a name in losses.BOX_LOSSES.
+    """
+
+    def __init__(self, weight=10.0, over_deltas="sum", **kwargs):
         super().__init__(**kwargs)
         self.weight = weight
+        self.over_deltas = _known(over_deltas, losses.BOX_LOSSES, "BOX_LOSS")
 
     def call(self, rpn_deltas, match, target_deltas):
         """rpn_deltas, target_deltas: [batch, samples, 4]; match: [batch, samples]."""
-        return self.weight * losses.box_loss(rpn_deltas, target_deltas, match > 0)
+        return self.weight * losses.box_loss(
+            rpn_deltas, target_deltas, match > 0, self.over_deltas
+        )
 
     def get_config(self):
-        return {**super().get_config(), "weight": self.weight}
+        return {
+            **super().get_config(),
+            "weight": self.weight,
+            "over_deltas": self.over_deltas,
+        }
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
@@ -101,13 +111,23 @@ class ClassLoss(LossLayer):
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
 class BoxLoss(LossLayer):
-    """L_detect over the positive RoIs, on the deltas of their own class."""
+    """L_detect over the positive RoIs, on the deltas of their own class.
+
+    over_deltas: a name in losses.BOX_LOSSES.
+    """
+
+    def __init__(self, over_deltas="sum", **kwargs):
+        super().__init__(**kwargs)
+        self.over_deltas = _known(over_deltas, losses.BOX_LOSSES, "BOX_LOSS")
 
     def call(self, deltas, target_class_ids, target_deltas, match):
         """deltas: [batch, rois, classes, 4]; target_deltas: [batch, rois, 4]."""
         index = ops.cast(target_class_ids, "int32")[..., None, None]
         own = ops.squeeze(ops.take_along_axis(deltas, index, axis=2), axis=2)
-        return losses.box_loss(own, target_deltas, match > 0)
+        return losses.box_loss(own, target_deltas, match > 0, self.over_deltas)
+
+    def get_config(self):
+        return {**super().get_config(), "over_deltas": self.over_deltas}
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")

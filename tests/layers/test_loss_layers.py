@@ -44,6 +44,7 @@ def test_focal_loss_layer_reads_the_foreground_of_the_sampled_anchors():
     [
         (FocalLoss, "RPN_CLASS_LOSS"),
         (ClassLoss, "CLASS_LOSS"),
+        (BoxLoss, "BOX_LOSS"),
         (MaskLoss, "MASK_LOSS"),
     ],
 )
@@ -53,9 +54,10 @@ def test_a_loss_that_is_not_there_is_refused_by_its_name(layer, field):
 
 
 def test_rpn_box_loss_layer_has_the_factor_rho():
-    deltas = tf.constant([[[0.5, 0, 0, 0], [9.0] * 4]])
-    loss = RPNBoxLoss(10.0)(deltas, tf.constant([[1, -1]]), tf.zeros([1, 2, 4]))
-    np.testing.assert_allclose(loss, 10 * 0.125)
+    deltas = tf.constant([[[0.5, 0, 0, 0], [9.0] * 4, [9.0] * 4]])
+    arguments = deltas, tf.constant([[1, -1, 0]]), tf.zeros([1, 3, 4])
+    np.testing.assert_allclose(RPNBoxLoss(3.0)(*arguments), 3 * 0.125)
+    np.testing.assert_allclose(RPNBoxLoss()(*arguments), 10 * 0.125)  # the paper's
 
 
 def test_class_loss_masks_classes_image_by_image():
@@ -68,13 +70,13 @@ def test_class_loss_masks_classes_image_by_image():
 
 
 def test_box_loss_uses_the_deltas_of_the_true_class():
-    deltas = np.full((1, 2, 3, 4), 7.0, np.float32)
+    deltas = np.full((1, 3, 3, 4), 7.0, np.float32)
     deltas[0, 0, 2] = [1.0, 2.0, 0, 0]
     loss = BoxLoss()(
         tf.constant(deltas),
-        tf.constant([[2, 0]]),
-        tf.zeros([1, 2, 4]),
-        tf.constant([[1, -1]]),
+        tf.constant([[2, 0, 0]]),
+        tf.zeros([1, 3, 4]),
+        tf.constant([[1, -1, 0]]),
     )
     np.testing.assert_allclose(loss, 0.5 + 1.5)
 
@@ -134,9 +136,9 @@ def test_loss_layers_stay_in_float32_whatever_the_policy():
         MaskRois(),
         DetectionLayer(5, 0.6, 0.2, STD, "lesion", True),
         FocalLoss("cross_entropy", 0.3, 1.5),
-        RPNBoxLoss(3.0),
+        RPNBoxLoss(3.0, "mean"),
         ClassLoss("focal", 0.3, 1.5),
-        BoxLoss(),
+        BoxLoss("mean"),
         MaskLoss("bce", 1.0, 2.0, 3.0),
         BatchNorm(train_bn=True),
     ],

@@ -12,7 +12,7 @@ import numpy as np
 import mrcnn_skin.model as modellib
 import mrcnn_skin.utils as utils
 import mrcnn_skin.visualize as visualize
-from mrcnn_skin.config import Config
+from mrcnn_skin.config import MatterportConfig as Config
 
 MODEL_DIR = os.path.join(sys.argv[1], "logs")
 
