@@ -15,6 +15,12 @@ def test_deltas_by_hand():
     expected = [[1.0, 2.0, 5.0, 4.0]]  # centre (3, 3), 4 high, 2 wide
     np.testing.assert_allclose(boxes.apply_box_deltas(box, deltas), expected, rtol=1e-6)
     np.testing.assert_allclose(boxes.box_refinement(box, expected), deltas, rtol=1e-6)
+    # As batches have them
+    box, deltas, expected = (
+        np.tile(np.float32(x), (5, 6, 1)) for x in (box, deltas, expected)
+    )
+    np.testing.assert_allclose(boxes.apply_box_deltas(box, deltas), expected, rtol=1e-6)
+    np.testing.assert_allclose(boxes.box_refinement(box, expected), deltas, rtol=1e-6)
 
 
 def test_overlaps_by_hand():
@@ -73,6 +79,16 @@ def test_boxes_that_touch_the_far_border_keep_their_last_samples(side, size):
     index = tf.zeros([200], tf.int32)
     crops = boxes.crop_and_resize(tf.ones([1, side, side, 1]), far, index, (size, size))
     np.testing.assert_allclose(crops, np.ones((200, size, size, 1)), atol=1e-4)
+
+
+def test_a_crop_shows_its_part_of_its_image():
+    """Samples lie on the box's corners and evenly between: pixels 2..6 and 0..4."""
+    ramp = np.arange(9.0)[:, None] + 10 * np.arange(9.0)
+    images = np.stack([np.zeros_like(ramp), ramp])[..., None].astype(np.float32)
+    box = tf.constant([[2 / 8, 0, 6 / 8, 4 / 8]])
+    crop = boxes.crop_and_resize(images, box, tf.constant([1]), (5, 3))
+    expected = np.arange(2, 7)[:, None] + 10 * np.array([0, 2, 4])
+    np.testing.assert_allclose(crop[0, ..., 0], expected, atol=1e-3)
 
 
 def test_sample_is_uniform_without_repetition_and_differs_by_seed():
