@@ -6,6 +6,7 @@ and images, override load_mask, call prepare(). It neither resizes nor augments.
 
 import numpy as np
 
+from ..geometry.inputs import as_mask
 from . import files
 
 
@@ -69,8 +70,13 @@ class Dataset:
         self.image_info.append(info)
 
     def image_reference(self, image_id):
-        """Return a link or name for a person who looks at the image; override."""
-        return ""
+        """Return a link or name for a person who looks at the image; may be overridden.
+
+        Messages name the image by it. Here it is the id and the path.
+        """
+        info = self.image_info[image_id]
+        path = f" ({info['path']})" if info["path"] else ""
+        return f"{info['id']}{path}"
 
     def prepare(self, class_map=None):
         """Number the classes and images; call it once all of them are added.
@@ -191,8 +197,7 @@ class Dataset:
     def _label(self, image_id):
         info = self.image_info[image_id]
         if info.get("class_id") is None:
-            _, class_ids = self.load_mask(image_id)
-            class_ids = np.asarray(class_ids)
+            _, class_ids = load_instances(self, image_id)
             class_ids = class_ids[class_ids > 0]  # without crowds
             return np.bincount(class_ids).argmax() if len(class_ids) else 0
         if info["class_id"] == 0:
@@ -219,6 +224,53 @@ class Dataset:
             if info["source"] == source
         }
         return sorted(class_ids | {0})
+
+
+def load_instances(dataset, image_id, shape=None):
+    """Call a data set's own load_mask, and check what it returns.
+
+    Args:
+        dataset: a prepared Dataset.
+        image_id: index of image_info.
+        shape: (height, width) of the image, pixels; None if it is not known.
+
+    Returns:
+        masks: bool [height, width, instances]; of this shape without instances too.
+        class_ids: int32 [instances]; negative for crowds, 0 for an image without label.
+
+    Raises:
+        ValueError: in one line, naming the image and what load_mask returned.
+    """
+    name = f"image {dataset.image_reference(image_id)}"
+    answer = dataset.load_mask(image_id)
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        raise ValueError(
+            f"load_mask of {name} must return masks and class_ids, got "
+            f"{type(answer).__name__}"
+        )
+    masks = as_mask(
+        answer[0], ndim=3, name=f"the masks that load_mask gives for {name}"
+    )
+    class_ids = np.asarray(answer[1])
+    if class_ids.shape != masks.shape[2:]:
+        raise ValueError(
+            f"load_mask of {name} must return one class id for each mask, got "
+            f"{masks.shape[2]} masks and class_ids of the shape {class_ids.shape}"
+        )
+    if not len(class_ids):  # masks of nothing have no size of their own
+        return np.zeros((*(shape or masks.shape[:2]), 0), bool), np.zeros(0, np.int32)
+    if shape is not None and masks.shape[:2] != tuple(shape):
+        raise ValueError(
+            f"the masks that load_mask gives for {name} must be as large as it, "
+            f"{tuple(shape)}, got {masks.shape[:2]}"
+        )
+    last = dataset.num_classes - 1
+    if class_ids.dtype.kind not in "iu" or np.abs(class_ids).max() > last:
+        raise ValueError(
+            f"the class ids that load_mask gives for {name} must be whole numbers from "
+            f"1 to {last}, negative for crowds, got {class_ids.tolist()}"
+        )
+    return masks, class_ids.astype(np.int32)
 
 
 def _class_key(info):

@@ -30,7 +30,10 @@ MAX_DIFFERENCE = 28
 
 # Ids that name the same thing in every folder; others do so within their folder only.
 _GLOBAL_ID = re.compile(r"(ISIC|HAM|IL|IP)_\d+")
+_SIGNS = FREQUENCIES**2 - 1
+_BAND_BITS = 17  # 15 bands: as many as MAX_DIFFERENCE needs
 _BLOCK = 2048  # fingerprints compared with all others at a time
+_PAIRS = 1 << 20  # pairs compared at a time
 
 
 def find_leaks(dataset, held_out, cache=None):
@@ -107,28 +110,103 @@ def fingerprints(paths, max_pixels=files.MAX_PIXELS, cache=None):
 
 
 def find_copies(signs, other_signs, max_difference=MAX_DIFFERENCE):
-    """Compare fingerprints, all with all, in eight orientations.
+    """Find for each fingerprint the most similar other one, in eight orientations.
 
-    signs: int8 [n, 16, 16]. other_signs: int8 [m, 16, 16].
-    max_difference: number of signs that may differ; a zero counts as half.
-    Returns a list of (index, index of the most similar other one, difference), for
-    those of `signs` that have one.
+    Signs are compared by multi-index hashing (Norouzi et al., CVPR 2012): two
+    fingerprints that differ in at most d of 255 signs differ in at most one sign in one
+    of d // 2 + 1 bands, so only those that share a band, but for one sign, are compared
+    in full. Signs that are zero have no place in a band; the few fingerprints with
+    one are compared with all.
+
+    Args:
+        signs: int8 [n, 16, 16]. other_signs: int8 [m, 16, 16].
+        max_difference: number of signs that may differ; a zero counts as half.
+
+    Returns:
+        list of (index, index of the most similar other one, difference rounded up),
+        for those of `signs` that have one. Of several equally similar the first.
     """
     if not len(signs) or not len(other_signs):
         return []
-    turned = [_flat(view) for view in orientations(other_signs)]
-    copies = []
+    best = np.full(len(signs), np.iinfo(np.int64).max)  # twice the difference, index
+    known, other_known = _has_all_signs(signs), _has_all_signs(other_signs)
+    pairs = [(np.flatnonzero(known), np.flatnonzero(other_known), _near_in_bands)]
+    pairs += [(np.flatnonzero(known), np.flatnonzero(~other_known), _near_of_all)]
+    pairs += [(np.flatnonzero(~known), np.arange(len(other_signs)), _near_of_all)]
+    for own, other, search in pairs:
+        if not len(own) or not len(other):
+            continue
+        turned = signs[own]
+        for view in orientations(turned):
+            found = search(view, other_signs[other], max_difference)
+            for i, j, doubled in found:
+                np.minimum.at(best, own[i], (doubled << 32) | other[j])
+    found = np.flatnonzero(best != np.iinfo(np.int64).max)
+    return [
+        (int(i), int(best[i] & 0xFFFFFFFF), -(-int(best[i] >> 32) // 2)) for i in found
+    ]
+
+
+def _has_all_signs(signs):
+    """Whether no sign but that of the mean is zero, bool [n]."""
+    return np.count_nonzero(_flat(signs), axis=1) == _SIGNS
+
+
+def _near_of_all(signs, other_signs, max_difference):
+    """Yield (i, j, doubled differences) of near pairs; every pair is compared."""
+    other = _flat(other_signs).astype(np.float32)
     for start in range(0, len(signs), _BLOCK):
-        block = _flat(signs[start : start + _BLOCK])
-        agreement = np.full((len(block), len(other_signs)), -np.inf, np.float32)
-        for view in turned:
-            np.maximum(agreement, block @ view.T, out=agreement)
-        nearest = agreement.argmax(axis=1)
-        differences = (FREQUENCIES**2 - 1 - agreement.max(axis=1)) / 2
-        for i in np.flatnonzero(differences <= max_difference):
-            difference = int(np.ceil(differences[i]))
-            copies.append((start + int(i), int(nearest[i]), difference))
-    return copies
+        agreement = _flat(signs[start : start + _BLOCK]).astype(np.float32) @ other.T
+        doubled = (_SIGNS - agreement).astype(np.int64)
+        i, j = np.nonzero(doubled <= 2 * max_difference)
+        yield start + i, j, doubled[i, j]
+
+
+def _near_in_bands(signs, other_signs, max_difference):
+    """Yield (i, j, doubled differences) of near pairs; all signs are -1 or 1."""
+    bits, other_bits = _bits(signs), _bits(other_signs)
+    packed, other_packed = _packed(bits), _packed(other_bits)
+    bands = max(max_difference // 2 + 1, -(-_SIGNS // _BAND_BITS))
+    # Neighbouring frequencies are alike in most images: a band takes every nth
+    for band in range(bands):
+        keys, other_keys = _key(bits[:, band::bands]), _key(other_bits[:, band::bands])
+        order = np.argsort(other_keys, kind="stable")
+        size = 1 << len(range(band, _SIGNS, bands))
+        starts = np.searchsorted(other_keys[order], np.arange(size + 1))
+        for flip in [0, *(1 << np.arange(size.bit_length() - 1))]:
+            first = starts[keys ^ flip]
+            counts = starts[(keys ^ flip) + 1] - first
+            for part in _portions(counts):
+                i = np.repeat(part, counts[part])
+                ends = np.cumsum(counts[part])
+                steps = np.arange(len(i)) - np.repeat(ends - counts[part], counts[part])
+                j = order[np.repeat(first[part], counts[part]) + steps]
+                differ = np.bitwise_count(packed[i] ^ other_packed[j])
+                difference = differ.sum(axis=1, dtype=np.int64)
+                near = difference <= max_difference
+                yield i[near], j[near], 2 * difference[near]
+
+
+def _portions(counts):
+    """Yield indices of counts, in portions of about _PAIRS in all."""
+    there = np.flatnonzero(counts)
+    portion = np.cumsum(counts[there]) // _PAIRS
+    yield from np.split(there, np.flatnonzero(np.diff(portion)) + 1)
+
+
+def _bits(signs):
+    """Return bool [n, 255], without the mean's place."""
+    return _flat(signs)[:, 1:] > 0
+
+
+def _packed(bits):
+    """Return uint64 [n, 4]."""
+    return np.packbits(np.pad(bits, [(0, 0), (0, 1)]), axis=1).view(np.uint64)
+
+
+def _key(bits):
+    """Return the number that the bits of each row make, int64 [n]."""
+    return bits @ (1 << np.arange(bits.shape[1]))
 
 
 def orientations(signs):
@@ -165,8 +243,7 @@ def _fingerprint(path, max_pixels):
 
 
 def _flat(signs):
-    """Return one row a fingerprint; the matrix product counts agreements quickly."""
-    return signs.reshape(len(signs), -1).astype(np.float32)
+    return signs.reshape(len(signs), -1)
 
 
 def _identity(info, name):

@@ -75,7 +75,7 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
     dataset: a prepared Dataset. augmenter: of imgaug, or None. seed: int, of this
     example's augmentation and crop. Instances that vanish are left out, as are those
     beyond MAX_GT_INSTANCES.
-    Raises ValueError if the masks are not as large as the image.
+    Raises ValueError if load_mask returns no instances of the image.
     """
     resized = load_resized(dataset, config, image_id, seed)
     image, masks = resized.image, resized.masks
@@ -98,18 +98,27 @@ def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
     """Inputs of the training graph for one image, in order, as NumPy arrays.
 
     The arguments are those of load_example; see graph.mask_rcnn.training_inputs.
+    Without the task "classify" every instance is of class 1, one without label too.
+    Raises ValueError for an instance without label if the labels are trained on.
     """
     example = load_example(dataset, config, image_id, augmenter, seed)
-    masks = example.masks
+    masks, class_ids = example.masks, example.class_ids
+    if "classify" not in config.TASKS:
+        class_ids = np.where(class_ids < 0, -1, 1)
+    elif not class_ids.all():
+        raise ValueError(
+            f"image {dataset.image_reference(image_id)} must have class ids of 1 or "
+            f"more to train the task classify, got {class_ids.tolist()}"
+        )
     if config.USE_MINI_MASK:
         masks = shrink_masks(example.boxes, masks, config.MINI_MASK_SHAPE)
     else:
         masks = masks * np.uint8(FULL_COVERAGE)
     masks = np.moveaxis(masks, -1, 0)  # [n, mask_h, mask_w]
-    room = config.MAX_GT_INSTANCES - len(example.class_ids)
+    room = config.MAX_GT_INSTANCES - len(class_ids)
     return (
         example.image,
-        np.pad(example.class_ids, [[0, room]]),
+        np.pad(class_ids, [[0, room]]),
         np.pad(example.boxes.astype(np.float32), [[0, room], [0, 0]]),
         np.pad(masks, [[0, room], [0, 0], [0, 0]]),
         dataset.active_class_ids(image_id).astype(np.int32),

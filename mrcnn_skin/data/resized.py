@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry.images import choose_scale, resize_image, resize_mask
-from ..geometry.inputs import as_input, as_mask
+from ..geometry.inputs import as_input
+from .dataset import load_instances
 
 _FORMAT = 2  # of the cache's files; another number makes all of them anew
 
@@ -58,25 +59,16 @@ def load_resized(dataset, config, image_id, seed=0):
 def _load(dataset, config, image_id, seed):
     size = _size(config)
     scale_of = functools.partial(choose_scale, **size)
-    name = f"image {dataset.image_info[image_id]['id']!r}"
+    name = f"image {dataset.image_reference(image_id)}"
     image, whole_shape = dataset.load_reduced_image(image_id, scale_of)
     image = as_input(image, config, name)
     whole_shape = (*whole_shape[:2], image.shape[2])
-    masks, class_ids = dataset.load_mask(image_id)
-    masks = as_mask(masks, ndim=3, name=f"the masks of {name}")
-    if masks.shape[2] == 0:  # an empty mask has no size of its own
-        masks = np.zeros([*whole_shape[:2], 0], bool)
-    if masks.shape[:2] != whole_shape[:2]:
-        raise ValueError(
-            f"the masks of {name} must be as large as it, {whole_shape[:2]}, got "
-            f"{masks.shape[:2]}"
-        )
+    masks, class_ids = load_instances(dataset, image_id, whole_shape[:2])
     rng = np.random.default_rng(seed)
     image, window, scale, padding, crop = resize_image(
         image, **size, rng=rng, whole_shape=whole_shape
     )
     masks = resize_mask(masks, scale, padding, crop)
-    class_ids = np.asarray(class_ids, np.int32)
     return Resized(image, class_ids, masks, window, scale, whole_shape)
 
 

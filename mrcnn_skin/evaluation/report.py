@@ -16,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..atomic import written_whole
+from ..data.dataset import load_instances
 from ..data.files import UnreadableImage
 from ..geometry.boxes import extract_bboxes
 from .metrics import detection_scores, segmentation_scores
@@ -101,7 +102,7 @@ def score_images(
     for image_id in tqdm(image_ids, desc="evaluate", disable=not progress):
         try:
             image = dataset.load_image(image_id)
-            truth = dataset.load_mask(image_id)
+            truth = load_instances(dataset, image_id, image.shape[:2])
         except (UnreadableImage, FileNotFoundError) as error:
             warnings.warn(f"{error}; not scored", stacklevel=2)
             unreadable += 1

@@ -7,6 +7,7 @@ image alike, for any model. What spoils is in corruptions.py.
 import numpy as np
 import pandas as pd
 
+from ..data.dataset import load_instances
 from .bootstrap import compare
 from .corruptions import CORRUPTIONS
 from .report import score_images
@@ -40,7 +41,7 @@ class CorruptedDataset:
 
     def load_mask(self, image_id):
         """As of the dataset, turned as the image is."""
-        masks, class_ids = self._dataset.load_mask(image_id)
+        masks, class_ids = load_instances(self._dataset, image_id)
         if self._name == "rotation":
             masks = CORRUPTIONS[self._name](masks, self._rng(image_id))
         return masks, class_ids

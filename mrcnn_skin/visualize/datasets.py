@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..data.dataset import load_instances
 from ..data.pipeline import load_example
 from .instances import class_label
 from .overlays import TRUTH_COLOR, overlay, overlay_truth
@@ -32,11 +33,8 @@ def draw_prediction(dataset, image_id, detector):
     Returns uint8 [h + strip, w, 3].
     """
     image = dataset.load_image(image_id)
-    masks, _ = dataset.load_mask(image_id)
-    truth = np.zeros(image.shape[:2], bool)
-    if masks.shape[-1]:  # an empty mask has no size of its own
-        truth = masks.any(axis=-1)
-    return overlay_truth(image, truth, detector(image))
+    masks, _ = load_instances(dataset, image_id, image.shape[:2])
+    return overlay_truth(image, masks.any(axis=-1), detector(image))
 
 
 def box_statistics(dataset, config, image_ids=None):

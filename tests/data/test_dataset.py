@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_skin.data.dataset import Dataset
+from mrcnn_skin.data.dataset import Dataset, load_instances
 
 
 def two_sources(**kwargs):
@@ -90,7 +90,9 @@ def test_image_info_keeps_what_is_given(dataset):
     info = dataset.image_info[1]
     assert info["id"] == "q1" and info["source"] == "shapes" and info["author"] == "A"
     assert dataset.source_image_link(1) == "q1.png"
-    assert dataset.image_reference(1) == ""
+    assert dataset.image_reference(1) == "q1 (q1.png)"
+    dataset.image_info[1]["path"] = None
+    assert dataset.image_reference(1) == "q1"
 
 
 def test_load_image(tmp_path):
@@ -136,3 +138,64 @@ def test_labels_ask_for_masks_only_where_no_class_id_is_given():
 def test_datasets_share_nothing():
     two_sources()
     assert [info["name"] for info in Dataset().class_info] == ["BG"]
+
+
+def returning(answer):
+    """A data set of one image whose load_mask returns this."""
+
+    class Answering(Dataset):
+        def load_mask(self, image_id):
+            return answer
+
+    dataset = Answering()
+    dataset.add_class("a", 1, "one")
+    dataset.add_class("a", 2, "two")
+    dataset.add_image("a", "x1", "photos/x1.png")
+    dataset.prepare()
+    return dataset
+
+
+MASKS = np.zeros((4, 5, 2), bool)
+MASKS[1:3, 2:4, 0] = MASKS[0, 0, 1] = True
+
+
+@pytest.mark.parametrize("masks", [MASKS, MASKS.astype(float), MASKS * np.uint8(255)])
+@pytest.mark.parametrize("class_ids", [[-2, 0], np.array([-2, 0], np.int64)])
+def test_instances_become_bool_and_int32(masks, class_ids):
+    found, ids = load_instances(returning((masks, class_ids)), 0, (4, 5))
+    assert found.dtype == bool and ids.dtype == np.int32
+    np.testing.assert_array_equal(found, MASKS)
+    np.testing.assert_array_equal(ids, [-2, 0])
+
+
+@pytest.mark.parametrize("masks", [MASKS[..., :0], np.empty((0, 0, 0))])
+def test_no_instances_have_the_size_of_the_image(masks):
+    found, ids = load_instances(returning((masks, [])), 0, (4, 5))
+    assert found.shape == (4, 5, 0) and found.dtype == bool
+    assert ids.shape == (0,) and ids.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (MASKS, "must return masks and class_ids, got ndarray"),
+        (None, "got NoneType"),
+        (([MASKS[..., 0]], [1]), r"one class id for each mask, got 5 masks"),
+        ((MASKS[..., 0], [1]), r"a mask \[height, width, n\], got bool \[4, 5\]"),
+        (("mask.png", [1]), r"got the path 'mask.png'"),
+        ((MASKS, [1]), r"one class id for each mask, got 2 masks .* shape \(1,\)"),
+        ((MASKS, [1, 2, 1]), r"got 2 masks .* \(3,\)"),
+        ((MASKS, 1), r"got 2 masks .* \(\)"),
+        ((MASKS[..., :0], [1]), "got 0 masks"),
+        ((MASKS[:3], [1, 2]), r"as large as it, \(4, 5\), got \(3, 5\)"),
+        ((np.moveaxis(MASKS, -1, 0), [1] * 5), r"got \(2, 4\)"),
+        ((MASKS * 7, [1, 2]), "must be bool, 0 and 1, .* got int64 from 0 to 7"),
+        ((MASKS, [1, 3]), r"whole numbers from 1 to 2, .* got \[1, 3\]"),
+        ((MASKS, [-3, 1]), r"from 1 to 2, negative for crowds, got \[-3, 1\]"),
+        ((MASKS, [1.0, 2.0]), r"got \[1.0, 2.0\]"),
+        ((MASKS, ["one", "two"]), r"got \['one', 'two'\]"),
+    ],
+)
+def test_what_load_mask_returns_is_checked(answer, words):
+    with pytest.raises(ValueError, match=rf"image x1 \(photos/x1.png\).*{words}"):
+        load_instances(returning(answer), 0, (4, 5))

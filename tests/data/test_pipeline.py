@@ -117,9 +117,7 @@ def test_image_without_a_lesion():
 def test_masks_of_another_size_are_refused_not_dropped():
     dataset = Blocks([(64, 64, [(1, (8, 8, 40, 24))])])
     dataset.load_mask = lambda _: (np.ones([32, 32, 1], bool), np.array([1], np.int32))
-    with pytest.raises(
-        ValueError, match=r"image 'blocks0' .*\(64, 64\), got \(32, 32\)"
-    ):
+    with pytest.raises(ValueError, match=r"image blocks0 .*\(64, 64\), got \(32, 32\)"):
         load_example(dataset, tiny_config(), 0)
 
 
@@ -365,5 +363,16 @@ def test_the_batches_end_in_the_same_words(damaged):
 def test_a_mistake_in_the_program_is_not_taken_for_a_bad_file(damaged):
     damaged.load_mask = lambda _: (np.ones([9, 9, 1], bool), np.array([1], np.int32))
     order = ExampleOrder([damaged.image_ids], seed=0)
-    with pytest.raises(ValueError, match="must be as large as it"):
+    with pytest.raises(ValueError, match=r"image blocks\d+ must be as large"):
         readable_example(damaged, tiny_config(), order, 0)
+    with pytest.raises(ValueError, match="^the masks that load_mask .* blocks0"):
+        list(iterate(validation_batches(damaged, tiny_config(), 1)))
+
+
+def test_an_instance_without_label_is_trained_on_only_without_classify():
+    blocks = [(0, (8, 8, 24, 24)), (-2, (30, 30, 60, 60))]  # the second is a crowd
+    unlabelled = Blocks([(64, 64, blocks)])
+    with pytest.raises(ValueError, match="image blocks0 must have class ids of 1"):
+        example_arrays(unlabelled, tiny_config(), 0)
+    _, class_ids, *_ = example_arrays(unlabelled, tiny_config(TASKS=("detect",)), 0)
+    assert class_ids.tolist()[:3] == [1, -1, 0]
