@@ -34,6 +34,7 @@ _SIGNS = FREQUENCIES**2 - 1
 _BAND_BITS = 17  # 15 bands: as many as MAX_DIFFERENCE needs
 _BLOCK = 2048  # fingerprints compared with all others at a time
 _PAIRS = 1 << 20  # pairs compared at a time
+_FEW_PAIRS = 1 << 23  # so few are compared faster without bands
 
 
 def find_leaks(dataset, held_out, cache=None):
@@ -128,26 +129,29 @@ def find_copies(signs, other_signs, max_difference=MAX_DIFFERENCE):
     """
     if not len(signs) or not len(other_signs):
         return []
-    best = np.full(len(signs), np.iinfo(np.int64).max)  # twice the difference, index
-    known, other_known = _has_all_signs(signs), _has_all_signs(other_signs)
-    pairs = [(np.flatnonzero(known), np.flatnonzero(other_known), _near_in_bands)]
-    pairs += [(np.flatnonzero(known), np.flatnonzero(~other_known), _near_of_all)]
-    pairs += [(np.flatnonzero(~known), np.arange(len(other_signs)), _near_of_all)]
-    for own, other, search in pairs:
-        if not len(own) or not len(other):
-            continue
-        turned = signs[own]
-        for view in orientations(turned):
-            found = search(view, other_signs[other], max_difference)
-            for i, j, doubled in found:
-                np.minimum.at(best, own[i], (doubled << 32) | other[j])
-    found = np.flatnonzero(best != np.iinfo(np.int64).max)
-    return [
-        (int(i), int(best[i] & 0xFFFFFFFF), -(-int(best[i] >> 32) // 2)) for i in found
-    ]
+    nothing = np.iinfo(np.int64).max
+    best = np.full(len(signs), nothing)  # twice the difference, and index of the other
+    _, others = np.unique(_flat(other_signs), axis=0, return_index=True)
+    known, others_known = _all_known(signs), _all_known(other_signs[others])
+    for is_own, is_other, search in (
+        (known, others_known, _near_in_bands),
+        (known, ~others_known, _near_of_all),
+        (~known, np.ones_like(others_known), _near_of_all),
+    ):
+        own, other = np.flatnonzero(is_own), others[is_other]
+        if len(own) * len(other) < _FEW_PAIRS:
+            search = _near_of_all
+        for i, j, doubled in search(signs[own], other_signs[other], max_difference):
+            np.minimum.at(best, own[i], (doubled << 32) | other[j])
+    found = np.flatnonzero(best < nothing)
+    doubled, nearest = best[found] >> 32, best[found] & 0xFFFFFFFF
+    differences = (doubled + 1) // 2
+    return list(
+        zip(found.tolist(), nearest.tolist(), differences.tolist(), strict=True)
+    )
 
 
-def _has_all_signs(signs):
+def _all_known(signs):
     """Whether no sign but that of the mean is zero, bool [n]."""
     return np.count_nonzero(_flat(signs), axis=1) == _SIGNS
 
@@ -156,35 +160,51 @@ def _near_of_all(signs, other_signs, max_difference):
     """Yield (i, j, doubled differences) of near pairs; every pair is compared."""
     other = _flat(other_signs).astype(np.float32)
     for start in range(0, len(signs), _BLOCK):
-        agreement = _flat(signs[start : start + _BLOCK]).astype(np.float32) @ other.T
-        doubled = (_SIGNS - agreement).astype(np.int64)
-        i, j = np.nonzero(doubled <= 2 * max_difference)
-        yield start + i, j, doubled[i, j]
+        for view in orientations(signs[start : start + _BLOCK]):
+            agreement = _flat(view).astype(np.float32) @ other.T
+            doubled = (_SIGNS - agreement).astype(np.int64)
+            i, j = np.nonzero(doubled <= 2 * max_difference)
+            yield start + i, j, doubled[i, j]
 
 
 def _near_in_bands(signs, other_signs, max_difference):
     """Yield (i, j, doubled differences) of near pairs; all signs are -1 or 1."""
-    bits, other_bits = _bits(signs), _bits(other_signs)
-    packed, other_packed = _packed(bits), _packed(other_bits)
     bands = max(max_difference // 2 + 1, -(-_SIGNS // _BAND_BITS))
+    other_bits = _bits(other_signs)
+    other_packed = _packed(other_bits)
     # Neighbouring frequencies are alike in most images: a band takes every nth
-    for band in range(bands):
-        keys, other_keys = _key(bits[:, band::bands]), _key(other_bits[:, band::bands])
-        order = np.argsort(other_keys, kind="stable")
-        size = 1 << len(range(band, _SIGNS, bands))
-        starts = np.searchsorted(other_keys[order], np.arange(size + 1))
-        for flip in [0, *(1 << np.arange(size.bit_length() - 1))]:
-            first = starts[keys ^ flip]
-            counts = starts[(keys ^ flip) + 1] - first
-            for part in _portions(counts):
-                i = np.repeat(part, counts[part])
-                ends = np.cumsum(counts[part])
-                steps = np.arange(len(i)) - np.repeat(ends - counts[part], counts[part])
-                j = order[np.repeat(first[part], counts[part]) + steps]
+    tables = [_lookup_table(other_bits[:, band::bands]) for band in range(bands)]
+    for view in orientations(signs):
+        bits = _bits(view)
+        packed = _packed(bits)
+        for band, (order, starts) in enumerate(tables):
+            keys = _key(bits[:, band::bands])
+            for i, place in _same_but_one(keys, starts):
+                j = order[place]
                 differ = np.bitwise_count(packed[i] ^ other_packed[j])
                 difference = differ.sum(axis=1, dtype=np.int64)
                 near = difference <= max_difference
                 yield i[near], j[near], 2 * difference[near]
+
+
+def _lookup_table(bits):
+    """Return the rows in the order of their keys, and where each key starts in it."""
+    keys = _key(bits)
+    counts = np.bincount(keys, minlength=1 << bits.shape[1])
+    return np.argsort(keys, kind="stable"), np.append(0, np.cumsum(counts))
+
+
+def _same_but_one(keys, starts):
+    """Yield (i, places in the order) of rows whose keys differ in at most one bit."""
+    bit_count = (len(starts) - 1).bit_length() - 1
+    for flip in [0, *(1 << np.arange(bit_count))]:
+        first = starts[keys ^ flip]
+        counts = starts[(keys ^ flip) + 1] - first
+        for part in _portions(counts):
+            i = np.repeat(part, counts[part])
+            begins = np.cumsum(counts[part]) - counts[part]
+            steps = np.arange(len(i)) - np.repeat(begins, counts[part])
+            yield i, np.repeat(first[part], counts[part]) + steps
 
 
 def _portions(counts):
@@ -243,7 +263,7 @@ def _fingerprint(path, max_pixels):
 
 
 def _flat(signs):
-    return signs.reshape(len(signs), -1)
+    return signs.reshape(len(signs), FREQUENCIES**2)
 
 
 def _identity(info, name):

@@ -94,6 +94,82 @@ def test_the_nearest_one_and_the_exact_difference():
     assert find_copies(signs[:0], others) == find_copies(signs, others[:0]) == []
 
 
+def changed(signs, flips, zeros=0):
+    """A copy of fingerprints with other signs: the first flips, the next zeros."""
+    copy = signs.copy()
+    flat = copy.reshape(len(copy), -1)
+    flat[:, 1 : 1 + flips] *= -1
+    flat[:, 1 + flips : 1 + flips + zeros] = 0
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("flips", "zeros", "difference"),
+    [(0, 0, 0), (28, 0, 28), (29, 0, None), (0, 56, 28), (0, 57, None), (27, 2, 28)]
+    + [(27, 1, 28), (27, 3, None), (1, 1, 2)],
+)
+def test_signs_differ_up_to_the_bound(flips, zeros, difference):
+    """A sign that is zero counts half, and the sum is rounded up when it is told."""
+    signs = np.random.default_rng(1).choice([-1, 1], (1, 16, 16)).astype(np.int8)
+    signs[0, 0, 0] = 0
+    expected = [] if difference is None else [(0, 0, difference)]
+    assert find_copies(changed(signs, flips, zeros), signs) == expected
+    assert find_copies(signs, changed(signs, flips, zeros)) == expected
+
+
+@pytest.mark.parametrize(
+    ("deviation_below_one", "known"), [(False, True), (True, False)]
+)
+def test_an_image_of_nearly_one_grey_is_not_recognised(
+    tmp_path, deviation_below_one, known
+):
+    """Half of the pixels 100, half 102: the deviation is 1. One at 101: less."""
+    pixels = np.full((32, 32, 3), 100, np.uint8)
+    pixels[:, 16:] = 102
+    if deviation_below_one:
+        pixels[0, 16] = 101
+    signs = fingerprints([save(tmp_path, "even.png", pixels)])
+    assert signs.any() == known
+
+
+def compare_all(signs, other_signs, max_difference):
+    """find_copies by its definition: every pair in every orientation."""
+    views = orientations(other_signs.astype(np.float32))
+    flat = [view.reshape(len(other_signs), -1) for view in views]
+    copies = []
+    for i, own in enumerate(signs.reshape(len(signs), -1).astype(np.float32)):
+        doubled = 255 - np.max([view @ own for view in flat], axis=0)
+        if doubled.min() <= 2 * max_difference:
+            copies.append((i, int(doubled.argmin()), int(np.ceil(doubled.min() / 2))))
+    return copies
+
+
+@pytest.mark.parametrize("few_pairs", [0, 10**9])
+@pytest.mark.parametrize("max_difference", [0, 28, 41])
+def test_the_search_equals_the_comparison_of_all_pairs(
+    monkeypatch, max_difference, few_pairs
+):
+    monkeypatch.setattr("mrcnn_skin.data.leaks._FEW_PAIRS", few_pairs)
+    monkeypatch.setattr("mrcnn_skin.data.leaks._PAIRS", 7)
+    monkeypatch.setattr("mrcnn_skin.data.leaks._BLOCK", 64)
+    rng = np.random.default_rng(max_difference)
+    others = rng.choice([-1, 1], (400, 16, 16)).astype(np.int8)
+    others[:, 0, 0] = 0
+    others[7] = others[300]  # of equals the first is told
+    signs = rng.choice([-1, 1], (300, 16, 16)).astype(np.int8)
+    signs[:, 0, 0] = 0
+    views = list(orientations(others))
+    for i in range(200):
+        signs[i] = views[i % 8][rng.integers(400)]
+        places = rng.choice(np.arange(1, 256), rng.integers(0, 120) // 2, replace=False)
+        signs[i].reshape(-1)[places] *= rng.choice([-1, -1, 0] if i % 3 else [-1], 1)
+    others[::50, 3, 5] = 0
+    signs[5], signs[6], others[9] = others[300], 0, 0
+    expected = compare_all(signs, others, max_difference)
+    assert len(expected) >= (4 if max_difference == 0 else 10)
+    assert find_copies(signs, others, max_difference) == expected
+
+
 def folder_of(folder, images, table=None):
     """Write {name: pixels} and perhaps a table; returns the loaded IsicDataset."""
     for name, pixels in images.items():
