@@ -76,8 +76,13 @@ class Config:
 
     # Backbone and pyramid
     BACKBONE = "resnet101"  # a name in graph.backbones.BACKBONES, or a callable
-    BACKBONE_STRIDES = (4, 8, 16, 32, 64)
+    BACKBONE_STRIDES = (4, 8, 16, 32, 64)  # of P2 to P6
+    # 2: dilated convolutions in place of the last stage's stride, so that C5 is as
+    # wide as C4. The pyramid keeps its strides, but P4 and below gain finer features
+    BACKBONE_DILATION = 1
     TOP_DOWN_PYRAMID_SIZE = 256
+    # Behind each of P2 to P5: "se" weights channels, "cbam" channels and cells
+    FPN_ATTENTION = ""
     NORM = "batch"  # "group" to train from random weights
     # Of box and mask head; "same": as NORM. "group" suits new heads on a trained
     # backbone: a frozen BatchNorm would keep statistics that nothing was learned for

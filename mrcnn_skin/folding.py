@@ -22,6 +22,7 @@ _CONVERTIBLE = (
     keras.layers.MaxPooling2D,
     keras.layers.UpSampling2D,
     keras.layers.Add,
+    keras.layers.Multiply,
 )
 _HARMLESS = (None, keras.activations.linear, keras.activations.relu)
 

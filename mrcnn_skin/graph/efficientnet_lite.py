@@ -7,6 +7,7 @@ eighth of ResNet-50, and Lite2 has 4 million. Layers are named after ResNet's, s
 """
 
 import math
+from typing import NamedTuple
 
 import keras
 from keras import layers
@@ -34,7 +35,8 @@ def efficientnet_lite(images, config, width, depth):
     width, depth: factors on the channels and blocks of Lite0. The stem keeps its 32
     channels whatever the width.
     Returns [C2, C3, C4, C5], of strides 4, 8, 16, 32; 24, 40, 112, 320 channels in
-    Lite0 and 24, 48, 120, 352 in Lite2.
+    Lite0 and 24, 48, 120, 352 in Lite2. With BACKBONE_DILATION 2, C5 has the stride
+    16, and every second of its cells, from the second on, is what it would be without.
     """
     x = layers.Rescaling(_PIXEL_SCALE, name="pixel_scale")(images)
     x = layers.Conv2D(32, 3, 2, kernel_initializer=_he(), name="conv1", **_CONVOLUTION)(
@@ -42,23 +44,46 @@ def efficientnet_lite(images, config, width, depth):
     )
     x = _relu6(norm(x, "bn_conv1", config), "conv1")
     stages = []
-    for stage, groups in _STAGES.items():
-        expansion = 1 if stage == 1 else _EXPANSION
-        for name, channels, kernel, stride in _blocks(stage, groups, width, depth):
-            x = _inverted_residual(x, name, channels, kernel, stride, expansion, config)
+    for stage in _STAGES:
+        dilation = config.BACKBONE_DILATION if stage == 5 else 1
+        for block in _blocks(stage, width, depth, dilation):
+            x = _inverted_residual(x, block, config)
         stages.append(x)
     return stages[1:]
 
 
-def _blocks(stage, groups, width, depth):
-    """Yield (name, channels, kernel, stride) of a stage's blocks: 4a, 4b, ... 4f."""
+class _Block(NamedTuple):
+    """An inverted residual block; kernel, stride and dilation of its depthwise part."""
+
+    name: str
+    channels: int
+    kernel: int
+    stride: int
+    dilation: int
+    expansion: int
+
+
+def _blocks(stage, width, depth, dilation):
+    """Yield the blocks of a stage: 4a, 4b, ... 4f.
+
+    dilation: 1; or 2, of the blocks behind the stage's stride of 2, which it replaces.
+    """
     letters = iter("abcdefgh")
-    for count, channels, kernel, stride in groups:
+    expansion = 1 if stage == 1 else _EXPANSION
+    behind = 1
+    for count, channels, kernel, stride in _STAGES[stage]:
         # The network's first and last block stay single whatever the depth
         count = math.ceil(depth * count) if count > 1 else 1
-        channels = _multiple_of_8(width * channels)
-        for index in range(count):
-            yield f"{stage}{next(letters)}", channels, kernel, 1 if index else stride
+        for _ in range(count):
+            yield _Block(
+                f"{stage}{next(letters)}",
+                _multiple_of_8(width * channels),
+                kernel,
+                max(stride // dilation, 1),
+                behind,
+                expansion,
+            )
+            stride, behind = 1, dilation
 
 
 def _multiple_of_8(channels):
@@ -67,25 +92,26 @@ def _multiple_of_8(channels):
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
-def _inverted_residual(x, name, width, kernel, stride, expansion, config):
+def _inverted_residual(x, block, config):
     """Widen, filter each channel, narrow; a shortcut joins the narrow ends.
 
     The shortcut is there where both ends have one shape; nothing is projected for it.
     """
-    y = x
-    if expansion > 1:
-        y = _pointwise(y, expansion * x.shape[-1], f"{name}_expand", config)
+    y, name = x, block.name
+    if block.expansion > 1:
+        y = _pointwise(y, block.expansion * x.shape[-1], f"{name}_expand", config)
         y = _relu6(y, f"res{name}_expand")
     y = layers.DepthwiseConv2D(
-        kernel,
-        stride,
+        block.kernel,
+        block.stride,
+        dilation_rate=block.dilation,
         depthwise_initializer=_he(),
         name=f"res{name}_depthwise",
         **_CONVOLUTION,
     )(y)
     y = _relu6(norm(y, f"bn{name}_depthwise", config), f"res{name}_depthwise")
-    y = _pointwise(y, width, f"{name}_project", config)
-    if stride > 1 or x.shape[-1] != width:
+    y = _pointwise(y, block.channels, f"{name}_project", config)
+    if block.stride > 1 or x.shape[-1] != block.channels:
         return y
     return layers.Add(name=f"res{name}_add")([x, y])
 

@@ -43,7 +43,7 @@ def context_logits(features, image, config):
     inputs in one, but leaves mrcnn_class_logits its shape. They start at 0: a network
     that was trained without context answers as before.
     """
-    stride = config.BACKBONE_STRIDES[3]
+    stride = config.BACKBONE_STRIDES[3] // config.BACKBONE_DILATION
     x = ContentPool(stride, name="mrcnn_context_pool")(features, image)
     x = layers.Dense(config.CLASSIFY_CONTEXT, name="mrcnn_context_fc")(x)
     x = norm(x, "mrcnn_context_bn", config, config.HEAD_NORM)

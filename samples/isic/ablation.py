@@ -1,4 +1,4 @@
-"""The paper's ablation study on any data set: losses, tasks, backbones, start, batch.
+"""The paper's ablation study on any data set, and attention and dilation beside it.
 
     python samples/isic/ablation.py --dataset=DIR --weights=coco --out=study
     python samples/isic/ablation.py --out=study        goes on where it was stopped
@@ -119,9 +119,14 @@ def make_parser():
         nargs="+",
         metavar="TABLE",
         help="whose cells to run: losses, focal, tasks, backbones, initialisation, "
-        "batch (default: losses tasks)",
+        "batch, attention (default: losses tasks)",
     )
-    add("--cells", nargs="+", metavar="CELL", help="run these cells instead")
+    add(
+        "--cells",
+        nargs="+",
+        metavar="CELL",
+        help="run these cells instead, such as se, cbam, context, dilation",
+    )
     add("--seeds", nargs="+", type=int, metavar="N", help="(default: 0 1 2)")
     add(
         "--batches",

@@ -49,13 +49,16 @@ class Cell(NamedTuple):
 
 
 def make_tables(backbone, weights, images_per_device, batches):
-    """Return {table: {row: Cell}}, the tables of the paper and one more.
+    """Return {table: {row: Cell}}, the tables of the paper and two more.
 
     backbone, weights, images_per_device: of the study, as train.py's options; the
     cells that differ from them in nothing else are one cell, the paper's method.
     batches: images per device, of the table of batch sizes.
     """
     method = Cell("fl+jl", {}, METHOD)
+
+    def graph(name, **settings):
+        return Cell(name, {}, {**METHOD, **settings})
 
     def loss(name, *parts):
         settings = dict(FIRST_SETTINGS)
@@ -64,7 +67,7 @@ def make_tables(backbone, weights, images_per_device, batches):
         return method if settings == METHOD else Cell(name, {}, settings)
 
     def tasks(name, *kept):
-        return Cell(name, {}, {**METHOD, "TASKS": kept})
+        return graph(name, TASKS=kept)
 
     def options(option, values, base):
         rows = {}
@@ -96,6 +99,14 @@ def make_tables(backbone, weights, images_per_device, batches):
         "backbones": options("backbone", ("resnet50", "resnet101"), backbone),
         "initialisation": options("weights", ("none", "imagenet", "coco"), weights),
         "batch": options("images_per_device", batches, images_per_device),
+        # What the paper leaves to future work
+        "attention": {
+            "none": method,
+            "squeeze-and-excitation": graph("se", FPN_ATTENTION="se"),
+            "CBAM": graph("cbam", FPN_ATTENTION="cbam"),
+            "context": graph("context", CLASSIFY_CONTEXT=64),
+            "dilation": graph("dilation", BACKBONE_DILATION=2),
+        },
     }
 
 
@@ -108,6 +119,8 @@ CAPTIONS = {
     "initialisation": "FL + JL from other weights.",
     "batch": "FL + JL with so many images per device. Where the steps of an epoch are "
     "fixed, a larger batch sees more images.",
+    "attention": "FL + JL with attention behind the pyramid's levels, with the mean of "
+    "the whole image for the diagnosis, and with a dilated last stage of the backbone.",
 }
 
 

@@ -48,8 +48,20 @@ def test_cells_differ_in_what_their_table_is_about(commands):
         },
     }
     cells = [cell for rows in tables.values() for cell in rows.values()]
-    assert len({c.name for c in cells}) == len({repr(c) for c in cells}) == 13
+    assert len({c.name for c in cells}) == len({repr(c) for c in cells}) == 17
     assert all(losses(c) == METHOD for c in cells if c.options or "TASKS" in c.settings)
+    method = tables["tasks"]["multi-task"]
+    changes = {
+        cell.name: dict(cell.settings.items() - method.settings.items())
+        for cell in tables["attention"].values()
+    }
+    assert changes == {
+        "fl+jl": {},
+        "se": {"FPN_ATTENTION": "se"},
+        "cbam": {"FPN_ATTENTION": "cbam"},
+        "context": {"CLASSIFY_CONTEXT": 64},
+        "dilation": {"BACKBONE_DILATION": 2},
+    }
 
 
 def test_a_backbone_and_weights_of_ones_own_are_rows_too(commands):
