@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -10,13 +11,15 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(path):
-    """Yield a temporary path beside `path`; it takes its place at the end.
+    """Yield a temporary path beside `path`; it replaces `path` at the end.
 
-    Whoever opens `path` meanwhile, or after a crash, finds the file of before. If the
-    block raises, the temporary file goes. An OSError for want of room names `path`.
+    Whoever opens `path` meanwhile, or after a crash, finds the previous file. Of
+    several writers each has a temporary path of its own, and the last to finish wins.
+    If the block raises, the temporary file is removed; a killed process leaves it, see
+    `remove_partial`. An OSError for want of room names `path`.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.part")
+    partial = _temporary_path(path)
     try:
         with _naming_full_disk(path):
             yield partial
@@ -29,14 +32,14 @@ def written_whole(path):
 def folder_written_whole(path):
     """Yield a new temporary folder beside `path`; it becomes `path` at the end.
 
-    If the block raises, the temporary folder goes; what a crash left of one is
-    removed before. Raises FileExistsError if there is something at `path`.
+    Of several writers the first to finish wins, and the others raise OSError. If the
+    block raises, the temporary folder is removed; a killed process leaves it, hidden.
+    Raises FileExistsError if there is something at `path`.
     """
     path = Path(path)
     if path.exists():
         raise FileExistsError(f"there is already something at {path}")
-    partial = path.with_name(f".{path.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = _temporary_path(path)
     partial.mkdir(parents=True)
     try:
         with _naming_full_disk(path):
@@ -64,6 +67,19 @@ def files_written_whole(folder):
             target = folder / path.relative_to(partial)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)
+
+
+def remove_partial(folder):
+    """Remove what killed processes left of `written_whole` in a folder.
+
+    Only for a folder in which no other process writes.
+    """
+    for rest in Path(folder).glob(".*.part"):
+        rest.unlink()
+
+
+def _temporary_path(path):
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 @contextmanager

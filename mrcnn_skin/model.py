@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from . import downloads, pretrained
+from .atomic import remove_partial
 from .geometry.inputs import as_inputs
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
@@ -34,7 +35,7 @@ from .training.devices import device_strategy, is_chief, make_repeatable
 from .training.loop import Trainer
 from .training.provenance import record_start
 from .training.run_lock import locked
-from .training.stages import set_trainable
+from .training.stages import Stage, require_stages, set_trainable
 from .weights import copy_weights, load_h5, save_h5
 
 # MaskRCNN, and what Matterport's scripts take from its model.py besides
@@ -255,7 +256,13 @@ class MaskRCNN(Introspection):
                 f"train() needs a model in mode 'training', got {self.mode!r}"
             )
         if stages is None and epochs is None:
-            raise ValueError("train() wants `epochs` or `stages`, got neither")
+            raise ValueError("train() needs `epochs` or `stages`, got neither")
+        if learning_rate is None:
+            learning_rate = self.config.LEARNING_RATE
+        require_stages(
+            self.keras_model,
+            [Stage(layers, epochs, learning_rate)] if stages is None else stages,
+        )
         run_dir = self.log_dir or self.set_log_dir()
         trainer = Trainer(
             self.keras_model,
@@ -270,17 +277,17 @@ class MaskRCNN(Introspection):
             [*self._logs(run_dir), *(custom_callbacks or ())],
             verbose,
         )
-        rate = learning_rate or self.config.LEARNING_RATE
 
         def run():
             if stages is not None:
                 return trainer.run(stages)
-            return trainer.run_until(epochs, layers, rate)
+            return trainer.run_until(epochs, layers, learning_rate)
 
         if not self.is_chief:
             return run()
         run_dir.mkdir(parents=True, exist_ok=True)
         with locked(run_dir):
+            remove_partial(run_dir)
             self.config.to_json(run_dir / "config.json")
             record_start(run_dir, train=train_dataset, val=val_dataset)
             return run()

@@ -7,6 +7,7 @@ and those of other networks are translated in imagenet.py.
 import os
 import re
 from collections import Counter
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -26,6 +27,12 @@ def read_h5(path):
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no weight file {path}")
+    if os.path.isdir(path):
+        names = ", ".join(sorted(p.name for p in Path(path).glob("*.h5")))
+        raise ValueError(
+            f"a weight file must be a .h5 file, got the folder {path}, "
+            f"{f'which holds {names}' if names else 'which holds none'}"
+        )
     try:
         with h5py.File(path, "r") as handle:
             inner = handle.get("model_weights", getlink=True)

@@ -4,7 +4,12 @@ import errno
 
 import pytest
 
-from mrcnn_skin.atomic import files_written_whole, written_whole
+from mrcnn_skin.atomic import (
+    files_written_whole,
+    folder_written_whole,
+    remove_partial,
+    written_whole,
+)
 
 
 def test_files_move_into_the_folder_and_older_ones_stay(tmp_path):
@@ -39,3 +44,34 @@ def test_a_full_disk_is_told_in_one_line_with_the_file(tmp_path):
     assert str(error.value) == f"[Errno 28] No space left on device: '{path}'"
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
     assert path.read_text() == "before"
+
+
+def test_of_two_writers_the_last_to_finish_wins(tmp_path):
+    path = tmp_path / "log.csv"
+    with written_whole(path) as first:
+        with written_whole(path) as second:
+            first.write_text("first")
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_writers_of_a_folder_the_first_to_finish_wins(tmp_path):
+    path = tmp_path / "1"
+    with pytest.raises(OSError), folder_written_whole(path) as slow:
+        (slow / "graph").write_text("slow")
+        with folder_written_whole(path) as fast:
+            (fast / "graph").write_text("fast")
+    assert (path / "graph").read_text() == "fast"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / "kept.part").write_text("a download")
+    with written_whole(tmp_path / "log.csv") as partial:
+        partial.write_text("killed")
+        remove_partial(tmp_path)
+        assert not partial.exists()
+        partial.write_text("")
+    assert {p.name for p in tmp_path.iterdir()} == {"kept.part", "log.csv"}

@@ -403,6 +403,10 @@ def test_damaged_files_are_named_and_change_nothing(saved, damage, words):
 
 
 def test_missing_file(tmp_path):
+    with pytest.raises(ValueError, match="got the folder .*, which holds a.h5, b.h5"):
+        (tmp_path / "b.h5").touch()
+        (tmp_path / "a.h5").touch()
+        read_h5(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere.h5"):
         read_h5(tmp_path / "nowhere.h5")
 

@@ -4,10 +4,24 @@ The interface is that of Matterport's utils.Dataset: subclass it, register class
 and images, override load_mask, call prepare(). It neither resizes nor augments.
 """
 
+import numbers
+
 import numpy as np
 
 from ..geometry.inputs import as_mask
 from . import files
+
+# What prepare() computes
+PREPARED = (
+    "num_classes",
+    "class_ids",
+    "class_names",
+    "num_images",
+    "sources",
+    "source_class_ids",
+    "image_ids",
+    "_class_from_source",
+)
 
 
 class Dataset:
@@ -30,7 +44,8 @@ class Dataset:
     class_info: list of {"source", "id", "name"}, indexed by class id.
     image_info: list of {"source", "id", "path", ...}, indexed by image id.
     After prepare(): num_classes, class_ids int32 [num_classes], class_names,
-    num_images, sources, and source_class_ids {source: class ids it labels}.
+    num_images, image_ids int [num_images] (the indices of image_info), sources, and
+    source_class_ids {source: class ids it labels}.
     """
 
     def __init__(self, class_map=None, max_image_pixels=files.MAX_PIXELS):
@@ -45,20 +60,41 @@ class Dataset:
         self._added_classes = [{"source": "", "id": 0, "name": "BG"}]
         self.class_info = list(self._added_classes)  # without those class_map moves
         self.image_info = []
-        self._image_ids = np.arange(0)
+
+    def __getattr__(self, name):
+        """Say what is missing where a class or image was added since prepare()."""
+        if name in PREPARED:
+            raise AttributeError(
+                f"{type(self).__name__}.{name.lstrip('_')} must be prepared: call "
+                "prepare() after the last add_class() and add_image()"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def _require_prepare(self):
+        for name in PREPARED:
+            vars(self).pop(name, None)
 
     def add_class(self, source, class_id, class_name):
         """Register a class of a source; a class added before is left as it is.
 
-        class_id: the source's own number, 1 or more.
-        Raises ValueError if source holds a dot, which parts it from the class id.
+        class_id: the source's own number, 1 or more; 0 is the background of every
+            source.
+        Raises ValueError for another number, or if source holds a dot, which parts it
+        from the class id.
         """
+        if not isinstance(class_id, numbers.Integral) or class_id < 1:
+            raise ValueError(
+                "class_id must be a whole number of at least 1, since 0 is the "
+                f"background of every source, got {class_id!r} for {class_name!r} of "
+                f"{source!r}"
+            )
         if "." in source:
             raise ValueError(f"source must not contain a dot, got {source!r}")
         info = {"source": source, "id": class_id, "name": class_name}
         if _class_key(info) not in map(_class_key, self._added_classes):
             self._added_classes.append(info)
             self.class_info.append(info)
+            self._require_prepare()
 
     def add_image(self, source, image_id, path, **kwargs):
         """Register an image; kwargs are kept in its image_info.
@@ -68,6 +104,7 @@ class Dataset:
         """
         info = {"id": image_id, "source": source, "path": path, **kwargs}
         self.image_info.append(info)
+        self._require_prepare()
 
     def image_reference(self, image_id):
         """Return a link or name for a person who looks at the image; may be overridden.
@@ -95,7 +132,7 @@ class Dataset:
         self.class_ids = np.arange(self.num_classes, dtype=np.int32)
         self.class_names = [info["name"] for info in self.class_info]
         self.num_images = len(self.image_info)
-        self._image_ids = np.arange(self.num_images)
+        self.image_ids = np.arange(self.num_images)
         self._class_from_source = self._number_source_classes()
         self.sources = list(dict.fromkeys(c["source"] for c in self._added_classes))
         self.source_class_ids = {
@@ -122,11 +159,6 @@ class Dataset:
             if info["source"] == source and self._class_from_source[key] == class_id:
                 return info["id"]
         raise ValueError(f"source {source!r} has no class with class_id {class_id}")
-
-    @property
-    def image_ids(self):
-        """int [num_images]: the indices of image_info."""
-        return self._image_ids
 
     def source_image_link(self, image_id):
         """Return the path or URL of the image."""

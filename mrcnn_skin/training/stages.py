@@ -1,10 +1,15 @@
 """What is trained when: heads first, then more of the backbone, then everything."""
 
+import difflib
+import math
+import numbers
 import re
 import zlib
 from typing import NamedTuple
 
 import keras
+
+from ..weights import leaf_layers
 
 _HEADS = r"(mrcnn_|rpn_|fpn_).*"
 
@@ -63,42 +68,88 @@ def parse_stages(text):
         try:
             layers, epochs, learning_rate = part.rsplit(":", 2)
             stage = Stage(layers.strip(), int(epochs), float(learning_rate))
-            re.compile(stage.layers)
-        except (ValueError, re.error) as error:
+        except ValueError as error:
             raise ValueError(
                 "a stage must be LAYERS:EPOCHS:LEARNING_RATE, such as heads:20:1e-3, "
                 f"got {part!r}"
             ) from error
-        if stage.epochs < 1 or not stage.learning_rate > 0 or not stage.layers:
-            raise ValueError(
-                f"a stage must have layers, at least 1 epoch and a learning rate above "
-                f"0, got {part!r}"
-            )
+        _require_usable(stage)
         stages.append(stage)
     return tuple(stages)
 
 
-def set_trainable(model, layers):
-    """Make exactly the named layers of a model learn, nested models' included.
+def require_stages(model, stages):
+    """Raise ValueError unless a network can be trained in these stages."""
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise ValueError(
+                "stages must be a list of Stage(layers, epochs, learning_rate), got "
+                f"{stage!r} in it"
+            )
+        _require_usable(stage)
+        find_layers(model, stage.layers)
+
+
+def _require_usable(stage):
+    for name, is_usable, wanted in (
+        (
+            "layers",
+            isinstance(stage.layers, str) and stage.layers,
+            f"one of {', '.join(LAYER_SETS)}, or a regular expression of layer names "
+            "such as 'rpn_.*|mrcnn_.*'",
+        ),
+        (
+            "epochs",
+            isinstance(stage.epochs, numbers.Integral) and stage.epochs >= 1,
+            "a whole number of at least 1",
+        ),
+        (
+            "learning_rate",
+            isinstance(stage.learning_rate, numbers.Real)
+            and 0 < stage.learning_rate < math.inf,
+            "a number above 0",
+        ),
+    ):
+        if not is_usable:
+            got = getattr(stage, name)
+            raise ValueError(f"{name} of a stage must be {wanted}, got {got!r}")
+    try:
+        re.compile(stage.layers)
+    except re.error as error:
+        raise ValueError(
+            f"layers of a stage must be a regular expression, got {stage.layers!r}: "
+            f"{error}"
+        ) from error
+
+
+def find_layers(model, layers):
+    """Names of the layers with weights that `layers` matches, nested models' included.
 
     layers: a name in LAYER_SETS, or a regular expression that a layer's whole name
-    must match. Flags are set one layer at a time, for a model's own flag does not
-    reach layers that were set before. Returns the names of the layers that learn.
-    Raises ValueError if none does.
+    must match. Raises ValueError if no layer does.
     """
     pattern = re.compile(LAYER_SETS.get(layers, layers))
-    learning = list(_set_flags(model, pattern))
-    if not learning:
-        raise ValueError(f"no layer with weights matches {layers!r}")
-    return learning
+    names = [layer.name for layer in leaf_layers(model) if layer.weights]
+    found = [name for name in names if pattern.fullmatch(name)]
+    if not found:
+        close = difflib.get_close_matches(layers, [*LAYER_SETS, *names], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no layer with weights matches {layers!r}{hint}")
+    return found
 
 
-def _set_flags(model, pattern):
+def set_trainable(model, layers):
+    """Make exactly the layers of `find_layers` learn, and return their names."""
+    names = find_layers(model, layers)
+    _set_flags(model, set(names))
+    return names
+
+
+def _set_flags(model, names):
+    """Set the flag of each layer: a model's own does not reach layers set before."""
     model.trainable = True
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _set_flags(layer, pattern)
+            _set_flags(layer, names)
         else:
-            layer.trainable = bool(pattern.fullmatch(layer.name))
-            if layer.trainable and layer.weights:
-                yield layer.name
+            layer.trainable = layer.name in names

@@ -41,10 +41,8 @@ def main():
     args = read_options()
     import ablation_study as study
 
-    from mrcnn_skin.training.stages import parse_stages
-
-    parse_stages(training_run.find_stages(args))  # a mistake in it ends the study
     config = training_run.make_config(args)
+    training_run.require_stages(args, config)  # a mistake in them ends the study
     tables = study.make_tables(
         args.backbone, args.weights, config.IMAGES_PER_GPU, args.batches
     )

@@ -10,7 +10,7 @@ printed with the reason, listed in dropped.csv, and passed over.
     python samples/isic/train.py --dataset=DIR --weights=none --image-size=256
     python samples/isic/train.py --dataset=synthetic --weights=none --quick
     python samples/isic/train.py --weights=last          goes on where a run stopped
-    python samples/isic/train.py --dataset=DIR --check-only      looks at the data only
+    python samples/isic/train.py --dataset=DIR --check-only      checks options and data
 
 Exit status: 0 done; 1 a fault of the system; 2 a mistake in the options or the data,
 with --strict any image dropped.
@@ -34,22 +34,21 @@ def main():
 
     from mrcnn_skin import MaskRCNN
     from mrcnn_skin.training.checkpoint import CheckpointFolder
-    from mrcnn_skin.training.stages import parse_stages
+    from mrcnn_skin.training.stages import parse_stages, require_stages
 
     resuming = args.weights == "last"
     args.dataset = args.dataset or common.default_dataset()
     args.weights = stored.get("weights", args.weights)
     args.stages = training_run.find_stages(args)
     stages = parse_stages(args.stages)
-    config = training_run.make_config(args)
+    model = MaskRCNN("training", training_run.make_config(args), args.logs)
+    require_stages(model.keras_model, stages)  # rather than after hours of the first
     if args.check_only:
-        training_run.open_datasets(args, config)
+        training_run.open_datasets(args, model.config)
         return
     begun = resuming and CheckpointFolder(run_dir).states()
     weight_file = None if begun else training_run.find_weights(args.weights)
-    train, val, test, dropped = training_run.open_datasets(args, config)
-
-    model = MaskRCNN("training", config, args.logs)
+    train, val, test, dropped = training_run.open_datasets(args, model.config)
     run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
     if model.is_chief:
         if not resuming:

@@ -212,6 +212,15 @@ def find_stages(args):
     return args.stages or STAGES["none" if args.weights == "none" else "pretrained"]
 
 
+def require_stages(args, config):
+    """Raise ValueError unless the network can be trained in the stages asked for."""
+    from mrcnn_skin.graph.mask_rcnn import build_training_model
+    from mrcnn_skin.training import stages
+
+    wanted = stages.parse_stages(find_stages(args))
+    stages.require_stages(build_training_model(config), wanted)
+
+
 def score_best(model, dataset, run_dir):
     """Load the weights of the best epoch, and write RUN/evaluation.
 

@@ -44,6 +44,45 @@ def test_class_ids_to_and_from_a_source(dataset):
         dataset.get_source_class_id(3, "spots")
 
 
+@pytest.mark.parametrize("class_id", [0, -1, "1", 1.0, None])
+def test_class_ids_of_a_source_begin_at_1(class_id):
+    with pytest.raises(ValueError, match=f"class_id must .*, got {class_id!r} for 'x'"):
+        Dataset().add_class("spots", class_id, "x")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda dataset: dataset.num_images,
+        lambda dataset: dataset.image_ids,
+        lambda dataset: dataset.class_names,
+        lambda dataset: dataset.labels(),
+        lambda dataset: dataset.map_source_class_id("spots.1"),
+        lambda dataset: dataset.active_class_ids(0),
+    ],
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dataset: None,
+        lambda dataset: dataset.prepare() or dataset.add_image("spots", "s2", "s2.png"),
+        lambda dataset: dataset.prepare() or dataset.add_class("spots", 2, "stripe"),
+    ],
+)
+def test_a_data_set_that_is_not_prepared_says_so(change, use):
+    dataset = two_sources()
+    change(dataset)
+    with pytest.raises(AttributeError, match=r"call prepare\(\) after the last add_"):
+        use(dataset)
+    dataset.prepare()
+    use(dataset)
+
+
+def test_an_unknown_attribute_is_named(dataset):
+    with pytest.raises(AttributeError, match="Dataset has no attribute 'num_pictures'"):
+        dataset.num_pictures  # noqa: B018
+
+
 def test_active_class_ids(dataset):
     active = [dataset.active_class_ids(i) for i in dataset.image_ids]
     assert active[0].dtype == np.int32

@@ -199,9 +199,12 @@ def assert_checked(process, folder):
     assert [path.name for path in (folder / "logs").iterdir()] == ["checked_files.json"]
 
 
+CHECK = "--dataset=d", "--check-only", "--weights=none", "--quick"
+
+
 def test_check_only_stops_after_the_table(lacking):
     process = subprocess.run(
-        [sys.executable, SAMPLES / "train.py", "--dataset=d", "--check-only"],
+        [sys.executable, SAMPLES / "train.py", *CHECK],
         cwd=lacking,
         env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
         capture_output=True,
@@ -213,9 +216,14 @@ def test_check_only_stops_after_the_table(lacking):
 
 
 def test_check_only_may_be_strict(in_process, lacking):
-    process = in_process(
-        "train", "--dataset=d", "--check-only", "--strict", cwd=lacking
-    )
+    process = in_process("train", *CHECK, "--strict", cwd=lacking)
     assert process.returncode == 2
     assert_checked(process, lacking)
+    assert len(process.stderr.splitlines()) == 1
+
+
+def test_check_only_checks_the_stages(in_process, lacking):
+    process = in_process("train", *CHECK, "--stages=head:1:1e-3", cwd=lacking)
+    assert process.returncode == 2
+    assert "matches 'head'; did you mean 'heads'?" in process.stderr
     assert len(process.stderr.splitlines()) == 1

@@ -1,6 +1,7 @@
 """Which layers learn in which stage."""
 
 import keras
+import numpy as np
 import pytest
 
 from mrcnn_skin.training.stages import (
@@ -8,6 +9,7 @@ from mrcnn_skin.training.stages import (
     PAPER_STAGES,
     Stage,
     parse_stages,
+    require_stages,
     set_trainable,
 )
 
@@ -78,6 +80,31 @@ def test_no_layer_to_learn_is_an_error(model, layers):
         set_trainable(model, layers)
 
 
+@pytest.mark.parametrize(
+    "stage, words",
+    [
+        (("heads", 1, 1e-3), r"Stage\(layers, epochs, learning_rate\), got \('heads'"),
+        (Stage(["heads"], 1, 1e-3), r"layers of a stage must be .*, got \['heads'\]"),
+        (Stage("(res", 1, 1e-3), r"a regular expression, got '\(res': missing \)"),
+        (Stage("head", 1, 1e-3), "matches 'head'; did you mean 'heads'?"),
+        (
+            Stage("rpn_conv_share", 1, 1e-3),
+            "'rpn_conv_share'; did you mean 'rpn_conv_shared'?",
+        ),
+        (Stage("heads", 1.5, 1e-3), "epochs of a stage must be a whole .*, got 1.5"),
+        (Stage("heads", 1, 0), "learning_rate of a stage must be .*, got 0"),
+        (Stage("heads", 1, "1e-3"), "learning_rate of a stage must be .*, got '1e-3'"),
+    ],
+)
+def test_a_stage_that_cannot_be_trained(model, stage, words):
+    with pytest.raises(ValueError, match=words):
+        require_stages(model, [Stage("all", 1, 1e-3), stage])
+
+
+def test_stages_that_can_be_trained(model):
+    require_stages(model, [*PAPER_STAGES, Stage("res2.*", np.int64(2), np.float32(1))])
+
+
 def test_parse_stages():
     assert parse_stages("heads:20:1e-3, (mrcnn_|rpn_).*:5:0.5") == (
         Stage("heads", 20, 1e-3),
@@ -105,5 +132,5 @@ def test_parse_stages():
     ],
 )
 def test_parse_stages_says_which_part_is_wrong(text):
-    with pytest.raises(ValueError, match=r"stage must .*got '"):
+    with pytest.raises(ValueError, match=r"a stage must .*, got "):
         parse_stages("all:1:1e-3," + text)
