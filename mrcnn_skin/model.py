@@ -242,8 +242,10 @@ class MaskRCNN(Introspection):
         regular expression) at `learning_rate` until `epochs` epochs are done, those
         of earlier calls included. Or `stages`, a list of Stage.
         augmentation: an imgaug augmenter instead of the paper's.
-        custom_callbacks: of keras.callbacks. no_augmentation_sources: sources of
-        train_dataset whose images are not augmented. val_dataset: None for none.
+        custom_callbacks: of keras.callbacks; those that cannot work are refused, and
+        ReduceLROnPlateau, EarlyStopping and ModelCheckpoint resume with the run.
+        no_augmentation_sources: sources of train_dataset whose images are not
+        augmented. val_dataset: None for none.
 
         Leaves in log_dir: config.json, environment.json, checkpoints/, log.csv,
         TensorBoard events and the weights of the last and of the best epoch. Returns
@@ -274,7 +276,7 @@ class MaskRCNN(Introspection):
             self.strategy,
             augmentation,
             no_augmentation_sources or (),
-            [*self._logs(run_dir), *(custom_callbacks or ())],
+            [*self._logs(run_dir), custom_callbacks or ()],
             verbose,
         )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from .keras_callbacks import CallbackStates
+
 
 class Progress(tf.Module):
     """How far a run is: all that is not weights or optimizer.
@@ -20,10 +22,11 @@ class Progress(tf.Module):
     steps finished in the current epoch; total_steps, total_epochs: since the start.
     best: the best value of Config.MONITOR so far; waited: epochs since then.
     saves: states written, which numbers them. sums: {term: sum of what the log tells
-    of it over those steps of the epoch}, for the names in `terms`.
+    of it over those steps of the epoch}, for the names in `terms`. callbacks: the
+    CallbackStates of Keras's `callbacks`.
     """
 
-    def __init__(self, terms=()):
+    def __init__(self, terms=(), callbacks=()):
         super().__init__()
         counters = "epoch", "step", "total_steps", "total_epochs", "waited", "saves"
         for name in ("stage", "recipe", *counters):
@@ -32,6 +35,7 @@ class Progress(tf.Module):
         self.sums = {
             name: tf.Variable(0.0, dtype=tf.float64, trainable=False) for name in terms
         }
+        self.callbacks = CallbackStates(callbacks)
 
     def __getitem__(self, name):
         return getattr(self, name).numpy().item()

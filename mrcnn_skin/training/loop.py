@@ -16,11 +16,12 @@ from ..devices import sum_over_devices
 from ..weights import save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
+from .keras_callbacks import require_usable
 from .memory import ADVICE, describe, estimate_step, free_memory
 from .optimizer import add_l2_gradients, make_optimizer
 from .signals import StopSignals, say
 from .stages import Stage, recipe_number, set_trainable
-from .validation import Validation
+from .validation import Validation, log_names
 
 
 class TrainingDiverged(ArithmeticError):
@@ -63,11 +64,13 @@ class Trainer:
         self.checkpoints = CheckpointFolder(run_dir, self.writes)
         self.validation = Validation(model, detector, config, val, self._stop_if_asked)
         self.verbose = verbose
+        callbacks = keras.tree.flatten(callbacks)
+        require_usable(callbacks, config, self.log_names)
         self.callbacks = keras.callbacks.CallbackList(
-            list(callbacks), add_progbar=bool(verbose), model=model
+            callbacks, add_progbar=bool(verbose), model=model
         )
         with self.strategy.scope():
-            self.progress = Progress(self.terms)
+            self.progress = Progress(self.terms, callbacks)
 
     @property
     def terms(self):
@@ -75,6 +78,13 @@ class Trainer:
         # AdamW decays on its own
         decay = ["l2_loss"] if self.config.OPTIMIZER == "sgd" else []
         return ["loss", *self.config.LOSS_NAMES, *decay, "gradient_norm"]
+
+    @property
+    def log_names(self):
+        """Names of what an epoch may log."""
+        val = self.validation.dataset
+        validated = log_names(self.config) if val is not None and val.num_images else []
+        return [*self.terms, *validated, "learning_rate"]
 
     @property
     def steps_per_epoch(self):
@@ -140,38 +150,44 @@ class Trainer:
             {"verbose": self.verbose, "epochs": epochs, "steps": self.steps_per_epoch}
         )
         self.model.stop_training = False
+        stage = self._enter(stages, state)
         self.callbacks.on_train_begin()
+        self.progress.callbacks.restore()
         logs = {}
-        while self.progress["stage"] in stages:
-            stage = stages[self.progress["stage"]]
-            self._enter(stage, state)
-            state = None
+        while stage is not None:
             logs = self._run_stage(stage) or logs
             if self.model.stop_training:
                 break
             self.progress.advance("stage")
             self.progress.epoch.assign(0)
+            stage = self._enter(stages)
         self.callbacks.on_train_end(logs)
         if self.signals.received:  # when there was no step left to stop after
             self.signals.end()
         return logs
 
-    def _enter(self, stage, state):
-        """Make the stage's layers learn, with a fresh optimizer or the saved one.
+    def _enter(self, stages, state=None):
+        """Make the current stage's layers learn, with a new optimizer or the saved one.
 
         The saved one is of use only if it is of the same layers and learning rate.
+        Returns the stage, None after the last.
         """
+        stage = stages.get(self.progress["stage"])
+        if stage is None:
+            return None
         set_trainable(self.model, stage.layers)
         self._say_memory(stage)
         steps = stage.epochs * self.steps_per_epoch
         with self.strategy.scope():
             self.optimizer = make_optimizer(self.config, stage.learning_rate, steps)
             self.optimizer.build(self.model.trainable_variables)
+            self.model.compile(self.optimizer)  # where callbacks look for it
         if self.progress["recipe"] != recipe_number(stage):
             state = None
         self.checkpoints.open(self.progress, self.model, self.optimizer, state)
         self.progress.recipe.assign(recipe_number(stage))
         self._train_step = tf.function(self._make_step())
+        return stage
 
     def _say_memory(self, stage):
         """Print what the stage's steps will need, of main memory if there is no GPU."""

@@ -16,6 +16,13 @@ METRICS = {
 }
 
 
+def log_names(config):
+    """Names of what Validation.run may return for a Config."""
+    losses = ["loss", *config.LOSS_NAMES]
+    scores = [name for names in METRICS.values() for name in names]
+    return [f"val_{name}" for name in (*losses, *scores, "score")]
+
+
 class Validation:
     """The validation of one run.
 

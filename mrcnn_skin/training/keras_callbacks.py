@@ -1,0 +1,105 @@
+"""What a run owes to the callbacks of Keras: which work, and what a resume restores."""
+
+import json
+
+import keras
+import tensorflow as tf
+
+# {class: why it cannot be used}; by name, since not every Keras has all of them
+REFUSED = {
+    "BackupAndRestore": "train() saves and resumes the run's state itself",
+    "OrbaxCheckpoint": "train() saves and resumes the run's state itself",
+    "SwapEMAWeights": "the optimizers keep no moving average of the weights",
+}
+SETS_RATE = (
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.LearningRateScheduler,
+)
+# {class: attributes that a resumed run goes on with}
+STATE = {
+    keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
+    keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch"),
+    keras.callbacks.ModelCheckpoint: ("best",),
+}
+
+
+def require_usable(callbacks, config, log_names):
+    """Raise ValueError for the first callback that cannot work in this run.
+
+    log_names: of what an epoch logs.
+    """
+    for callback in callbacks:
+        fault = _find_fault(callback, config, log_names)
+        if fault:
+            raise ValueError(f"custom_callbacks: {type(callback).__name__} {fault}")
+
+
+def _find_fault(callback, config, log_names):
+    if not isinstance(callback, keras.callbacks.Callback):
+        return "must be a keras.callbacks.Callback"
+    for base in type(callback).__mro__:
+        if base.__name__ in REFUSED:
+            return f"cannot be used: {REFUSED[base.__name__]}"
+    if isinstance(callback, SETS_RATE):
+        schedule, warmup = config.LEARNING_RATE_SCHEDULE, config.WARMUP_STEPS
+        if schedule != "constant" or warmup:
+            return (
+                "sets the learning rate, so LEARNING_RATE_SCHEDULE must be 'constant' "
+                f"and WARMUP_STEPS 0, got {schedule!r} and {warmup}"
+            )
+    if isinstance(callback, tuple(STATE)) and getattr(callback, "save_best_only", True):
+        return _find_monitor_fault(callback, log_names)
+    return None
+
+
+def _find_monitor_fault(callback, log_names):
+    name = callback.monitor
+    if name not in log_names:
+        return f"must monitor one of {', '.join(log_names)}, got {name!r}"
+    if callback.mode == "auto" and name.removeprefix("val_") != "loss":
+        return f"must have mode='min' or mode='max' to monitor {name!r}, got 'auto'"
+    return None
+
+
+class CallbackStates(tf.train.experimental.PythonState):
+    """The state of Keras's callbacks, as a part of a checkpoint.
+
+    Keras resets them in on_train_begin; `restore` comes after. EarlyStopping with
+    restore_best_weights starts anew, since the best weights are in no checkpoint.
+    """
+
+    def __init__(self, callbacks):
+        super().__init__()
+        self._attributes = {}  # {name of a callback: (callback, attributes)}
+        for callback in callbacks:
+            for kind, attributes in STATE.items():
+                if isinstance(callback, kind) and not getattr(
+                    callback, "restore_best_weights", False
+                ):
+                    name = f"{kind.__name__}-{callback.monitor}"
+                    self._attributes[name] = callback, attributes
+        self._saved = {}
+
+    def serialize(self):
+        """Return the state as JSON text; TensorFlow calls it to save."""
+        state = {
+            name: {a: _plain(getattr(callback, a, None)) for a in attributes}
+            for name, (callback, attributes) in self._attributes.items()
+        }
+        return json.dumps(state)
+
+    def deserialize(self, string_value):
+        """Keep a saved state for `restore`; TensorFlow calls it to load."""
+        self._saved = json.loads(string_value)
+
+    def restore(self):
+        """Give each callback the state that was loaded for it, if any."""
+        for name, (callback, _) in self._attributes.items():
+            for attribute, value in self._saved.get(name, {}).items():
+                setattr(callback, attribute, value)
+        self._saved = {}
+
+
+def _plain(value):
+    """A NumPy number as a Python number."""
+    return value.item() if hasattr(value, "item") else value
