@@ -5,7 +5,7 @@ import csv
 import keras
 import pytest
 from keras import callbacks as kc
-from tiny import lean_config
+from tiny import lean_config, toy_training_model
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
@@ -42,11 +42,13 @@ def images():
     return SyntheticDataset(2, (64, 64), seed=0)
 
 
-def train(images, folder, callbacks, epochs=4, **overrides):
-    """Run two images an epoch, whose loss is not let fall by the threshold below."""
-    model = MaskRCNN("training", lean_config(**overrides), folder)
+def train(images, folder, callbacks, stages=(("heads", 5),)):
+    """Train the toy network one step an epoch, in stages of (layers, epochs)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mrcnn_skin.model.build_training_model", toy_training_model)
+        model = MaskRCNN("training", lean_config(), folder)
     model.set_log_dir("run")
-    stages = [Stage("heads", epochs, 1e-2)]
+    stages = [Stage(*stage, 1e-2) for stage in stages]
     model.train(images, None, stages=stages, custom_callbacks=callbacks, verbose=0)
     return model
 
@@ -81,7 +83,7 @@ def test_the_callbacks_of_keras_work_together(images, tmp_path):
             ),
             kc.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
         ],
-        epochs=3,
+        stages=[("heads", 3)],
     )
     assert rates.seen == HALVED[:3]
     assert isinstance(model.keras_model.optimizer, keras.optimizers.SGD)
@@ -93,19 +95,16 @@ def test_the_callbacks_of_keras_work_together(images, tmp_path):
 
 def test_a_scheduler_sets_the_rate_of_every_stage(images, tmp_path):
     rates = Rates()
-    model = MaskRCNN("training", lean_config(), tmp_path)
     scheduler = kc.LearningRateScheduler(lambda epoch, rate: 0.1 / 2**epoch)
-    stages = [Stage("heads", 1, 1e-2), Stage("all", 1, 1e-2)]
-    found = [scheduler, rates]
-    model.train(images, None, stages=stages, custom_callbacks=found, verbose=0)
+    train(images, tmp_path, [scheduler, rates], [("heads", 1), ("all", 1)])
     assert rates.seen == [0.1, 0.05]
 
 
 def test_reduce_lr_on_plateau_resumes_with_the_run(images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(images, tmp_path, [plateau(), Interrupt(epoch=3)], epochs=5)
+        train(images, tmp_path, [plateau(), Interrupt(epoch=3)])
     rates = Rates()
-    train(images, tmp_path, [plateau(), rates], epochs=5)
+    train(images, tmp_path, [plateau(), rates])
     assert rates.seen == HALVED[3:]
 
 
