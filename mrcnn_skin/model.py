@@ -36,7 +36,7 @@ from .training.loop import Trainer
 from .training.provenance import record_start
 from .training.run_lock import locked
 from .training.stages import Stage, require_stages, set_trainable
-from .weights import copy_weights, load_h5, save_h5
+from .weights import copy_weights, load_h5, require_names, save_h5
 
 # MaskRCNN, and what Matterport's scripts take from its model.py besides
 __all__ = [
@@ -115,14 +115,18 @@ class MaskRCNN(Introspection):
         """Build the graph of the mode; see graph/mask_rcnn.py.
 
         For training it seeds Keras with Config.SEED, so that random weights repeat,
-        and so does the whole run, bit by bit, on CPUs.
+        and so does the whole run, bit by bit, on CPUs. Raises ValueError for a backbone
+        whose weights cannot be saved by name.
         """
         if self.mode == "inference":
-            return build_inference_model(self.config)
-        make_repeatable()
-        keras.utils.set_random_seed(self.config.SEED)
-        with self.strategy.scope():
-            return build_training_model(self.config)
+            network = build_inference_model(self.config)
+        else:
+            make_repeatable()
+            keras.utils.set_random_seed(self.config.SEED)
+            with self.strategy.scope():
+                network = build_training_model(self.config)
+        require_names(network)
+        return network
 
     @functools.cached_property
     def detector(self):

@@ -6,6 +6,7 @@ here but in training/checkpoint.py.
 """
 
 import fnmatch
+import re
 from dataclasses import dataclass, field
 
 import h5py
@@ -89,6 +90,26 @@ def named_weights(model):
     )
 
 
+def require_names(model):
+    """Raise ValueError unless all weights can be saved and loaded by name.
+
+    A layer without a name of its own, "conv2d_7", has another one in the next graph.
+    """
+    for layer in leaf_layers(model):
+        stem = re.sub(r"_\d+$", "", layer.name).replace("_", "")
+        if layer.weights and stem == type(layer).__name__.lower():
+            raise ValueError(
+                "every layer with weights must have a name of its own, got "
+                f"{layer.name!r}: make it with {type(layer).__name__}(..., name=...)"
+            )
+    try:
+        named_weights(model)
+    except ValueError as error:
+        raise ValueError(
+            f"every weight must have a name of its own: {error}"
+        ) from error
+
+
 def leaf_layers(model):
     """The layers of a model, those of a nested model in its place."""
     for layer in model.layers:
@@ -124,8 +145,8 @@ def load_h5(model, path, exclude=(), verbose=1):
     Returns a LoadReport.
     """
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-    tensors = read_h5(path)
     variables = named_weights(model)
+    tensors = read_h5(path, variables)
     try:
         tensors, changes = from_applications(tensors)
         excluded = set(_matched_layers(model, exclude))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
+from mrcnn_skin import MaskRCNN
+from mrcnn_skin.graph.common import Network
 from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
 from mrcnn_skin.weights import (
     CLASS_LAYERS,
@@ -13,6 +15,7 @@ from mrcnn_skin.weights import (
     load_h5,
     named_weights,
     read_h5,
+    require_names,
     save_h5,
 )
 
@@ -298,6 +301,91 @@ def test_names_of_a_second_graph_in_a_process(saved, tmp_path, suffix):
     fill(other, seed=99)
     assert not load_h5(other, second).missing
     assert_same(values_of(model), values_of(other))
+
+
+@pytest.mark.parametrize("names", [["Conv", "Conv_1", "Conv_2_1"], ["Conv_1"]])
+def test_exact_names_of_a_nested_model_come_first(tmp_path, names):
+    """As of keras-applications' MobileNetV2, whose last layer is called Conv_1."""
+
+    def nested_model():
+        x = inner = keras.Input([4, 4, 2])
+        for name in names:
+            x = keras.layers.Conv2D(2, 1, name=name)(x)
+        image = keras.Input([4, 4, 2])
+        x = keras.Model(inner, x, name="backbone")(image)
+        return keras.Model(image, keras.layers.Conv2D(2, 1, name="Conv2D_own")(x))
+
+    model, other = nested_model(), nested_model()
+    fill(model, seed=1)
+    save_h5(model, tmp_path / "own.h5")
+    report = load_h5(other, tmp_path / "own.h5")
+    assert not report.missing and not report.unused
+    assert_same(values_of(model), values_of(other))
+
+
+def one_layer(layer):
+    image = keras.Input([4, 4, 2])
+    return keras.Model(image, layer(image))
+
+
+class Twice(keras.layers.Layer):
+    """A layer of two layers, whose kernels have the same name."""
+
+    def __init__(self):
+        super().__init__(name="two")
+        self.first, self.second = keras.layers.Dense(2), keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize(
+    "layer, words",
+    [
+        (
+            lambda: keras.layers.Conv2D(2, 1),
+            r"got 'conv2d(_\d+)?': make it with Conv2D",
+        ),
+        (lambda: keras.layers.Conv2DTranspose(2, 1), "got 'conv2d_transpose"),
+        (lambda: one_layer(keras.layers.BatchNormalization()), "batch_normalization"),
+        (Twice, "every weight must .*/kernel and .*/kernel are both two/kernel"),
+    ],
+)
+def test_what_cannot_be_saved_by_name_is_refused(layer, words):
+    with pytest.raises(ValueError, match=words):
+        require_names(one_layer(layer()))
+
+
+@pytest.mark.parametrize("mode", ["training", "inference"])
+def test_a_network_is_refused_as_it_is_built(monkeypatch, mode):
+    unnamed = one_layer(keras.layers.Dense(2))
+    monkeypatch.setattr(f"mrcnn_skin.model.build_{mode}_model", lambda _: unnamed)
+    with pytest.raises(ValueError, match="got 'dense"):
+        MaskRCNN(mode, tiny_config())
+
+
+def test_names_of_ones_own_and_layers_without_weights_are_taken():
+    require_names(one_layer(keras.layers.Conv2D(2, 1, name="conv2d_own")))
+    require_names(one_layer(keras.layers.ReLU()))
+
+
+def test_files_of_keras_3_are_named(tmp_path):
+    model = small_model()
+    for name, save, words in (
+        ("a.weights.h5", model.save_weights, "a file of keras_model.save_weights"),
+        ("a.keras", model.save, "a.keras is no weight file but an archive"),
+    ):
+        save(tmp_path / name)
+        with pytest.raises(ValueError, match=words):
+            load_h5(model, tmp_path / name)
+
+
+def test_a_network_says_how_it_is_saved(tmp_path):
+    image = keras.Input([2])
+    network = Network(image, keras.layers.Dense(1)(image))
+    with pytest.raises(NotImplementedError, match="a.keras .* Use MaskRCNN.save_weig"):
+        network.save(tmp_path / "a.keras")
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_tensors_of_one_name_are_both_named(saved):

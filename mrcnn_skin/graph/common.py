@@ -8,6 +8,17 @@ from keras import ops
 from ..layers.normalization import BatchNorm
 
 
+class Network(keras.Model):
+    """A functional model that is saved as weights by name and a Config, not whole."""
+
+    def save(self, filepath, **kwargs):
+        raise NotImplementedError(
+            f"{filepath} cannot be written: the network is not saved as a Keras model. "
+            "Use MaskRCNN.save_weights('NAME.h5') and Config.to_json('NAME.json'), or "
+            "mrcnn_skin.export.export_saved_model to serve it"
+        )
+
+
 def norm(x, name, config, kind="same"):
     """Normalise `x`.
 

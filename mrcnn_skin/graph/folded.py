@@ -8,11 +8,12 @@ import keras
 from keras import ops
 
 from ..layers.normalization import BatchNorm
+from .common import Network
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-class FoldedModel(keras.Model):
+class FoldedModel(Network):
     """A functional model that runs without its frozen BatchNorms.
 
     It has the layers and weights of keras.Model(inputs, outputs) and computes the

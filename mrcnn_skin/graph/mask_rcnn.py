@@ -16,7 +16,7 @@ from ..layers.proposal import ProposalLayer
 from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
 from .backbones import build_backbone
-from .common import computing_in, unfold
+from .common import Network, computing_in, unfold
 from .folded import FoldedModel
 from .fpn import fpn
 from .heads import build_fpn_mask_graph, context_logits, fpn_classifier_graph
@@ -73,7 +73,7 @@ def build_inference_model(config):
         )  # [batch, D, h, w, classes]
         class_ids = ops.cast(detections[..., 4], "int32")[..., None, None, None]
         outputs["masks"] = ops.take_along_axis(masks, class_ids, axis=-1)[..., 0]
-    return keras.Model([image, window], outputs, name="mask_rcnn")
+    return Network([image, window], outputs, name="mask_rcnn")
 
 
 def training_inputs(config):

@@ -47,6 +47,12 @@ def _find_fault(callback, config, log_names):
                 "sets the learning rate, so LEARNING_RATE_SCHEDULE must be 'constant' "
                 f"and WARMUP_STEPS 0, got {schedule!r} and {warmup}"
             )
+    if isinstance(callback, keras.callbacks.ModelCheckpoint):
+        if not callback.save_weights_only:
+            return (
+                "must have save_weights_only=True, since the network is not saved as a "
+                "Keras model; train() writes mask_rcnn_*_last.h5 and _best.h5 itself"
+            )
     if isinstance(callback, tuple(STATE)) and getattr(callback, "save_best_only", True):
         return _find_monitor_fault(callback, log_names)
     return None

@@ -156,10 +156,11 @@ def test_what_is_saved_of_a_callback():
             "mode='max' to monitor 'val_JA', got 'auto",
         ),
         (
-            kc.ModelCheckpoint("a.keras", "val_acc", save_best_only=True),
+            kc.ModelCheckpoint("a.weights.h5", "val_acc", 0, True, True),
             {},
             "ModelCheckpoint must monitor one of",
         ),
+        (kc.ModelCheckpoint("a.keras"), {}, "must have save_weights_only=True"),
     ],
 )
 def test_what_cannot_work_is_refused(callback, overrides, words):
@@ -181,6 +182,7 @@ def test_what_works_is_taken():
     found = [
         kc.ReduceLROnPlateau("val_JA", mode="max"),
         kc.EarlyStopping("val_loss"),
-        kc.ModelCheckpoint("a.keras", "val_acc"),  # which every epoch overwrites
+        # Every epoch overwrites it, whatever it monitors
+        kc.ModelCheckpoint("a.weights.h5", "val_acc", save_weights_only=True),
     ]
     require_usable(found, lean_config(), LOGGED)
