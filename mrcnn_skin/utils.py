@@ -79,7 +79,18 @@ def resize(
     anti_aliasing=False,
     anti_aliasing_sigma=None,
 ):
-    """skimage.transform.resize with the defaults of Matterport's function."""
+    """skimage.transform.resize with the defaults of Matterport's function.
+
+    Raises ValueError for bool, which cannot be interpolated, and for integers of 32
+    bits and more, which become a fraction of their type's range, unless they are kept
+    by preserve_range.
+    """
+    dtype = np.asarray(image).dtype
+    if dtype.kind in "iu" and dtype.itemsize >= 4 and not preserve_range:
+        raise ValueError(
+            f"image must be uint8, uint16 or float, got {dtype}: convert it, or keep "
+            "its values with preserve_range=True"
+        )
     return skimage.transform.resize(
         image,
         output_shape,

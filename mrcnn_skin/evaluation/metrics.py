@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..geometry.boxes import compute_overlaps
+from ..geometry.inputs import as_mask
 from . import curves
 
 JACCARD_THRESHOLD = 0.65
@@ -24,7 +25,8 @@ def segmentation_scores(truth, prediction):
     empty masks agree.
     Raises ValueError when the shapes differ.
     """
-    truth, prediction = np.asarray(truth, bool), np.asarray(prediction, bool)
+    truth = as_mask(truth, name="truth")
+    prediction = as_mask(prediction, name="prediction")
     if truth.shape != prediction.shape:
         raise ValueError(
             "truth and prediction must have one shape, "

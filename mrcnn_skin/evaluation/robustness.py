@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.dataset import load_instances
+from ..geometry.inputs import as_image
 from .bootstrap import compare
 from .corruptions import CORRUPTIONS
 from .report import score_images
@@ -36,7 +37,7 @@ class CorruptedDataset:
 
     def load_image(self, image_id):
         """uint8 [h, w, 3], spoiled."""
-        image = self._dataset.load_image(image_id)
+        image = as_image(self._dataset.load_image(image_id))
         return CORRUPTIONS[self._name](image, self._rng(image_id))
 
     def load_mask(self, image_id):

@@ -8,6 +8,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from skimage.color import rgb2lab
 
+from ..geometry.inputs import as_image, as_mask
+
 SIDE = 256  # pixels of the longer side that are looked at; colour needs no detail
 GAP, WIDTH = 0.03, 0.10  # of the ring, in sides: its distance from the lesion, its size
 BLACK, GLARE = 15.0, 97.0  # lightness L* outside of these is no skin
@@ -30,6 +32,8 @@ def typology_angle(image, lesion):
     Returns degrees, atan2(L* - 50, b*), of the median colour of a ring round the
     lesion; nan without a lesion or where the ring holds hardly any skin.
     """
+    image = as_image(image)
+    lesion = as_mask(lesion, image.shape[:2], name="lesion")
     step = max(1, -(-max(lesion.shape) // SIDE))
     image, lesion = image[::step, ::step], lesion[::step, ::step]
     if not lesion.any():

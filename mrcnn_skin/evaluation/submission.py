@@ -13,6 +13,7 @@ from PIL import Image
 from skimage.measure import label, regionprops
 
 from ..atomic import written_whole
+from ..geometry.inputs import as_mask
 
 
 def official_mask(mask):
@@ -22,6 +23,7 @@ def official_mask(mask):
     Returns bool [height, width]: its largest connected component (8 neighbours), holes
     filled; empty when the mask is.
     """
+    mask = as_mask(mask)
     official = np.zeros(mask.shape, bool)
     regions = regionprops(label(mask))
     if regions:
@@ -33,7 +35,7 @@ def official_mask(mask):
 def mask_png(mask):
     """Return a mask, bool [height, width], as the bytes of a grey PNG, 0 or 255."""
     buffer = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, format="PNG")
+    Image.fromarray(as_mask(mask).astype(np.uint8) * 255).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -7,14 +7,17 @@ mrcnn_skin.layers, not here.
 
 import numpy as np
 
+from .inputs import as_mask
+
 
 def extract_bboxes(mask):
     """Tightest box around each mask (Matterport's extract_bboxes).
 
-    mask: [height, width, N], bool or 0/1.
+    mask: [height, width, N], as of inputs.as_mask.
     Returns int32 [N, (y1, x1, y2, x2)], pixels; zeros for an empty mask.
+    Raises ValueError as as_mask does.
     """
-    mask = np.asarray(mask, dtype=bool)
+    mask = as_mask(mask, ndim=3)
     height, width = mask.shape[:2]
     rows = mask.any(axis=1)  # [height, N]
     columns = mask.any(axis=0)  # [width, N]
@@ -51,19 +54,20 @@ def compute_iou(box, boxes, box_area, boxes_area):
 def compute_overlaps_masks(masks1, masks2):
     """Intersection over union of every pair of masks.
 
-    masks1, masks2: [height, width, N] and [height, width, M], bool or 0/1.
+    masks1, masks2: [height, width, N] and [height, width, M], as of inputs.as_mask.
     Returns float32 [N, M]; 0 where both masks are empty.
-    Raises ValueError if the two differ in height or width.
+    Raises ValueError as as_mask does, and if the two differ in height or width.
     """
-    masks1, masks2 = np.asarray(masks1), np.asarray(masks2)
+    masks1 = as_mask(masks1, ndim=3, name="masks1")
+    masks2 = as_mask(masks2, ndim=3, name="masks2")
     if masks1.shape[:2] != masks2.shape[:2]:
         raise ValueError(
             f"masks1 and masks2 must have the same height and width, "
             f"got {masks1.shape[:2]} and {masks2.shape[:2]}"
         )
     pixels = masks1.shape[0] * masks1.shape[1]
-    flat1 = masks1.astype(bool).reshape(pixels, -1).astype(np.float32)
-    flat2 = masks2.astype(bool).reshape(pixels, -1).astype(np.float32)
+    flat1 = masks1.reshape(pixels, masks1.shape[2]).astype(np.float32)
+    flat2 = masks2.reshape(pixels, masks2.shape[2]).astype(np.float32)
     return _over_union(flat1.T @ flat2, flat1.sum(axis=0), flat2.sum(axis=0))
 
 

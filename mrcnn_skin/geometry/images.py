@@ -7,6 +7,8 @@ a mask over its box is in masks.py.
 import numpy as np
 from PIL import Image
 
+from .inputs import as_image, as_mask
+
 MODES = ("none", "square", "pad64", "crop")
 NO_PADDING = [(0, 0), (0, 0), (0, 0)]
 
@@ -41,9 +43,11 @@ def resize_image(
     scale: the factor of the (whole) image's height and width.
     padding: [(top, bottom), (left, right), (0, 0)], pixels, as np.pad takes it.
     crop: (y, x, height, width) in the scaled image, or None.
-    Raises ValueError if the mode is unknown or lacks what it needs.
+    Raises ValueError if the mode is unknown or lacks what it needs, or as
+    inputs.as_image does.
     """
     _check_arguments(min_dim, max_dim, mode, rng)
+    image = as_image(image, channels=None)
     shape = whole_shape or image.shape
     scale = choose_scale(shape, min_dim, max_dim, min_scale, mode)
     image = resize_to(image, *_scaled_size(shape, scale))
@@ -57,21 +61,23 @@ def resize_image(
     padding = _choose_padding(height, width, max_dim, mode)
     (top, _), (left, _), _ = padding
     window = (top, left, top + height, left + width)
-    return np.pad(image, padding), window, scale, padding, None
+    return np.pad(image, padding[: image.ndim]), window, scale, padding, None
 
 
 def resize_mask(mask, scale, padding, crop=None):
     """Resize masks as resize_image did their image, so that both stay together.
 
-    mask: [height, width, N], bool or 0/1; resized like the image, then cut at one half,
-        since the nearest pixel's value would shift it by half a pixel at half the size.
+    mask: [height, width, N], as of inputs.as_mask; resized like the image, then cut at
+        one half, since the nearest pixel's value would shift it by half a pixel at half
+        the size.
     scale, padding, crop: as resize_image returned them.
-    Returns [new height, new width, N], of the same type.
+    Returns bool [new height, new width, N]. Raises ValueError as as_mask does.
     """
+    mask = as_mask(mask, ndim=3)
     size = _scaled_size(mask.shape, scale)
     if size != mask.shape[:2]:
         resized = [_resize_one_mask(one, *size) for one in np.moveaxis(mask, -1, 0)]
-        mask = np.reshape(resized, [-1, *size]).transpose(1, 2, 0).astype(mask.dtype)
+        mask = np.reshape(resized, [-1, *size]).transpose(1, 2, 0).astype(bool)
     if crop is not None:
         y, x, height, width = crop
         return mask[y : y + height, x : x + width]
@@ -83,18 +89,14 @@ def resize_to(image, height, width):
 
     The same as tf.image.resize(image, size, "bilinear", antialias=True), rounded.
 
-    image: uint8 [old height, old width, channels].
+    image: uint8 [old height, old width, channels], or without channels.
     Returns uint8 [height, width, channels]; image itself where nothing changes.
-    Raises ValueError if image is not such an array.
+    Raises ValueError as inputs.as_image does.
     """
-    if image.ndim != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            "image must be uint8 [height, width, channels], "
-            f"got {image.dtype} {list(image.shape)}"
-        )
+    image = as_image(image, channels=None)
     if image.shape[:2] == (height, width):
         return image
-    if image.shape[2] == 3:
+    if image.shape[2:] in ((), (3,)):
         return _resize_with_pillow(image, height, width)
     # Pillow knows no images of 2 or 5 channels and takes the fourth for transparency
     channels = np.moveaxis(image, -1, 0)

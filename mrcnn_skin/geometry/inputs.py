@@ -100,7 +100,7 @@ def as_mask(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
     Args:
         mask: [height, width] or [height, width, n]: bool; whole numbers that are all
             0 or 1, or all 0 or 255; or probabilities, foreground above 0.5.
-        size: (height, width) that it must have; None for any.
+        size: (height, width) that it must have, unless n is 0; None for any.
         ndim: 2 for one mask, 3 for a stack.
         name: what to call it in a message.
 
@@ -115,7 +115,8 @@ def as_mask(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
     if array is None or array.ndim != ndim or array.dtype.kind not in "biuf":
         given = _describe_object(mask) if array is None else _describe(array)
         raise ValueError(f"{name} must be a mask {wanted}, got {given}")
-    if size is not None and array.shape[:2] != tuple(size):
+    is_empty = array.shape[2:] == (0,)
+    if size is not None and not is_empty and array.shape[:2] != tuple(size):
         raise ValueError(
             f"{name} must be as large as its image, {tuple(size)}, got "
             f"{array.shape[:2]}"

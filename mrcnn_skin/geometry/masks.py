@@ -8,6 +8,8 @@ predicts and what is pasted here agree. Resizing with the image is in images.py.
 
 import numpy as np
 
+from .inputs import as_mask, as_probabilities
+
 THRESHOLD = 0.5
 FULL_COVERAGE = 255  # of a pixel of shrink_masks
 
@@ -16,10 +18,10 @@ def minimize_mask(bbox, mask, mini_shape):
     """Cut each mask to its box and shrink it, to save memory.
 
     bbox: int [N, (y1, x1, y2, x2)], pixels.
-    mask: [height, width, N], bool or 0/1.
+    mask: [height, width, N], as of inputs.as_mask.
     mini_shape: (height, width) of the result.
     Returns bool [mini height, mini width, N]; all False for a box without area.
-    Raises ValueError if a box leaves the image.
+    Raises ValueError if a box leaves the image, or as as_mask does.
     """
     return shrink_masks(bbox, mask, mini_shape) >= THRESHOLD * FULL_COVERAGE
 
@@ -33,6 +35,7 @@ def shrink_masks(bbox, mask, mini_shape):
     bbox, mask, mini_shape: as for minimize_mask, which also has the errors.
     Returns uint8 [mini height, mini width, N], 0 to FULL_COVERAGE.
     """
+    mask = as_mask(mask, ndim=3)
     mini = np.zeros((*mini_shape, mask.shape[2]), dtype=np.uint8)
     for i, (y1, x1, y2, x2) in enumerate(bbox):
         _check_inside((y1, x1, y2, x2), mask.shape)
@@ -47,11 +50,12 @@ def expand_mask(bbox, mini_mask, image_shape):
     """Paste shrunken masks back into the image; the inverse of minimize_mask.
 
     bbox: int [N, (y1, x1, y2, x2)], pixels.
-    mini_mask: [mini height, mini width, N], bool or 0/1.
+    mini_mask: [mini height, mini width, N], as of inputs.as_mask.
     image_shape: (height, width, ...), pixels.
     Returns bool [height, width, N]. What shrinking lost does not come back.
     Raises ValueError if a box leaves the image.
     """
+    mini_mask = as_probabilities(mini_mask, ndim=3)
     mask = np.zeros((*image_shape[:2], mini_mask.shape[2]), dtype=bool)
     for i, box in enumerate(bbox):
         mask[:, :, i] = unmold_mask(mini_mask[:, :, i], box, image_shape)
@@ -61,17 +65,18 @@ def expand_mask(bbox, mini_mask, image_shape):
 def unmold_mask(mask, bbox, image_shape):
     """Paste one predicted mask into its box in the image (Matterport's unmold_mask).
 
-    mask: [mask height, mask width], probabilities 0..1.
+    mask: [mask height, mask width], probabilities, or as of inputs.as_mask.
     bbox: int (y1, x1, y2, x2), pixels.
     image_shape: (height, width, ...), pixels.
     Returns bool [height, width], True where the probability is at least 0.5.
-    Raises ValueError if the box leaves the image.
+    Raises ValueError if the box leaves the image, or as as_mask does.
     """
+    mask = as_probabilities(mask)
     _check_inside(bbox, image_shape)
     y1, x1, y2, x2 = bbox
     full = np.zeros(image_shape[:2], dtype=bool)
     if y2 > y1 and x2 > x1:
-        stretched = _stretch(np.asarray(mask, dtype=np.float32), (y2 - y1, x2 - x1))
+        stretched = _stretch(mask, (y2 - y1, x2 - x1))
         full[y1:y2, x1:x2] = stretched >= THRESHOLD
     return full
 

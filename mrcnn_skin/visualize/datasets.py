@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ..data.dataset import load_instances
 from ..data.pipeline import load_example
+from ..geometry.inputs import as_image
 from .instances import class_label
 from .overlays import TRUTH_COLOR, overlay, overlay_truth
 
@@ -32,7 +33,7 @@ def draw_prediction(dataset, image_id, detector):
     dataset: a prepared Dataset. detector: function of an image, as inference.Detector.
     Returns uint8 [h + strip, w, 3].
     """
-    image = dataset.load_image(image_id)
+    image = as_image(dataset.load_image(image_id))
     masks, _ = load_instances(dataset, image_id, image.shape[:2])
     return overlay_truth(image, masks.any(axis=-1), detector(image))
 

@@ -18,6 +18,7 @@ from ..geometry.boxes import (
     non_max_suppression,
     norm_boxes,
 )
+from ..geometry.inputs import as_image
 from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
 from ..layers.rpn_targets import NEGATIVE_IOU, POSITIVE_IOU
 from .instances import display_images, random_colors
@@ -51,6 +52,7 @@ def draw_anchor_levels(image, config):
     image: uint8 [h, w, 3], of the network's size. Shown are the anchors, one a ratio,
     of the position in the middle. Returns the Figure.
     """
+    image = as_image(image)
     strides = config.RPN_STRIDES
     shapes = backbone_shapes(image.shape, strides)
     levels, titles = [], []
@@ -176,6 +178,7 @@ def display_roi_align(image, rois, pooled, limit=6):
     image: uint8 [h, w, 3]; rois: [n, 4]; pooled: [n, pool_h, pool_w, channels], shown
     as the mean size of the channels. Returns the Figure, `limit` regions in a row.
     """
+    image = as_image(image)
     rois = np.asarray(rois)[:limit].round().astype(int)
     crops = [image[y1:y2, x1:x2] for y1, x1, y2, x2 in rois]
     maps = list(np.abs(pooled[: len(rois)]).mean(axis=-1))

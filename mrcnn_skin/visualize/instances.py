@@ -1,7 +1,8 @@
 """Instances on images in Matterport's figures: masks, boxes, regions, differences.
 
 Functions return their matplotlib Figure and need no screen; in a notebook it shows as
-the result of its cell. Boxes are (y1, x1, y2, x2), pixels.
+the result of its cell. Boxes are (y1, x1, y2, x2), pixels. Images and masks are what
+geometry.inputs accepts, which raises ValueError for others.
 """
 
 import colorsys
@@ -13,6 +14,7 @@ from skimage.measure import find_contours
 
 from ..evaluation.detection_metrics import compute_matches
 from ..geometry.boxes import clip_boxes
+from ..geometry.inputs import as_image, as_mask
 from ..geometry.masks import unmold_mask
 
 TRUTH, PREDICTION = (0, 1, 0), (1, 0, 0)
@@ -45,6 +47,8 @@ def apply_mask(image, mask, color, alpha=0.5):
 
     image: uint8 [h, w, 3]; mask: bool [h, w]. Returns a new uint8 [h, w, 3].
     """
+    image = as_image(image)
+    mask = as_mask(mask, image.shape[:2])
     blended = (1 - alpha) * image[mask] + alpha * 255 * np.asarray(color)
     image = image.copy()
     image[mask] = blended.round().astype(np.uint8)
@@ -56,8 +60,9 @@ def display_images(
 ):
     """Show images side by side; returns the Figure.
 
-    images: list of [h, w, 3] or [h, w]; titles: one an image. cmap, norm,
-    interpolation: of matplotlib's imshow.
+    images: list of uint8 [h, w, 3], float [h, w, 3] in 0..1, or numbers of any kind
+    [h, w], which cmap colours; titles: one an image. cmap, norm, interpolation: of
+    matplotlib's imshow.
     """
     titles = titles if titles is not None else [""] * len(images)
     rows = max(1, -(-len(images) // cols))
@@ -65,10 +70,7 @@ def display_images(
     for ax in np.ravel(axes := figure.subplots(rows, cols, squeeze=False)):
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
-        image = np.asarray(image)
-        if image.dtype == bool:
-            image = image.astype(np.uint8)
-        ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation)
+        ax.imshow(_showable(image), cmap=cmap, norm=norm, interpolation=interpolation)
         ax.set_title(title, size=9)
     return figure
 
@@ -95,6 +97,9 @@ def display_instances(
     colors: (r, g, b), 0..1, one an instance. captions: one a box instead of class and
     score. Returns the Figure, that of `ax` if one is given.
     """
+    image = as_image(image)
+    if masks is not None:
+        masks = as_mask(masks, image.shape[:2], ndim=3, name="masks")
     figure, ax = _axes(ax, figsize, title)
     colors = colors or random_colors(len(boxes))
     for i, box in enumerate(boxes):
@@ -134,9 +139,11 @@ def display_differences(
     detections say score / IoU with the instance that they match, or with the one that
     they overlap most. Returns the Figure.
     """
+    gt_mask = as_mask(gt_mask, ndim=3, name="gt_mask")
+    pred_mask = as_mask(pred_mask, ndim=3, name="pred_mask")
     order = np.argsort(-np.asarray(pred_score), kind="stable")  # as compute_matches
-    pred_box, pred_class_id = np.asarray(pred_box)[order], pred_class_id[order]
-    pred_score, pred_mask = np.asarray(pred_score)[order], pred_mask[..., order]
+    pred_box, pred_score = np.asarray(pred_box)[order], np.asarray(pred_score)[order]
+    pred_class_id, pred_mask = np.asarray(pred_class_id)[order], pred_mask[..., order]
     _, pred_match, overlaps = compute_matches(
         gt_box,
         gt_class_id,
@@ -179,6 +186,7 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
     drawn faintly. limit: so many, chosen at random but the same each time.
     Returns the Figure.
     """
+    image = as_image(image)
     class_ids = np.asarray(class_ids)
     chosen = np.random.default_rng(0).permutation(len(rois))[:limit]
     chosen = chosen[np.argsort(class_ids[chosen], kind="stable")]  # lesions on top
@@ -204,9 +212,14 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
 def draw_box(image, box, color):
     """Draw a box, two pixels wide, into an image in place, and return it.
 
-    image: [h, w, 3]; box: whole (y1, x1, y2, x2), y2 and x2 outside; color: (r, g, b)
-    in the image's own range.
+    image: [h, w, channels]; box: whole (y1, x1, y2, x2), y2 and x2 outside; color: a
+    number for each channel, in the image's own range.
     """
+    if np.ndim(image) != 3 or image.shape[2] != len(color):
+        raise ValueError(
+            f"image must be [h, w, {len(color)}], as many channels as the color has, "
+            f"got {list(np.shape(image))}"
+        )
     y1, x1, y2, x2 = box
     image[y1 : y1 + 2, x1:x2] = color
     image[max(y2 - 2, 0) : y2, x1:x2] = color
@@ -233,6 +246,7 @@ def draw_boxes(
     or 2 solid (the others), which are the defaults.
     Returns the Figure, that of `ax` if one is given.
     """
+    image = as_image(image)
     figure, ax = _axes(ax, (12, 12), title)
     given = [v for v in (boxes, refined_boxes, masks) if v is not None]
     count = len(given[0]) if given else 0
@@ -253,8 +267,9 @@ def draw_boxes(
         if captions is not None and place is not None:
             _write(ax, place, captions[i])
         if masks is not None and masks[i] is not None:
-            image = apply_mask(image, masks[i], color)
-            _draw_contours(ax, masks[i], color)
+            mask = as_mask(masks[i], image.shape[:2], name=f"masks[{i}]")
+            image = apply_mask(image, mask, color)
+            _draw_contours(ax, mask, color)
     ax.imshow(image)
     return figure
 
@@ -265,6 +280,8 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4):
     image: uint8 [h, w, 3]; mask: bool [h, w, n]; class_ids: [n]; limit: classes shown.
     Returns the Figure.
     """
+    image = as_image(image)
+    mask = as_mask(mask, image.shape[:2], ndim=3)
     class_ids = np.asarray(class_ids)
     unions = {i: mask[..., class_ids == i].any(axis=-1) for i in np.unique(class_ids)}
     largest = sorted(unions, key=lambda i: -np.count_nonzero(unions[i]))[:limit]
@@ -276,6 +293,17 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4):
     return display_images(
         [image, *pictures], [size, *titles], cols=limit + 1, cmap="Blues_r"
     )
+
+
+def _showable(image):
+    """An array that imshow shows as it is meant, without cutting values off."""
+    array = np.asarray(image)
+    if array.ndim == 2 and array.dtype.kind in "biuf":
+        return array.astype(np.uint8) if array.dtype == bool else array
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype.kind == "f":
+        if np.all((array >= 0) & (array <= 1)):
+            return array
+    return as_image(image)
 
 
 def _axes(ax, figsize, title):

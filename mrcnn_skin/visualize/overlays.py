@@ -2,6 +2,7 @@
 
 These pictures have the image's own size and go into files; charts and Matterport's
 figures are in the modules beside. Nothing is computed here that metrics.py has.
+Images and masks are what geometry.inputs accepts.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from ..atomic import written_whole
 from ..evaluation.metrics import segmentation_scores
 from ..evaluation.submission import official_mask
+from ..geometry.inputs import as_image, as_mask
 
 TRUTH_COLOR = (60, 220, 90)
 PREDICTION_COLOR = (255, 130, 20)
@@ -24,6 +26,8 @@ def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
     pixels. captions: text lines, on a strip above the image. color: (r, g, b), 0..255.
     Lines and letters grow with the image. Returns uint8 [h + strip, w, 3].
     """
+    image = as_image(image)
+    masks = as_mask(masks, image.shape[:2], ndim=3, name="masks")
     width = _line_width(image)
     for i in range(masks.shape[-1]):
         image = draw_outline(image, masks[..., i], color, width)
@@ -42,6 +46,8 @@ def overlay_truth(image, truth, result):
     the Jaccard index and P(malignant), where the model gives them.
     Returns uint8 [h + strip, w, 3].
     """
+    image = as_image(image)
+    truth = as_mask(truth, image.shape[:2], name="truth")
     width = _line_width(image)
     image = draw_outline(image, truth, TRUTH_COLOR, width)
     found = len(result["rois"]) > 0
@@ -61,7 +67,8 @@ def draw_outline(image, mask, color, width):
 
     image: uint8 [h, w, 3]; mask: bool [h, w]. Returns a new image.
     """
-    image = image.copy()
+    image = as_image(image).copy()
+    mask = as_mask(mask, image.shape[:2])
     if mask.any():
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
         window = tuple(
@@ -81,7 +88,7 @@ def contact_sheet(pictures, columns=4, width=320):
     its highest picture.
     """
     cells = []
-    for picture in map(Image.fromarray, pictures):
+    for picture in map(Image.fromarray, map(as_image, pictures)):
         height = max(1, round(picture.height * width / picture.width))
         cells.append(picture.resize((width, height), Image.Resampling.LANCZOS))
     columns = min(columns, len(cells))
@@ -98,6 +105,7 @@ def contact_sheet(pictures, columns=4, width=320):
 
 def save_image(image, path):
     """Write pixels, uint8 [h, w, 3] or [h, w], as PNG, whole or not at all."""
+    image = as_image(image, None if np.ndim(image) == 2 else 3)
     with written_whole(path) as partial:
         Image.fromarray(image).save(partial, format="PNG")
 
