@@ -224,9 +224,10 @@ class Dataset:
 
         Returns int32 [num_images].
         """
-        return np.array([self._label(i) for i in self.image_ids], np.int32)
+        return np.array([self.label(i) for i in self.image_ids], np.int32)
 
-    def _label(self, image_id):
+    def label(self, image_id):
+        """Return the class id of one image, as in labels()."""
         info = self.image_info[image_id]
         if info.get("class_id") is None:
             _, class_ids = load_instances(self, image_id)

@@ -53,7 +53,7 @@ BINARY_COLUMNS = {
     **dict.fromkeys(("benign", "is_benign"), BENIGN),
 }
 # A mark here says that the row's diagnosis is not known, whatever else it has.
-_UNSURE_COLUMNS = (
+UNSURE_COLUMNS = (
     *("unk", "unknown", "other", "indeterminate", "uncertain", "suspicious"),
     *("premalignant", "pre_malignant", "precancer", "borderline"),
 )
@@ -279,7 +279,7 @@ def _headerless(table, name, options):
 
 def _without_unsure(reading, table):
     """Take the labels from the rows that have a mark in a column such as unknown."""
-    columns = [c for c in _UNSURE_COLUMNS if c in table and c not in reading.columns]
+    columns = [c for c in UNSURE_COLUMNS if c in table and c not in reading.columns]
     if not columns:
         return reading
     unsure = table[columns].map(normalise).isin(_MARKS).any(axis=1)

@@ -22,6 +22,7 @@ CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
 SPLITS = ("train", "val", "test")
 
 _SHOWN_NOTES = 10
+_SHOWN_FOLDERS = 6
 _DROPPED_COLUMNS = ["image_id", "file", "reason"]
 # Columns of the records that image_info holds under names of their own.
 _NOT_METADATA = [
@@ -40,9 +41,10 @@ class IsicDataset(Dataset):
 
     Each image_info holds, besides id, source and path: mask_paths (tuple), label
     ("benign", "malignant" or None), label_sources (tuple of table and column),
-    class_id (0 without a label), split, height, width (pixels), folder (the
-    dataset_dir, resolved), instances and min_component_area (as load_isic was asked),
-    and metadata {column: value} (age, sex, lesion_id, ...).
+    label_problem (why there is no label, or None), class_id (0 without a label), split,
+    height, width (pixels), folder (the dataset_dir, resolved), instances and
+    min_component_area (as load_isic was asked), and metadata {column: value} (age,
+    sex, lesion_id, ...).
 
     dropped: DataFrame of image_id, file, reason; what load_isic and drop left out.
     unknown_ids: what the tables name, but no image file has; set by load_isic.
@@ -171,7 +173,7 @@ class IsicDataset(Dataset):
             masks = split_components(union, info["min_component_area"])
         else:
             masks = union[:, :, None] if union.any() else np.zeros((*shape, 0), bool)
-        class_id = self._label(image_id)
+        class_id = self.label(image_id)
         return masks, np.full(masks.shape[-1], class_id, np.int32)
 
     def image_reference(self, image_id):
@@ -209,8 +211,12 @@ class IsicDataset(Dataset):
         labels, masks = Counter(), Counter()
         for info in self.image_info:
             labels.update(info["label_sources"])
-            for path in info["mask_paths"]:
-                masks[_shorter(Path(path).parent, info["folder"])] += 1
+            masks.update(_shorter(path, info["folder"]) for path in info["mask_paths"])
+        if len(masks) > _SHOWN_FOLDERS:  # PH2 has one an image
+            tops = Counter()
+            for folder, count in masks.items():
+                tops[folder.parts[0]] += count
+            masks = tops
         return [
             *(
                 f"labels from {source} ({self.label_meanings[source]}): {count}"
@@ -243,6 +249,7 @@ class IsicDataset(Dataset):
             mask_paths=record["mask_paths"],
             label=record["label"],
             label_sources=record["label_sources"],
+            label_problem=record["label_problem"],
             class_id=CLASS_IDS.get(record["label"], 0),
             split=record["split"],
             height=height,
@@ -339,18 +346,24 @@ def _sample_groups(records, group, fraction, seed):
 
 def _split_notes(found, subset, val_fraction, seed):
     """Say how many images have no split of their own and were drawn into one."""
-    unsplit = int(found["split"].isna().sum())
-    if subset is None or not unsplit:
+    unsplit, official = found["split"].isna().sum(), set(found["split"].dropna())
+    if subset is None or not len(found) or (not unsplit and "val" in official):
         return []
+    what = "there is no official split val", "of train was drawn for it"
+    if unsplit:
+        what = (
+            f"{unsplit} of {len(found)} images have no official split",
+            "of them each were drawn for val and test",
+        )
     return [
-        f"{unsplit} of {len(found)} images have no official split: {val_fraction:.0%} "
-        f"each were drawn for val and test (seed {seed})"
+        f"{what[0]}: {val_fraction:.0%} {what[1]} (seed {seed}); subset None, or "
+        "--split=all, takes all images"
     ]
 
 
 def _shorter(path, folder):
-    """Return a path relative to the folder, if it is below it."""
-    path = path.resolve()
+    """Return the folder of a file, relative to another one if it is below it."""
+    path = Path(path).parent
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 

@@ -15,6 +15,7 @@ from .diagnoses import (
     AS_WRITTEN,
     BENIGN,
     MALIGNANT,
+    UNSURE_COLUMNS,
     meaning_of,
     names_class,
     read_labels,
@@ -60,12 +61,12 @@ def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
     names = ImageNames(paths)
     records = records.assign(image_id=names.ids)
     joined = _Joined(names, options)
-    paths_of_tables, label_table = _tables(Path(dataset_dir), table_paths, options)
-    for name, path in paths_of_tables.items():
+    tables, label_table = _tables(Path(dataset_dir), table_paths, options)
+    for name, path in tables.items():
         joined.add(name, path, label_table in (None, path))
     joined.require_options()
     if not (options.label_table or options.label_column):
-        joined.claims += folder_claims(paths, names.ids, options)
+        joined.add_folders(paths)
     return joined.onto(records)
 
 
@@ -108,6 +109,11 @@ class _Joined:
 
     def add(self, name, path, gives_labels):
         """Read a table; one that cannot be read becomes a note."""
+        if _NO_TRUTH.search(path.name) and not self.options.label_table:
+            self.notes.append(
+                f"{name}: by its name it holds predictions, not the truth"
+            )
+            return
         try:
             table = read_table(path, self.names, self.options.image_column)
         except (ValueError, ImportError) as error:
@@ -130,6 +136,12 @@ class _Joined:
         if gives_labels and set(wanted) <= set(table):
             told = self.options._replace(label_column=tuple(wanted))
             self._add_claims(name, rows, read_labels(table, name, told))
+
+    def add_folders(self, paths):
+        """Read the folders of the images, at their paths, as labels."""
+        claims = folder_claims(paths, self.names.ids, self.options)
+        self.claims += claims
+        self.meanings |= {claim.source: f"= {claim.label}" for claim in claims}
 
     def _note_unknown(self, name, cells):
         several = self.names.knows(cells)
@@ -160,7 +172,7 @@ class _Joined:
             self.meanings[source] = reading.meaning
             if labels.isna().all():
                 self.notes.append(f"{source}: {reading.meaning}")
-            texts = _texts(rows[columns])
+            texts = _texts(rows, columns)
             for claim in zip(rows["image_id"], labels, texts, strict=True):
                 image_id, label, text = claim
                 label = label if isinstance(label, str) else None
@@ -207,13 +219,12 @@ class _Joined:
 def _tables(dataset_dir, table_paths, options):
     """Return {name: path} of the tables to read, and the path of the label table.
 
-    The latter is None if the user did not name one. Without, tables of submissions
-    are left out.
+    The latter is None if the user did not name one.
     """
     paths = {str(path): dataset_dir / path for path in table_paths}
     wanted = options.label_table
     if not wanted:
-        return {n: p for n, p in paths.items() if not _NO_TRUTH.search(p.name)}, None
+        return paths, None
     named = [path for path in paths.values() if path.name == wanted]
     places = [dataset_dir / wanted, Path(wanted), *named]
     place = next((path for path in places if path.is_file()), None)
@@ -227,18 +238,18 @@ def _tables(dataset_dir, table_paths, options):
     return paths, place
 
 
-def _texts(cells):
-    """Return what the filled cells of each row say, as "name=cell", without zeros."""
-    texts = pd.Series("", cells.index)
-    for name in cells:
-        said = f" {name}=" + cells[name]
-        is_shown = cells[name].ne("")
-        if cells.shape[1] > 1:
-            is_shown &= ~cells[name].isin(["0", "0.0"])
-        texts = texts.where(~is_shown, texts + said)
-    if cells.shape[1] > 1:
-        texts = texts.where(texts != "", "no mark")
-    return texts.str.strip()
+def _texts(rows, columns):
+    """Return what each row says in columns, as "name=cell", without empty cells.
+
+    Of several columns those with a 0 are left out, and those of UNSURE_COLUMNS join.
+    """
+    unmarked = ["", "0", "0.0"] if len(columns) > 1 else [""]
+    if len(columns) > 1:
+        columns = dict.fromkeys([*columns, *(c for c in UNSURE_COLUMNS if c in rows)])
+    texts = pd.Series("", rows.index)
+    for name in columns:
+        texts = texts.where(rows[name].isin(unmarked), texts + f" {name}=" + rows[name])
+    return texts.where((texts != "") | (len(columns) == 1), "no mark").str.strip()
 
 
 def _verdicts(claims):

@@ -74,10 +74,13 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
 
     dataset: a prepared Dataset. augmenter: of imgaug, or None. seed: int, of this
     example's augmentation and crop. Instances that vanish are left out, as are those
-    beyond MAX_GT_INSTANCES.
+    beyond MAX_GT_INSTANCES. An image with a diagnosis and no instance is one whole
+    instance if "classify" is the only task: nothing else needs an outline.
     Raises ValueError if load_mask returns no instances of the image.
     """
     resized = load_resized(dataset, config, image_id, seed)
+    if config.TASKS == ("classify",) and not len(resized.class_ids):
+        resized = _whole_frame(resized, dataset.label(image_id))
     image, masks = resized.image, resized.masks
     if augmenter is not None:
         image, masks = augment(augmenter, image, masks, seed)
@@ -92,6 +95,16 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
         resized.scale,
         resized.original_shape,
     )
+
+
+def _whole_frame(resized, label):
+    """Make the image without its padding one instance, if it has a diagnosis."""
+    if not label:
+        return resized
+    top, left, bottom, right = resized.window
+    masks = np.zeros((*resized.image.shape[:2], 1), bool)
+    masks[top:bottom, left:right] = True
+    return resized._replace(masks=masks, class_ids=np.array([label], np.int32))
 
 
 def example_arrays(dataset, config, image_id, augmenter=None, seed=0):

@@ -231,7 +231,7 @@ def _calibration(metrics):
             f"\n\nTemperature {calibration['temperature']:.3f}, chosen on "
             f"{calibration['images']} other images."
         )
-    return text
+    return text + "".join(f"\n\nWarning: {w}." for w in metrics.get("warnings", ()))
 
 
 def _comparison(metrics):

@@ -46,6 +46,7 @@ def write_page(path, title, facts, metrics, per_image, cases=None):
     body = "".join(
         [
             _facts(facts),
+            _warnings(metrics),
             _section("Scores", _table(score_rows(metrics)), SCORES_NOTE),
             _figures(metrics, per_image),
             _probabilities(metrics),
@@ -136,6 +137,11 @@ def _facts(facts):
     rows = pd.DataFrame(facts.items(), columns=["what", "value"])
     table = f'<div class="facts">{_table(rows)}</div>'
     return _section("What was evaluated", table)
+
+
+def _warnings(metrics):
+    texts = metrics.get("warnings", ())
+    return "".join(f'<p class="notice">Warning: {html.escape(t)}</p>' for t in texts)
 
 
 def _figures(metrics, per_image):

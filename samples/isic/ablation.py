@@ -173,7 +173,7 @@ def open_data(args, config):
     if args.split == "val":
         test = val
     elif args.dataset != "synthetic":
-        test = isic_data.open_isic(args.dataset, "test", config, args.logs, args.limit)
+        test = isic_data.open_scored(args.dataset, "test", config, args)
     return train, val, test
 
 

@@ -9,7 +9,11 @@ Writes into --out:
   masks/, classification.csv   in the form that the challenges take
   dropped.csv         images that could not be scored, if any
 
+What truth there is, is scored: masks alone (ISIC 2018 Task 1) give JA and DI, labels
+alone (ISIC 2019, 2020) give AUC and AP.
+
     python samples/isic/evaluate.py --dataset=DIR --split=test --calibration-split=val
+    python samples/isic/evaluate.py --dataset=DIR --split=all
 
 Exit status: 0 all images were scored; 1 some were left out, the others are written; 2
 a mistake in the options or the data, nothing is written.
@@ -40,10 +44,11 @@ def main():
     if args.calibration_split:
         calibration = open_split(folder, args.calibration_split, model.config, args)
         run.refuse_shared_images(calibration, dataset)
-
     facts = run.facts(model, dataset, folder, dropped, args)
+    warnings = run.calibration_warnings(folder, args)
     with files_written_whole(args.out) as out:
         scored = run.score(model, dataset, calibration, other, out, args)
+        scored.metrics["warnings"] = warnings + run.temperature_warnings(scored.metrics)
         write_tables(out, scored.per_image, scored.metrics)
         common.write_contact_sheet(scored.detector, dataset, out)
         cases = run.draw_cases(scored, dataset)
@@ -53,6 +58,8 @@ def main():
         write_model_card(out / "model_card.md", *parts)
         isic_data.write_dropped(dropped, out)
     print(format_metrics(scored.metrics))
+    for warning in scored.metrics["warnings"]:
+        print(f"WARNING: {warning}")
     print(f"written to {Path(args.out).resolve()}")
     return 1 if len(dropped) or scored.metrics["unreadable"] else 0
 
@@ -61,14 +68,16 @@ def parse_arguments():
     parser = common.Parser(description=__doc__)
     parser.add_argument(
         "--dataset",
-        help="folder of ISIC images, or synthetic; default: datasets/isic, "
-        "$MRCNN_SKIN_DATA, or generated lesions",
+        help="folder of images with masks, labels or both, or synthetic; default: "
+        "datasets/isic, $MRCNN_SKIN_DATA, or generated lesions. "
+        + isic_data.KNOWN_LAYOUTS,
     )
     parser.add_argument(
         "--split",
-        choices=tuple(common.SYNTHETIC_SEEDS),
+        choices=(*common.SYNTHETIC_SEEDS, "all"),
         default="val",
-        help="images to score",
+        help="images to score; all takes every image of the folder, as for one of "
+        "your own. Without official splits, val and test are a tenth each, at random",
     )
     parser.add_argument(
         "--calibration-split",
@@ -109,6 +118,7 @@ def parse_arguments():
         help="Grad-CAM of P(malignant), and its share inside the true outline",
     )
     parser.add_argument("--seed", type=int, default=0, help="of resamples and overlays")
+    isic_data.add_label_options(parser.add_argument)
     common.add_precision_option(parser)
     common.add_config_options(parser)
     args = parser.parse_args()
@@ -124,9 +134,12 @@ def parse_arguments():
 def open_split(folder, split, config, args):
     """A prepared dataset of one split, of files or of generated lesions."""
     if folder == "synthetic":
+        if split == "all":
+            raise ValueError("--split=all needs a folder of images, got synthetic")
         side = config.IMAGE_MAX_DIM
         return common.open_synthetic(args.limit or 100, side, split)
-    return isic_data.open_isic(folder, split, config, args.logs, args.limit)
+    part = None if split == "all" else split
+    return isic_data.open_scored(folder, part, config, args)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,48 @@ def refuse_shared_images(calibration, dataset):
         )
 
 
+def calibration_warnings(folder, args):
+    """Say so if the calibration images are those that the network was trained on.
+
+    folder: of the images, or "synthetic". The run.json beside the weights tells what
+    the network was trained on; without one, nobody knows. Returns a list of texts.
+    """
+    if args.calibration_split != "train":
+        return []
+    run_file = common.trained_weights(args.weights, args.logs).with_name("run.json")
+    doubt = "if the network was trained on them, as on most training splits, "
+    if run_file.is_file():
+        options = json.loads(run_file.read_text(encoding="utf-8"))
+        trained_on = [options.get("dataset"), *(options.get("extra_train") or ())]
+        if not any(_same_folder(folder, other) for other in trained_on):
+            return []
+        doubt = "the network was trained on them: "
+    return [
+        f"--calibration-split=train: {doubt}it is surer of them than of other images, "
+        "and temperature and thresholds do not hold for those; use val"
+    ]
+
+
+def temperature_warnings(metrics):
+    """Say so if the temperature made the probabilities worse. Returns a list."""
+    calibration = metrics.get("calibration", {})
+    raw, scaled = calibration.get("raw"), calibration.get("scaled")
+    worse = [name for name in raw or () if scaled and scaled[name] > raw[name]]
+    if not worse:
+        return []
+    told = ", ".join(f"{n} {scaled[n]:.3f} instead of {raw[n]:.3f}" for n in worse)
+    return [
+        f"temperature-scaled probabilities are worse than the raw ones: {told}; the "
+        "calibration images are not like these"
+    ]
+
+
+def _same_folder(folder, other):
+    if "synthetic" in (folder, other):
+        return folder == other
+    return other is not None and Path(folder).resolve() == Path(other).resolve()
+
+
 def score(model, dataset, calibration, other, out, args):
     """Score the dataset with all that args ask for. Returns a Scored.
 

@@ -8,6 +8,72 @@ from pathlib import Path
 
 CHECKED_FILES = "checked_files.json"
 SHOWN = 20  # dropped files named on the terminal, unless all are asked for; and rows
+KNOWN_LAYOUTS = (
+    "Read are the layouts of the ISIC challenges 2016 to 2020, the ISIC Archive, "
+    "HAM10000, BCN20000, PAD-UFES-20 and PH2; a folder per class (benign/, nevus/, "
+    "...); and plain folders of images, masks and tables (.csv, .tsv, .tab, .xlsx) of "
+    "any names. Tables join by image name."
+)
+# Of train.py, evaluate.py and ablation.py: {option: (value, what it says)}
+LABEL_OPTIONS = {
+    "label_table": (
+        "TABLE",
+        "the one table that holds the labels (default: all tables)",
+    ),
+    "image_column": (
+        "COLUMN",
+        "the column of image names (default: isic_id, image_id, image_name, img_id, "
+        "bcn_filename, image, filename, file, path, name, id, or the one whose cells "
+        "name images)",
+    ),
+    "label_column": (
+        "COLUMN,...",
+        "the column of diagnoses, or several of which one is marked (default: label, "
+        "class, target, diagnosis, diagnostic, dx, diagnosis_1, benign_malignant, "
+        "malignancy; malignant or benign with 0 and 1; one column a diagnosis)",
+    ),
+    "malignant": (
+        "VALUE,...",
+        "values of the label column that mean malignant, such as mel,bcc,akiec; all "
+        "others but empty and unknown ones are benign (default: the words and codes "
+        "of mrcnn_skin/data/diagnoses.py)",
+    ),
+    "benign": (
+        "VALUE,...",
+        "values that mean benign; those in neither list are no label then",
+    ),
+    "split_column": ("COLUMN", "of train, val and test (default: split)"),
+    "group_column": (
+        "COLUMN",
+        "of what has to stay in one split (default: patient_id, or else lesion_id)",
+    ),
+}
+
+
+def add_label_options(add):
+    """Options on how tables are read; add: of the parser."""
+    for name, (metavar, text) in LABEL_OPTIONS.items():
+        add("--" + name.replace("_", "-"), metavar=metavar, help=text)
+
+
+def label_options(args):
+    """The options of add_label_options that were given, as load_isic takes them."""
+    given = {name: getattr(args, name, None) for name in LABEL_OPTIONS}
+    lists = ("label_column", "malignant", "benign")
+    return {
+        name: tuple(part.strip() for part in text.split(",")) if name in lists else text
+        for name, text in given.items()
+        if text
+    }
+
+
+def training_options(args, config):
+    """What load_isic is asked for: labels and masks as far as the tasks learn them."""
+    return {
+        "require_labels": "classify" in config.TASKS,
+        "require_masks": bool({"detect", "segment"} & set(config.TASKS)),
+        **label_options(args),
+    }
 
 
 def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
@@ -29,19 +95,39 @@ def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
     return dataset
 
 
+def open_scored(folder, split, config, args):
+    """Open the images of a split that have something to score, None for all of them.
+
+    That is a mask, or a label if the network classifies; the others are dropped.
+    """
+    import pandas as pd
+
+    options = {"require_labels": False, **label_options(args)}
+    options["require_masks"] = "classify" not in config.TASKS
+    dataset = open_isic(folder, split, config, args.logs, args.limit, **options)
+    rows = [
+        (info["id"], info["path"], f"no mask, and {info['label_problem']}")
+        for info in dataset.image_info
+        if not info["mask_paths"] and not info["label"]
+    ]
+    dataset.drop(pd.DataFrame(rows, columns=["image_id", "file", "reason"]))
+    return dataset
+
+
 def open_train_and_val(args, config):
     """Open what train.py trains and validates on; no leaks, unless args keep them.
 
     Returns (train, val, dropped): dropped is a DataFrame of split, image_id, file,
     reason. Raises ValueError if args.strict and something was dropped.
     """
-    train = open_isic(
-        args.dataset, "train", config, args.logs, args.limit, args.extra_train or ()
+    options = training_options(args, config)
+    shared = (config, args.logs, args.limit)
+    extra = args.extra_train or ()
+    train = open_isic(args.dataset, "train", *shared, extra, **options)
+    folder, split = (
+        (args.val_dataset, None) if args.val_dataset else (args.dataset, "val")
     )
-    if args.val_dataset:
-        val = open_isic(args.val_dataset, None, config, args.logs, args.limit)
-    else:
-        val = open_isic(args.dataset, "val", config, args.logs, args.limit)
+    val = open_isic(folder, split, *shared, **options)
     if not args.keep_leaks:
         drop_leaks(train, val, args, config)
     dropped = report_dropped({"train": train, "val": val}, show_all=args.check_only)
@@ -64,7 +150,8 @@ def drop_leaks(train, val, args, config):
         "require_labels": False,
         "may_be_empty": True,
     }
-    held_out = [open_isic(args.dataset, "test", config, args.logs, **anything)]
+    told = {**anything, **label_options(args)}
+    held_out = [open_isic(args.dataset, "test", config, args.logs, **told)]
     for path in paths:
         if path.is_dir():
             held_out.append(open_isic(path, None, config, args.logs, **anything))

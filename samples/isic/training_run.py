@@ -67,6 +67,7 @@ DEFAULTS = {
     "keep_leaks": False,
     "strict": False,
     "check_only": False,
+    **dict.fromkeys(isic_data.LABEL_OPTIONS),
 }
 
 
@@ -75,8 +76,9 @@ def add_data_options(add):
     add(
         "--dataset",
         metavar="DIR|synthetic",
-        help="folder of ISIC images in any of the known layouts, or generated lesions; "
-        "default: datasets/isic, $MRCNN_SKIN_DATA, or generated lesions",
+        help="folder of images with masks, labels or both, or generated lesions; "
+        "default: datasets/isic, $MRCNN_SKIN_DATA, or generated lesions. "
+        + isic_data.KNOWN_LAYOUTS,
     )
     add(
         "--extra-train",
@@ -114,6 +116,7 @@ def add_data_options(add):
         action="store_true",
         help="say what the data hold and what would be dropped and why, and stop",
     )
+    isic_data.add_label_options(add)
 
 
 def add_recipe_options(add):

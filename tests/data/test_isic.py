@@ -218,6 +218,15 @@ def test_summary_counts(plain):
         assert re.search(rf"^ *{name} +{count}$", summary, re.M), (name, summary)
 
 
+def test_summary_says_where_labels_and_masks_came_from(plain):
+    write_labels(plain, ["b0", "b1", "b2", "m0", "m1"])
+    summary = load(plain, subset="train", val_fraction=0.0).summary()
+    meaning = "(malignant = malignant; benign = benign)"
+    assert f"labels from labels.csv, column label {meaning}: 5\n" in summary
+    assert "masks from masks: 5\n" in summary
+    assert "note: 20 of 20 images have no official split: 0% of them each" in summary
+
+
 def test_full_check_finds_what_headers_hide(plain):
     noise = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)
     path = plain / "images" / "b0.png"

@@ -376,3 +376,16 @@ def test_an_instance_without_label_is_trained_on_only_without_classify():
         example_arrays(unlabelled, tiny_config(), 0)
     _, class_ids, *_ = example_arrays(unlabelled, tiny_config(TASKS=("detect",)), 0)
     assert class_ids.tolist() == [1, -1]
+
+
+def test_an_image_with_a_diagnosis_alone_is_one_whole_instance_for_classify_alone():
+    """The image is 32 x 64 in a square of 64: 16 rows of padding above and below."""
+    dataset = Blocks([(32, 64, [])])
+    dataset.image_info[0]["class_id"] = 2
+    example = load_example(dataset, tiny_config(TASKS=("classify",)), 0)
+    assert example.class_ids.tolist() == [2]
+    assert example.boxes.tolist() == [[16, 0, 48, 64]]
+    assert example.masks.sum() == 32 * 64
+    assert not len(load_example(dataset, tiny_config(), 0).class_ids)
+    dataset.image_info[0]["class_id"] = 0
+    assert not len(load_example(dataset, tiny_config(TASKS=("classify",)), 0).class_ids)

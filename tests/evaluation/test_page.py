@@ -54,6 +54,13 @@ def test_analysis_holds_everything_that_was_asked_for(metrics):
     assert halved["p"] < 0.05
 
 
+def test_warnings_are_on_the_page(tmp_path, metrics):
+    warned = metrics | {"warnings": ["chosen on <training> images"]}
+    write_page(tmp_path / "report.html", "x", FACTS, warned, table())
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Warning: chosen on &lt;training&gt; images" in page
+
+
 def test_without_calibration_images_nothing_is_chosen():
     metrics = analyse(table(), resamples=0)
     assert "operating_points" not in metrics

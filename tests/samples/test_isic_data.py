@@ -23,6 +23,8 @@ def isic_data(commands):
     return commands("isic_data")
 
 
+ALL_TASKS = IsicConfig.TASKS
+IMAGES_2018 = "ISIC2018_Task1-2_Training_Input"
 IMAGES, MASKS = "ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"
 
 
@@ -227,3 +229,101 @@ def test_check_only_checks_the_stages(in_process, lacking):
     assert process.returncode == 2
     assert "matches 'head'; did you mean 'heads'?" in process.stderr
     assert len(process.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """ISIC 2018's Task 1, masks alone; ISIC 2019, labels alone; both."""
+    write_synthetic_isic(tmp_path / "made", 6, (64, 64), seed=0)
+    images = sorted((tmp_path / "made" / IMAGES).iterdir())
+    masks = sorted((tmp_path / "made" / MASKS).iterdir())
+    table = "image,MEL,NV,UNK\n" + "".join(
+        f"{path.stem},{i % 2},{1 - i % 2},0\n" for i, path in enumerate(images)
+    )
+    table = table.replace(f"{images[5].stem},1,0,0", f"{images[5].stem},0,0,1")
+    for name, has_masks, has_labels in (
+        ("task1", True, False),
+        ("isic2019", False, True),
+        ("both", True, True),
+    ):
+        folder = tmp_path / name
+        where = {
+            folder / "ISIC2018_Task1-2_Training_Input": images,
+            folder / "ISIC2018_Task1_Training_GroundTruth": masks if has_masks else [],
+        }
+        for target, paths in where.items():
+            target.mkdir(parents=True)
+            for path in paths:
+                (target / path.name).write_bytes(path.read_bytes())
+        if has_labels:
+            name = "ISIC_2019_Training_GroundTruth.csv"
+            (folder / name).write_text(table)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name, tasks, images, reasons",
+    [
+        ("task1", ("detect", "segment"), 6, set()),
+        ("both", ("detect", "segment"), 6, set()),
+        ("isic2019", ("classify",), 5, {"no label"}),
+        ("both", ALL_TASKS, 5, {"no label"}),
+    ],
+)
+def test_what_the_tasks_do_not_learn_is_not_required(
+    isic_data, parts, name, tasks, images, reasons
+):
+    options, config = arguments(parts / name), IsicConfig(TASKS=tasks)
+    told = isic_data.training_options(options, config)
+    dataset = isic_data.open_isic(parts / name, None, config, options.logs, **told)
+    assert dataset.num_images == images
+    kinds = {reason.partition(":")[0] for reason in dataset.dropped["reason"]}
+    assert kinds == reasons
+
+
+@pytest.mark.parametrize(
+    "name, tasks, masks, labels, reasons",
+    [
+        ("task1", ALL_TASKS, 6, 0, []),
+        ("isic2019", ALL_TASKS, 0, 5, ["no mask, and no label"]),
+        ("both", ALL_TASKS, 6, 5, []),
+        ("both", ("detect", "segment"), 6, 5, []),
+    ],
+)
+def test_evaluation_takes_what_truth_there_is(
+    isic_data, parts, name, tasks, masks, labels, reasons
+):
+    options = arguments(parts / name)
+    dataset = isic_data.open_scored(
+        parts / name, None, IsicConfig(TASKS=tasks), options
+    )
+    infos = dataset.image_info
+    assert sum(bool(info["mask_paths"]) for info in infos) == masks
+    assert sum(info["label"] is not None for info in infos) == labels
+    assert [r.partition(":")[0] for r in dataset.dropped["reason"]] == reasons
+
+
+def test_nothing_to_score_is_an_error(isic_data, parts):
+    options = arguments(parts / "isic2019")
+    with pytest.raises(ValueError, match="'no mask': 6"):
+        isic_data.open_scored(
+            parts / "isic2019", None, IsicConfig(TASKS=("segment", "detect")), options
+        )
+
+
+def test_label_options_reach_the_tables(isic_data, parts):
+    folder = parts / "task1"
+    ids = [path.stem for path in sorted((folder / IMAGES_2018).iterdir())]
+    rows = "".join(f"{i},{['M1', 'B1', '?'][k % 3]}\n" for k, i in enumerate(ids))
+    (folder / "codes.csv").write_text("image,code\n" + rows)
+    given = {"label_column": "code", "malignant": "M1, M2", "benign": "B1"}
+    options = arguments(folder, label_table="codes.csv", **given)
+    dataset = isic_data.open_scored(folder, None, IsicConfig(), options)
+    labels = [info["label"] for info in dataset.image_info]
+    assert labels == ["malignant", "benign", None] * 2
+    assert isic_data.label_options(options) == {
+        "label_table": "codes.csv",
+        "label_column": ("code",),
+        "malignant": ("M1", "M2"),
+        "benign": ("B1",),
+    }
