@@ -16,6 +16,7 @@ import keras
 
 from . import downloads, pretrained
 from .atomic import remove_partial
+from .config import Config
 from .geometry.inputs import as_inputs
 from .graph.mask_rcnn import build_inference_model, build_training_model
 from .inference import Detector
@@ -63,6 +64,10 @@ class MaskRCNN(Introspection):
     def __init__(self, mode, config, model_dir="logs"):
         if mode not in ("training", "inference"):
             raise ValueError(f"mode must be 'training' or 'inference', got {mode!r}")
+        if not isinstance(config, Config):
+            raise ValueError(
+                f"config must be a Config object, such as IsicConfig(), got {config!r}"
+            )
         config.validate()  # it may have been changed since it was made
         self.mode, self.config = mode, config
         self.model_dir = Path(model_dir)

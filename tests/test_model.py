@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tiny import lean_config
 
-from mrcnn_skin import MaskRCNN, downloads
+from mrcnn_skin import IsicConfig, MaskRCNN, downloads
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.weights import named_weights
 
@@ -228,11 +228,13 @@ def test_seeded_weights_repeat_and_differ_by_seed(trained):
 
 
 def test_wrong_calls_say_what_is_wanted(inference, images, trained, tmp_path):
+    with pytest.raises(ValueError, match="config must be a Config object, .*IsicConf"):
+        MaskRCNN("inference", IsicConfig)
     with pytest.raises(ValueError, match="mode must be 'training' or 'inference'"):
         MaskRCNN("predict", lean_config())
     with pytest.raises(ValueError, match="needs a model in mode 'training'"):
         inference.train(images, None, epochs=1)
-    with pytest.raises(ValueError, match="wants `epochs` or `stages`"):
+    with pytest.raises(ValueError, match="needs `epochs` or `stages`"):
         trained[0].train(images, None)
     with pytest.raises(ValueError, match="by_name must be True"):
         inference.load_weights(tmp_path / "weights.h5", by_name=False)

@@ -91,44 +91,42 @@ def require_stages(model, stages):
 
 
 def _require_usable(stage):
-    for name, is_usable, wanted in (
-        (
-            "layers",
-            isinstance(stage.layers, str) and stage.layers,
-            f"one of {', '.join(LAYER_SETS)}, or a regular expression of layer names "
-            "such as 'rpn_.*|mrcnn_.*'",
-        ),
-        (
-            "epochs",
-            isinstance(stage.epochs, numbers.Integral) and stage.epochs >= 1,
-            "a whole number of at least 1",
-        ),
-        (
-            "learning_rate",
-            isinstance(stage.learning_rate, numbers.Real)
-            and 0 < stage.learning_rate < math.inf,
-            "a number above 0",
-        ),
-    ):
-        if not is_usable:
-            got = getattr(stage, name)
-            raise ValueError(f"{name} of a stage must be {wanted}, got {got!r}")
-    try:
-        re.compile(stage.layers)
-    except re.error as error:
+    """Raise ValueError unless a stage makes sense by itself."""
+    _layer_pattern(stage.layers)
+    if not isinstance(stage.epochs, numbers.Integral) or stage.epochs < 1:
         raise ValueError(
-            f"layers of a stage must be a regular expression, got {stage.layers!r}: "
-            f"{error}"
-        ) from error
+            "epochs of a stage must be a whole number of at least 1, got "
+            f"{stage.epochs!r}"
+        )
+    rate = stage.learning_rate
+    if not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
+        raise ValueError(
+            f"learning_rate of a stage must be a number above 0, got {rate!r}"
+        )
+
+
+def _layer_pattern(layers):
+    """The pattern of a name in LAYER_SETS or of a regular expression."""
+    fault = ""
+    if isinstance(layers, str) and layers:
+        try:
+            return re.compile(LAYER_SETS.get(layers, layers))
+        except re.error as error:
+            fault = f": {error}"
+    raise ValueError(
+        f"layers of a stage must be one of {', '.join(LAYER_SETS)}, or a regular "
+        "expression of layer names such as 'rpn_.*|mrcnn_.*', got "
+        f"{layers!r}{fault}"
+    )
 
 
 def find_layers(model, layers):
     """Names of the layers with weights that `layers` matches, nested models' included.
 
     layers: a name in LAYER_SETS, or a regular expression that a layer's whole name
-    must match. Raises ValueError if no layer does.
+    must match. Raises ValueError if no layer does, or for anything else.
     """
-    pattern = re.compile(LAYER_SETS.get(layers, layers))
+    pattern = _layer_pattern(layers)
     names = [layer.name for layer in leaf_layers(model) if layer.weights]
     found = [name for name in names if pattern.fullmatch(name)]
     if not found:

@@ -85,7 +85,7 @@ def test_no_layer_to_learn_is_an_error(model, layers):
     [
         (("heads", 1, 1e-3), r"Stage\(layers, epochs, learning_rate\), got \('heads'"),
         (Stage(["heads"], 1, 1e-3), r"layers of a stage must be .*, got \['heads'\]"),
-        (Stage("(res", 1, 1e-3), r"a regular expression, got '\(res': missing \)"),
+        (Stage("(res", 1, 1e-3), r"regular expression of .*, got '\(res': missing \)"),
         (Stage("head", 1, 1e-3), "matches 'head'; did you mean 'heads'?"),
         (
             Stage("rpn_conv_share", 1, 1e-3),
@@ -99,6 +99,11 @@ def test_no_layer_to_learn_is_an_error(model, layers):
 def test_a_stage_that_cannot_be_trained(model, stage, words):
     with pytest.raises(ValueError, match=words):
         require_stages(model, [Stage("all", 1, 1e-3), stage])
+
+
+def test_layers_of_another_type(model):
+    with pytest.raises(ValueError, match=r"layers of .* got \['heads'\]"):
+        set_trainable(model, ["heads"])
 
 
 def test_stages_that_can_be_trained(model):
