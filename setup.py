@@ -39,6 +39,8 @@ setup(
         "dicom": ["pydicom>=3,<4"],
         # For samples/isic/export.py and client.py
         "serving": ["tensorflow-serving-api>=2.21,<3"],
+        # For samples/isic/export.py --format=onnx, and to run what it writes
+        "onnx": ["onnxscript>=0.7.2,<0.8", "onnxruntime>=1.23,<2"],
         # For samples/isic/score_archive.py
         "archive": ["ray[data]>=2.60,<3", "pyarrow>=20,<27"],
         "coco": ["pycocotools>=2.0.10,<3"],
@@ -49,6 +51,8 @@ setup(
             "pydicom>=3,<4",
             "tensorflow-serving-api>=2.21,<3",
             "pycocotools>=2.0.10,<3",
+            "onnxscript>=0.7.2,<0.8",
+            "onnxruntime>=1.23,<2",
             "nbclient>=0.10,<1",
             "ipykernel>=6.29,<8",
         ],

@@ -49,6 +49,7 @@ LEVELS = {
     "model": 6,
     "serving": 6,
     "export": 7,
+    "onnx": 7,
     "visualize": 7,
     "": 8,
 }

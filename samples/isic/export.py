@@ -1,8 +1,8 @@
-"""Export trained weights as a SavedModel for TensorFlow Serving.
+"""Export trained weights as a SavedModel for TensorFlow Serving, or as one ONNX file.
 
-Writes BASE/NAME/<version>, which takes JPEG or PNG files of any size and answers with
-boxes, classes, P(malignant) and masks; and beside it BASE/model.config, batching.config
-and monitoring.config, the server's settings for all models in BASE.
+The SavedModel is BASE/NAME/<version>. It takes JPEG or PNG files of any size and
+answers with boxes, classes, P(malignant) and masks. Beside it are BASE/model.config,
+batching.config and monitoring.config, the server's settings for all models in BASE.
 
     python samples/isic/export.py --weights=last --out=served/skin
 
@@ -11,7 +11,14 @@ and monitoring.config, the server's settings for all models in BASE.
         --enable_batching --batching_parameters_file=/models/batching.config \\
         --monitoring_config_file=/models/monitoring.config
 
-samples/isic/client.py asks such a server. Research software, no medical device.
+samples/isic/client.py asks such a server.
+
+The ONNX file does the same from pixels, and runs in onnxruntime without TensorFlow and
+without this package: samples/isic/onnx_predict.py.
+
+    python samples/isic/export.py --format=onnx --weights=last --out=lesion.onnx
+
+Research software, no medical device.
 """
 
 from pathlib import Path
@@ -23,7 +30,15 @@ def main():
     parser = common.Parser(description=__doc__)
     parser.add_argument("--weights", default="last", help=common.WEIGHTS_HELP)
     parser.add_argument(
-        "--out", default="served/skin", metavar="BASE/NAME", help="folder of the model"
+        "--format", choices=("saved_model", "onnx"), default="saved_model"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="BASE/NAME|FILE.onnx",
+        help="folder of the model, or ONNX file (default: served/skin, lesion.onnx)",
+    )
+    parser.add_argument(
+        "--licence", help="of the weights, to store in the ONNX file (default: none)"
     )
     parser.add_argument(
         "--version", type=int, help="default: the one after the highest in --out"
@@ -40,13 +55,43 @@ def main():
     common.add_config_options(parser)
     args = parser.parse_args()
 
-    check_stubs()
+    if args.format == "onnx":
+        return write_onnx(args)
+    return write_saved_model(args)
+
+
+def write_onnx(args):
+    """Write --out, which must be of the name FILE.onnx."""
+    for option in ("version", "warmup"):
+        if getattr(args, option) is not None:
+            raise ValueError(f"--{option} is for --format=saved_model, not for onnx")
+    out = Path(args.out or "lesion.onnx")
+    if out.suffix != ".onnx":
+        raise ValueError(f"--out must be FILE.onnx for --format=onnx, got {out}")
+    require("onnxscript", "onnx")
+    licence = args.licence
+    if licence is None and args.weights == "pretrained":
+        licence = common.PRETRAINED_LICENCE
+    model = common.load_model(args.weights, args)
+    from mrcnn_skin.onnx.export import export_onnx
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    export_onnx(model, out, {"licence": licence} if licence else None)
+    print(f"{out}, {out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def write_saved_model(args):
+    """Write the next version into --out, and the server's settings beside it."""
+    if args.licence is not None:
+        raise ValueError("--licence is for --format=onnx, not for saved_model")
+    require("tensorflow_serving", "serving")  # for the warm-up requests
     warmup = [Path(name).read_bytes() for name in args.warmup or []]
     model = common.load_model(args.weights, args)
     from mrcnn_skin.export import export_saved_model
     from mrcnn_skin.serving import write_server_files
 
-    out = Path(args.out).resolve()
+    out = Path(args.out or "served/skin").resolve()
     path = export_saved_model(model, out, args.version, warmup or [generated_file()])
     write_server_files(out.parent)
     print(f"version {path.name} of {out.name}, in {path}")
@@ -54,14 +99,12 @@ def main():
     return 0
 
 
-def check_stubs():
-    """Warm-up requests need tensorflow-serving-api; say so before the long work."""
+def require(module, extra):
+    """Say what to install, before the long work, if a module is not there."""
     import importlib.util
 
-    if importlib.util.find_spec("tensorflow_serving") is None:
-        raise ValueError(
-            'tensorflow-serving-api is not installed: pip install -e ".[serving]"'
-        )
+    if importlib.util.find_spec(module) is None:
+        raise ValueError(f'{module} is not installed: pip install -e ".[{extra}]"')
 
 
 def generated_file():

@@ -1,0 +1,1 @@
+"""The network as one ONNX file, which runs without TensorFlow and this package."""
