@@ -116,6 +116,8 @@ VARIANTS = [
     {"DETECTION_MIN_CONFIDENCE": 1.0, "DETECTION_KEEP_BEST": False},
     {"DETECTION_CANVAS": "content", "MASK_SHAPE": (56, 56)},
     {"IMAGE_RESIZE_MODE": "pad64", "IMAGES_PER_GPU": 1, "RPN_ANCHOR_STRIDE": 2},
+    {"FPN_ATTENTION": "se", "BACKBONE_DILATION": 1, "BACKBONE": "efficientnet_lite0"},
+    {"FPN_ATTENTION": "cbam", "CLASSIFY_CONTEXT": 16, "HEAD_NORM": "group"},
     {"IMAGE_CHANNEL_COUNT": 5, "MEAN_PIXEL": (120, 110, 100, 90, 80)},
 ]
 
@@ -183,6 +185,8 @@ LAYERS = [
     layers.MaxPooling2D(3, 2, padding="same"),
     layers.UpSampling2D((2, 3)),
     layers.ZeroPadding2D(((1, 2), (0, 3))),
+    layers.GlobalAveragePooling2D(),
+    layers.GlobalMaxPooling2D(),
     layers.Rescaling(2.0, [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0]),
     layers.ReLU(6.0),
     layers.Activation("silu"),

@@ -13,6 +13,7 @@ from onnx_run import nchw, run_graph
 
 from mrcnn_skin.inference import letterbox, paste_masks
 from mrcnn_skin.layers.anchors import Anchors
+from mrcnn_skin.layers.content_pool import ContentPool
 from mrcnn_skin.layers.detection import DetectionLayer
 from mrcnn_skin.layers.diagnosis import SharedDiagnosis
 from mrcnn_skin.layers.proposal import ProposalLayer
@@ -101,6 +102,20 @@ def test_detections(score, keep_best, min_confidence):
     assert_equal(ours, theirs)
     if min_confidence == 1.0:
         assert list(ours[2]) == ([1, 1, 0] if keep_best else [0, 0, 0])
+
+
+def test_content_pool():
+    rng = np.random.default_rng(6)
+    image = rng.integers(1, 256, (2, 64, 96, 3)).astype(np.float32)
+    image[0, :22], image[1] = 0, 0  # a black rim; and all black
+    features = rng.normal(size=(2, 8, 12, 5)).astype(np.float32)
+    layer = ContentPool(8)
+    ours = run_graph(
+        lambda op, *x: geometry.pool_content(op, layer, *map(Map, x)),
+        nchw(features),
+        nchw(image),
+    )
+    assert_equal(ours, [layer(features, image)])
 
 
 def test_shared_diagnosis():

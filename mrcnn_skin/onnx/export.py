@@ -57,6 +57,8 @@ def export_onnx(model, path, metadata=None):
     written = ir.to_proto(
         ir.Model(graph, ir_version=10, producer_name="mrcnn_skin", doc_string=about)
     )
+    # The builder's notes on values in between, some without a type; nobody needs them
+    written.graph.ClearField("value_info")
     described = {
         "class_names": json.dumps(config.CLASS_NAMES),
         "malignant_class_ids": json.dumps(config.MALIGNANT_CLASS_IDS),

@@ -149,23 +149,28 @@ def detect(op, layer, rois, probs, deltas, window):
     is_region = op.And(have_area(op, rois), have_area(op, boxes))
     scores = op.Where(is_region, scores, 0.0)
 
+    background = part(op, probs, 0, 1) if layer.score == "class" else 0.0
+    is_lesion = op.And(op.Greater(scores, background), is_region)
     class_ids = to_float(op, class_ids)
     rows = op.Concat(boxes, class_ids, scores, probs, axis=-1)
     shifted = boxes + CLASS_OFFSET * class_ids if layer.score == "class" else boxes
-    scores = op.Squeeze(scores, [2])
-    best = op.ReduceMax(scores, [1], keepdims=1)
-    low = op.LessOrEqual(best, layer.min_confidence)
+    found = op.Where(is_lesion, scores, 0.0)
+    low = op.LessOrEqual(op.ReduceMax(found, [1], keepdims=1), layer.min_confidence)
     if layer.keep_best:
+        any_lesion = op.Greater(op.ReduceMax(found, [1], keepdims=1), 0.0)
+        ranked = op.Where(any_lesion, found, scores)
         # Where none is sure enough, a score of 2 for the best and 0 for the others
-        first = op.ArgMax(scores, axis=1, keepdims=1)
+        best = op.ArgMax(ranked, axis=1, keepdims=1)
         places = op.Range(0, op.Squeeze(op.Shape(scores, start=1, end=2)), 1)
-        is_best = to_float(op, op.Equal(places, first)) * 2.0
-        alone = op.And(low, op.Greater(best, 0.0))
-        scores = op.Where(alone, is_best, scores)
+        is_best = op.Equal(op.Unsqueeze(places, [1]), best)
+        any_region = op.Greater(op.ReduceMax(scores, [1], keepdims=1), 0.0)
+        alone = to_float(op, is_best) * 2.0
+        found = op.Where(op.And(low, any_region), alone, found)
+    found = op.Squeeze(found, [2])
     rows, count = suppress(
         op,
         shifted,
-        scores,
+        found,
         rows,
         layer.max_instances,
         layer.nms_threshold,
@@ -173,7 +178,7 @@ def detect(op, layer, rois, probs, deltas, window):
     )
     detections = part(op, rows, 0, 6)
     probs = part(op, rows, 6, np.iinfo(np.int64).max)
-    return detections, probs, count, op.Squeeze(low, [1])
+    return detections, probs, count, op.Squeeze(low, [1, 2])
 
 
 def share_diagnosis(op, layer, probs, rois):
@@ -186,6 +191,20 @@ def share_diagnosis(op, layer, probs, rois):
     count = op.ReduceSum(to_float(op, votes), [1], keepdims=1)
     mean = op.ReduceSum(shares, [1], keepdims=1) / op.Max(count, 1.0)
     return op.Concat(background, lesion * mean, axis=-1)
+
+
+def pool_content(op, layer, features, image):
+    """ContentPool.call."""
+    colours = op.ReduceMax(image.nchw, [1], keepdims=1)
+    stride = [layer.stride] * 2
+    weights = op.AveragePool(
+        to_float(op, op.Greater(colours, 0.0)),
+        kernel_shape=stride,
+        strides=stride,
+        auto_pad="SAME_UPPER",
+    )
+    total = op.ReduceSum(features.nchw * weights, [2, 3], keepdims=0)
+    return total / op.Max(op.ReduceSum(weights, [2, 3], keepdims=0), 1e-6)
 
 
 def make_anchors(op, layer, image):

@@ -14,6 +14,7 @@ from .geometry import (
     constant,
     detect,
     make_anchors,
+    pool_content,
     propose,
     roi_align,
     share_diagnosis,
@@ -79,15 +80,20 @@ def as_keras(op, x):
     return op.Transpose(x.nchw, perm=[0, 2, 3, 1]) if isinstance(x, Map) else x
 
 
+def as_map(op, x):
+    """A tensor [batch, h, w, channels] as a Map."""
+    return x if isinstance(x, Map) else Map(op.Transpose(x, perm=[0, 3, 1, 2]))
+
+
 def _elementwise(function):
     """A converter of what treats each number alike, of feature maps or others."""
 
     def converter(op, layer, *inputs):
         inputs = inputs[0] if isinstance(inputs[0], list) else inputs
-        are_maps = [isinstance(x, Map) for x in inputs]
-        if all(are_maps):
-            return Map(function(op, layer, *(x.nchw for x in inputs)))
-        return function(op, layer, *(as_keras(op, x) for x in inputs))
+        if any(isinstance(x, Map) for x in inputs):
+            inputs = [as_map(op, x).nchw for x in inputs]
+            return Map(function(op, layer, *inputs))
+        return function(op, layer, *inputs)
 
     return converter
 
@@ -122,7 +128,7 @@ def _convolution(op, layer, x, kernel, groups=1):
     """kernel: as ONNX wants it, [filters, channels / groups, h, w]."""
     _require(layer, data_format="channels_last")
     y = op.Conv(
-        x.nchw,
+        as_map(op, x).nchw,
         *_kernel_and_bias(op, layer, kernel),
         strides=list(layer.strides),
         dilations=list(layer.dilation_rate),
@@ -168,18 +174,28 @@ def _norm_weights(op, layer, *names):
     return [_weight(op, f"{layer.name}/{n}", getattr(layer, n)) for n in names]
 
 
+def _of_channels(function):
+    """A converter of what wants channels in axis 1: of maps and of [n, channels]."""
+
+    def converter(op, layer, x):
+        if isinstance(x, Map) or len(layer.output.shape) == 4:
+            return Map(function(op, layer, as_map(op, x).nchw))
+        return op.Squeeze(function(op, layer, op.Unsqueeze(x, [2])), [2])
+
+    return converter
+
+
 def _batch_norm(op, layer, x):
     names = "gamma", "beta", "moving_mean", "moving_variance"
     weights = _norm_weights(op, layer, *names)
-    return Map(op.BatchNormalization(x.nchw, *weights, epsilon=layer.epsilon))
+    return op.BatchNormalization(x, *weights, epsilon=layer.epsilon)
 
 
 def _group_norm(op, layer, x):
     weights = _norm_weights(op, layer, "gamma", "beta")
-    y = op.GroupNormalization(
-        x.nchw, *weights, num_groups=layer.groups, epsilon=layer.epsilon
+    return op.GroupNormalization(
+        x, *weights, num_groups=layer.groups, epsilon=layer.epsilon
     )
-    return Map(y)
 
 
 def _max_pooling(op, layer, x):
@@ -246,6 +262,14 @@ def _stack(op, operation, inputs):
     )
 
 
+def _reduction(name):
+    def converter(op, operation, x):
+        keep = int(operation.keepdims)
+        return getattr(op, name)(as_keras(op, x), list(operation.axis), keepdims=keep)
+
+    return converter
+
+
 def _get_item(op, operation, x, key):
     """x[key] for a key of numbers, None, ..., and slices of steps of 1."""
     key = list(key) if isinstance(key, tuple) else [key]
@@ -282,16 +306,22 @@ CONVERTERS = {
     "DepthwiseConv2D": _depthwise_conv2d,
     "Conv2DTranspose": _conv2d_transpose,
     "Dense": _dense,
-    "BatchNorm": _batch_norm,
-    "BatchNormalization": _batch_norm,
-    "GroupNormalization": _group_norm,
+    "BatchNorm": _of_channels(_batch_norm),
+    "BatchNormalization": _of_channels(_batch_norm),
+    "GroupNormalization": _of_channels(_group_norm),
     "MaxPooling2D": _max_pooling,
+    "GlobalAveragePooling2D": lambda op, layer, x: op.ReduceMean(
+        x.nchw, [2, 3], keepdims=0
+    ),
+    "GlobalMaxPooling2D": lambda op, layer, x: op.ReduceMax(x.nchw, [2, 3], keepdims=0),
+    "ContentPool": pool_content,
     "UpSampling2D": _up_sampling,
     "ZeroPadding2D": _zero_padding,
     "Rescaling": _rescaling,
     "ReLU": _elementwise(_relu),
     "Activation": _elementwise(_activate),
-    "Add": _elementwise(lambda op, layer, *inputs: op.Sum(*inputs)),
+    "Add": _elementwise(lambda op, layer, x, *others: sum(others, x)),
+    "Multiply": _elementwise(lambda op, layer, x, y: op.Mul(x, y)),
     "Softmax": _softmax,
     "Concatenate": _concatenate,
     "Reshape": _reshape,
@@ -305,6 +335,8 @@ CONVERTERS = {
     "GetItem": _get_item,
     "TakeAlongAxis": _take_along_last_axis,
     "Subtract": lambda op, operation, x, y: op.Sub(x, y),
-    "Multiply": _elementwise(lambda op, operation, x, y: op.Mul(x, y)),
+    "Sigmoid": _elementwise(lambda op, operation, x: op.Sigmoid(x)),
+    "Mean": _reduction("ReduceMean"),
+    "Max": _reduction("ReduceMax"),
     "ZerosLike": lambda op, operation, x: op.Mul(x, 0.0),
 }

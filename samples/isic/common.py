@@ -12,7 +12,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS_DIR = ROOT / "weights"
-PRETRAINED_LICENCE = "CC BY-NC-SA 4.0, see weights/mrcnn_skin_lite_isic.md for credits"
 WEIGHTS_HELP = (
     "pretrained, the small network that comes with the repository; a trained .h5 file; "
     "or last, the best of the newest run in --logs"

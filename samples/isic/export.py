@@ -71,7 +71,9 @@ def write_onnx(args):
     require("onnxscript", "onnx")
     licence = args.licence
     if licence is None and args.weights == "pretrained":
-        licence = common.PRETRAINED_LICENCE
+        from mrcnn_skin.pretrained import DEFAULT, PRETRAINED
+
+        licence = PRETRAINED[DEFAULT].licence
     model = common.load_model(args.weights, args)
     from mrcnn_skin.onnx.export import export_onnx
 
