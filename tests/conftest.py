@@ -4,6 +4,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -28,10 +29,15 @@ def iaa():
 
 @pytest.fixture(scope="session")
 def served_model():
-    """The tiny model behind served_path."""
+    """The tiny model behind served_path, with the parts that a Config may add."""
     from exported import tiny_model
 
-    return tiny_model()
+    model = tiny_model(CLASSIFY_CONTEXT=16, FPN_ATTENTION="se")
+    for layer in model.keras_model.layers:
+        if layer.name.endswith(("_context_logits", "_se_excite")):
+            kernel = layer.kernel  # starts at 0
+            kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    return model
 
 
 @pytest.fixture(scope="session")
