@@ -14,6 +14,8 @@ from tiny import tiny_config
 from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
 from mrcnn_skin.weights import CLASS_LAYERS, load_h5, named_weights, save_h5
 
+pytestmark = pytest.mark.slow  # networks of the full width
+
 
 def coco_config(**overrides):
     """A Config of the COCO network's widths."""
@@ -73,9 +75,7 @@ def test_every_tensor_reaches_the_inference_graph(coco_file, coco_model):
     assert assert_values_of_file(model, coco_file, names) == names
 
 
-@pytest.mark.parametrize(
-    "backbone", ["resnet50", pytest.param("resnet101", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("backbone", ["resnet101", "resnet50"])
 def test_training_graph_of_three_classes(coco_file, backbone):
     model = build_training_model(coco_config(BACKBONE=backbone))
     before = {n: np.array(named_weights(model)[n]) for n in class_tensors(model)}

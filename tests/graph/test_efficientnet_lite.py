@@ -10,7 +10,11 @@ from tiny import tiny_config
 
 from mrcnn_skin import IsicLiteConfig
 from mrcnn_skin.graph.backbones import build_backbone
-from mrcnn_skin.graph.mask_rcnn import build_training_model, training_inputs
+from mrcnn_skin.graph.mask_rcnn import (
+    build_inference_model,
+    build_training_model,
+    training_inputs,
+)
 from mrcnn_skin.layers.normalization import BatchNorm
 from mrcnn_skin.training.stages import set_trainable
 from mrcnn_skin.weights import load_h5, named_weights, save_h5
@@ -150,11 +154,11 @@ def test_new_layers_start_apart_from_each_other(backbone):
 
 
 def test_heads_have_a_norm_of_their_own():
-    model = build_training_model(tiny_lite_config())
+    model = build_inference_model(tiny_lite_config())
     names = {layer.name for layer in model.layers}
     assert names >= {"bn_conv1", "bn5e_project", "mrcnn_class_gn1", "mrcnn_mask_gn4"}
     assert not names & {"gn_conv1", "mrcnn_class_bn1", "mrcnn_mask_bn4"}
-    model = build_training_model(tiny_lite_config(NORM="group", HEAD_NORM="batch"))
+    model = build_inference_model(tiny_lite_config(NORM="group", HEAD_NORM="batch"))
     names = {layer.name for layer in model.layers}
     assert names >= {"gn_conv1", "gn5e_project", "mrcnn_class_bn1", "mrcnn_mask_bn4"}
 

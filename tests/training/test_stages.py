@@ -9,6 +9,7 @@ from mrcnn_skin.training.stages import (
     PAPER_STAGES,
     Stage,
     parse_stages,
+    recipe_number,
     require_stages,
     set_trainable,
 )
@@ -116,8 +117,16 @@ def test_parse_stages():
         Stage("(mrcnn_|rpn_).*", 5, 0.5),
     )
     assert parse_stages("paper") == PAPER_STAGES
-    assert [stage.layers for stage in PAPER_STAGES] == ["heads", "4+", "all"]
+    # Matterport's COCO recipe: to epoch 40, 120 and 160, the last at a tenth
+    assert PAPER_STAGES == (("heads", 40, 1e-3), ("4+", 80, 1e-3), ("all", 40, 1e-4))
     assert {stage.layers for stage in PAPER_STAGES} < set(LAYER_SETS)
+
+
+def test_an_optimizer_goes_on_with_its_layers_and_rate_alone():
+    stage = Stage("heads", 20, 1e-3)
+    assert recipe_number(stage) == recipe_number(stage._replace(epochs=5))
+    others = Stage("heads", 20, 1e-4), Stage("all", 20, 1e-3), Stage("3+", 20, 1e-3)
+    assert len({recipe_number(s) for s in (stage, *others)}) == 4
 
 
 @pytest.mark.parametrize(
