@@ -249,6 +249,13 @@ def _image_combinations(config):
         f"differ from epoch to epoch, got {config.CACHE_DIR!r}",
     )
     yield (
+        config.IMAGE_CHANNEL_COUNT == 3
+        or not config.AUGMENT
+        or config.AUGMENTATION != "strong",
+        "AUGMENTATION 'strong' changes hues, so IMAGE_CHANNEL_COUNT must be 3, got "
+        f"{config.IMAGE_CHANNEL_COUNT}: set AUGMENTATION 'paper'",
+    )
+    yield (
         len(config.MEAN_PIXEL) == config.IMAGE_CHANNEL_COUNT,
         f"MEAN_PIXEL must have {config.IMAGE_CHANNEL_COUNT} values, one for each "
         f"channel, got {config.MEAN_PIXEL!r}",

@@ -36,7 +36,7 @@ from .training.devices import device_strategy, is_chief, make_repeatable
 from .training.loop import Trainer
 from .training.provenance import record_start
 from .training.run_lock import locked
-from .training.stages import Stage, require_stages, set_trainable
+from .training.stages import Stage, find_layers, require_stages, set_trainable
 from .weights import copy_weights, load_h5, require_names, save_h5
 
 # MaskRCNN, and what Matterport's scripts take from its model.py besides
@@ -72,6 +72,7 @@ class MaskRCNN(Introspection):
         self.mode, self.config = mode, config
         self.model_dir = Path(model_dir)
         self.log_dir = None
+        self._random = None  # layers that no weight file filled; None: no file yet
         self.strategy = device_strategy(config.GPU_COUNT if mode == "training" else 1)
         self.keras_model = self.build()
 
@@ -163,7 +164,9 @@ class MaskRCNN(Introspection):
             raise ValueError("by_name must be True: weights are matched by name only")
         report = load_h5(self.keras_model, filepath, exclude or (), verbose)
         self._warn_of_differences(filepath)
-        whole = not (report.excluded or report.missing or report.mismatched)
+        whole = not report.left
+        earlier = report.left if self._random is None else self._random
+        self._random = report.left & earlier
         folder = Path(filepath).parent
         if self.log_dir is None or CheckpointFolder(self.log_dir).states():
             is_last = whole and str(filepath).endswith("_last.h5")
@@ -183,6 +186,18 @@ class MaskRCNN(Introspection):
                 f"{path} belongs to a network of other settings, so that the answers "
                 f"will differ: {'; '.join(fields)}. MaskRCNN.from_pretrained(path) "
                 "takes the settings of the file",
+                stacklevel=3,
+            )
+
+    def _warn_of_random(self, layers):
+        """Warn of layers with random weights that will not learn at first."""
+        frozen = (self._random or set()) - set(find_layers(self.keras_model, layers))
+        if frozen:
+            names = ", ".join(sorted(frozen))
+            warnings.warn(
+                f"the weight file left {names} with random weights, and layers="
+                f"{layers!r} does not train them: train them too, with layers='all' or "
+                "a regular expression that has their names",
                 stacklevel=3,
             )
 
@@ -259,6 +274,8 @@ class MaskRCNN(Introspection):
         Leaves in log_dir: config.json, environment.json, checkpoints/, log.csv,
         TensorBoard events and the weights of the last and of the best epoch. Returns
         the last epoch's log, {} if there was nothing left to do.
+        Warns of layers that load_weights left random and the first stage does not
+        train, such as conv1 for another IMAGE_CHANNEL_COUNT.
         Raises BlockingIOError if another process trains there, and what
         training.loop.Trainer.run does.
         """
@@ -275,6 +292,8 @@ class MaskRCNN(Introspection):
             [Stage(layers, epochs, learning_rate)] if stages is None else stages,
         )
         run_dir = self.log_dir or self.set_log_dir()
+        if not CheckpointFolder(run_dir).states():
+            self._warn_of_random(layers if stages is None else stages[0].layers)
         trainer = Trainer(
             self.keras_model,
             lambda: self.detector,

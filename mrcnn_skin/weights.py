@@ -40,6 +40,12 @@ class LoadReport:
     unused: list = field(default_factory=list)  # by the model
     notes: list = field(default_factory=list)  # whatever else is worth knowing
 
+    @property
+    def left(self):
+        """Names of the layers of which a tensor was left as it was."""
+        mismatched = [name for name, *_ in self.mismatched]
+        return {_layer(n) for n in (*self.excluded, *mismatched, *self.missing)}
+
     def __str__(self):
         lines = [f"{self.path}: {len(self.loaded)} tensors loaded"]
         for title, names in (

@@ -73,26 +73,25 @@ def augment(augmenter, image, masks, seed):
     """Transform an image and its masks together (in Matterport's load_image_gt).
 
     augmenter: any imgaug augmenter; it is left unchanged, so that threads may share it.
-    image: [h, w, 3], uint8.
+    image: [h, w, channels], uint8.
     masks: [h, w, n], bool; n may be 0. They follow the augmenters that move pixels,
         by nearest neighbour, and no other; what a warp brings in from beyond the
         border is background.
     seed: int >= 0; the same seed and input give the same result.
     Returns (image, masks): new arrays of the shapes and types given.
     Raises ValueError if image and masks do not fit together, if an array is of another
-    type, if the seed is negative, or if the augmenter changes the size.
+    type, if the seed is negative, or if the augmenter changes the size or fails, as
+    those of colour do unless there are three channels.
     """
     _check(image, masks, seed)
     own = augmenter.deepcopy()
     own.seed_(int(seed))
-    if masks.shape[2] == 0:  # OpenCV refuses arrays without channels
-        new_image, new_masks = own(image=image), masks
-    else:
-        from imgaug.augmentables.segmaps import SegmentationMapsOnImage
-
-        segmaps = SegmentationMapsOnImage(masks, shape=image.shape)
-        new_image, segmaps = own(image=image, segmentation_maps=segmaps)
-        new_masks = segmaps.get_arr()
+    try:
+        new_image, new_masks = _transform(own, image, masks)
+    except Exception as error:
+        raise ValueError(
+            f"the augmenter fails on an image of the shape {image.shape}: {error}"
+        ) from error
     if new_image.shape != image.shape or new_masks.shape != masks.shape:
         raise ValueError(
             f"an augmenter must keep the image's size {image.shape}, "
@@ -102,10 +101,21 @@ def augment(augmenter, image, masks, seed):
     return np.array(new_image, order="C"), np.array(new_masks, order="C")
 
 
+def _transform(augmenter, image, masks):
+    if masks.shape[2] == 0:  # OpenCV refuses arrays without channels
+        return augmenter(image=image), masks
+    from imgaug.augmentables.segmaps import SegmentationMapsOnImage
+
+    segmaps = SegmentationMapsOnImage(masks, shape=image.shape)
+    image, segmaps = augmenter(image=image, segmentation_maps=segmaps)
+    return image, segmaps.get_arr()
+
+
 def _check(image, masks, seed):
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if image.dtype != np.uint8 or image.ndim != 3:
         raise ValueError(
-            f"image must be uint8 [h, w, 3], got {image.dtype} {list(image.shape)}"
+            "image must be uint8 [h, w, channels], got "
+            f"{image.dtype} {list(image.shape)}"
         )
     if masks.dtype != bool or masks.ndim != 3 or masks.shape[:2] != image.shape[:2]:
         h, w = image.shape[:2]
