@@ -18,11 +18,14 @@ from .file_map import map_files
 DEPTHS = ("header", "full")
 
 
-def check_files(records, require_masks, depth, max_pixels, cache=None):
+def check_files(
+    records, require_masks, depth, max_pixels, cache=None, mask_values=None
+):
     """Look at the files of the records that have no reason to be dropped yet.
 
     records: DataFrame with path, mask_paths, reason, file.
     depth: one of DEPTHS. max_pixels: of an image. cache: as in file_map.map_files.
+    mask_values: as of mask_values.find_foreground.
     Returns the records with columns height, width (pixels; missing: not usable),
     and reason and file set where a file fails. mask_paths is emptied when a mask
     fails but masks are not required.
@@ -33,7 +36,10 @@ def check_files(records, require_masks, depth, max_pixels, cache=None):
     about = f"{depth} {max_pixels}"
     inspect = partial(inspect_image, depth=depth, max_pixels=max_pixels)
     images = map_files(inspect, clean["path"], f"images {about}", cache)
-    inspect = partial(inspect_mask, depth=depth, max_pixels=max_pixels)
+    inspect = partial(
+        inspect_mask, depth=depth, max_pixels=max_pixels, values=mask_values
+    )
+    about += "" if mask_values is None else f" {sorted(mask_values)}"
     mask_paths = chain.from_iterable(clean["mask_paths"])
     masks = map_files(inspect, mask_paths, f"masks {about}", cache)
     checked = [
@@ -55,7 +61,7 @@ def inspect_image(path, depth, max_pixels):
     return list(size)
 
 
-def inspect_mask(path, depth, max_pixels):
+def inspect_mask(path, depth, max_pixels, values=None):
     """Return [height, width, whether it has a foreground] of a mask.
 
     Raises as files.read_mask does.
@@ -65,7 +71,8 @@ def inspect_mask(path, depth, max_pixels):
         return [*shape, True]
     if depth == "full":
         files.verify_image(path, max_pixels)
-    return [*shape, bool(files.read_mask(path, max_pixels=max_pixels).any())]
+    mask = files.read_mask(path, max_pixels=max_pixels, values=values)
+    return [*shape, bool(mask.any())]
 
 
 def _judge(path, mask_paths, size, masks, require_masks):

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..atomic import written_whole
-
 # Decoders run outside Python's lock. More workers would hold more images in memory.
 _WORKERS = min(os.cpu_count() or 1, 8)
+_PORTION = 256  # files between two additions to the cache
 
 
 def map_files(function, paths, name, cache=None):
@@ -24,32 +23,32 @@ def map_files(function, paths, name, cache=None):
     paths: of any number; equal ones are read once.
     name: says what the function finds out, arguments included; the key in the cache,
         its first word the title of the bar (shown on a terminal only).
-    cache: JSON file of earlier results, made here; None remembers nothing. Errors are
+    cache: file of earlier results, made here; None remembers nothing. Results are added
+        to it every _PORTION files, so that an interrupted call loses few. Errors are
         never remembered.
     Returns {path: value, or the exception that it raised}.
     """
     paths = list(dict.fromkeys(paths))
-    memory = _read_cache(cache)
-    known = memory.setdefault(name, {})
+    known = _read_cache(cache, name)
     states = {path: _state(path) for path in paths}
-    results = {
-        path: known[os.path.abspath(path)][1]
-        for path in paths
-        if states[path] and known.get(os.path.abspath(path), [0])[0] == states[path]
-    }
+    results = {}
+    for path in paths:
+        state, value = known.get(os.path.abspath(path), (None, None))
+        if state is not None and state == states[path]:
+            results[path] = value
     missing = [path for path in paths if path not in results]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        values = pool.map(lambda path: _attempt(function, path), missing)
-        bar = tqdm(values, name.split()[0], len(missing), leave=False, disable=None)
-        results.update(zip(missing, bar, strict=True))
-    new = {
-        os.path.abspath(path): [states[path], results[path]]
-        for path in missing
-        if states[path] and not isinstance(results[path], Exception)
-    }
-    if cache is not None and new:
-        known.update(new)
-        _write_cache(cache, memory)
+    portions = range(0, len(missing), _PORTION)
+    with (
+        ThreadPoolExecutor(_WORKERS) as pool,
+        tqdm(
+            desc=name.split()[0], total=len(missing), leave=False, disable=None
+        ) as bar,
+    ):
+        for portion in (missing[start : start + _PORTION] for start in portions):
+            values = list(pool.map(lambda path: _attempt(function, path), portion))
+            results.update(zip(portion, values, strict=True))
+            bar.update(len(portion))
+            _add_to_cache(cache, name, {p: (states[p], results[p]) for p in portion})
     return results
 
 
@@ -69,19 +68,35 @@ def _state(path):
     return [status.st_size, status.st_mtime_ns]
 
 
-def _read_cache(path):
-    """Return the cache's content; a broken one counts as empty."""
-    try:
-        memory = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
-    except (FileNotFoundError, ValueError):
-        return {}
-    is_ours = isinstance(memory, dict) and all(
-        isinstance(known, dict) for known in memory.values()
-    )
-    return memory if is_ours else {}
+def _read_cache(path, name):
+    """Return what the cache knows under a name, {absolute path: (state, value)}.
+
+    Lines that are no entries, such as one that was cut off, are passed over.
+    """
+    known = {}
+    if path is None or not os.path.exists(path):
+        return known
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                kind, file, state, value = json.loads(line)
+                if kind == name:
+                    known[file] = (state, value)
+            except (ValueError, TypeError):
+                continue
+    return known
 
 
-def _write_cache(path, memory):
+def _add_to_cache(path, name, entries):
+    """Append {path: (state, value)} to the cache, one line each; no errors."""
+    lines = [
+        json.dumps([name, os.path.abspath(file), state, value]) + "\n"
+        for file, (state, value) in entries.items()
+        if state and not isinstance(value, Exception)
+    ]
+    if path is None or not lines:
+        return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(memory), encoding="utf-8")
+    with open(path, "a", encoding="utf-8") as cache:
+        # The newline ends a line that an earlier process was cut off in
+        cache.write("\n" + "".join(lines))

@@ -13,9 +13,11 @@ import pandas as pd
 from skimage import measure
 
 from . import files, isic_layouts
+from .annotators import choose_all, join_masks
 from .dataset import Dataset
 from .diagnoses import BENIGN, MALIGNANT, LabelOptions
 from .file_checks import DEPTHS, check_files
+from .file_names import MASK_HINT
 
 SOURCE = "isic"
 CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
@@ -42,9 +44,9 @@ class IsicDataset(Dataset):
     Each image_info holds, besides id, source and path: mask_paths (tuple), label
     ("benign", "malignant" or None), label_sources (tuple of table and column),
     label_problem (why there is no label, or None), class_id (0 without a label), split,
-    height, width (pixels), folder (the dataset_dir, resolved), instances and
-    min_component_area (as load_isic was asked), and metadata {column: value} (age,
-    sex, lesion_id, ...).
+    height, width (pixels), folder (the dataset_dir, resolved), instances,
+    min_component_area, mask_values and annotators (as load_isic was asked), and
+    metadata {column: value} (age, sex, lesion_id, ...).
 
     dropped: DataFrame of image_id, file, reason; what load_isic and drop left out.
     unknown_ids: what the tables name, but no image file has; set by load_isic.
@@ -71,6 +73,8 @@ class IsicDataset(Dataset):
         check="header",
         cache=None,
         may_be_empty=False,
+        mask_values=None,
+        annotators="union",
         **label_options,
     ):
         """Add the images of a folder laid out as one of isic_layouts.LAYOUTS.
@@ -94,6 +98,11 @@ class IsicDataset(Dataset):
         cache: JSON file that remembers, by path, size and time of change, which
             files were found good.
         may_be_empty: whether a subset without images is no error.
+        mask_values: which pixel values of the masks are lesion, where they do not say
+            it themselves; as of mask_values.find_foreground.
+        annotators: what to do with several masks of one image, which name their
+            annotators: "union"; "majority", what more than half of them have; or the
+            name of one, such as "2" or "A00".
         label_options: fields of diagnoses.LabelOptions, such as
             label_column="dx", malignant=("mel", "bcc"); they say how the tables are
             to be read where these do not say it themselves.
@@ -112,14 +121,16 @@ class IsicDataset(Dataset):
         told = found.attrs
         self.unknown_ids += told["unknown_ids"]
         self.label_meanings |= told["meanings"]
+        found["mask_paths"], joined = choose_all(found["mask_paths"], annotators)
         notes = [*told["notes"], *_split_notes(found, subset, val_fraction, seed)]
+        notes += [joined] if joined else []
         self.notes += [note for note in notes if note not in self.notes]
         found["split"] = assign_splits(found, val_fraction, seed)
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         found["file"] = found["path"]
         records = found if subset is None else found[found["split"] == subset]
         records = check_files(
-            records, require_masks, check, self.max_image_pixels, cache
+            records, require_masks, check, self.max_image_pixels, cache, mask_values
         )
 
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
@@ -135,6 +146,8 @@ class IsicDataset(Dataset):
                 folder=Path(dataset_dir).expanduser().resolve(),
                 instances=instances,
                 min_component_area=min_component_area,
+                mask_values=mask_values,
+                annotators=annotators,
             )
 
     def drop(self, table):
@@ -167,8 +180,10 @@ class IsicDataset(Dataset):
         info = self.image_info[image_id]
         shape = (info["height"], info["width"])
         union = np.zeros(shape, bool)
-        for path in info["mask_paths"]:
-            union |= files.read_mask(path, shape, self.max_image_pixels)
+        if info["mask_paths"]:
+            options = (shape, self.max_image_pixels, info["mask_values"])
+            masks = [files.read_mask(path, *options) for path in info["mask_paths"]]
+            union = join_masks(masks, info["annotators"])
         if info["instances"] == "component":
             masks = split_components(union, info["min_component_area"])
         else:
@@ -272,7 +287,7 @@ class IsicDataset(Dataset):
         reasons = pd.Series(None, index=records.index, dtype=object)
         # Later assignments win: from the least to the most telling.
         if require_masks:
-            reasons[records["mask_paths"].map(len) == 0] = "no mask"
+            reasons[records["mask_paths"].map(len) == 0] = f"no mask: no {MASK_HINT}"
         if require_labels:
             unlabelled = records["label"].isna()
             reasons[unlabelled] = records.loc[unlabelled, "label_problem"]

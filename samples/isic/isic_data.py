@@ -1,12 +1,12 @@
 """Data sets of ISIC images for the commands: opened, checked, without leaks, reported.
 
-Every file is decoded once; LOGS/checked_files.json remembers the good ones. What is
+Every file is decoded once; LOGS/checked_files.jsonl remembers the good ones. What is
 left out is printed with the reason, and written as dropped.csv.
 """
 
 from pathlib import Path
 
-CHECKED_FILES = "checked_files.json"
+CHECKED_FILES = "checked_files.jsonl"
 SHOWN = 20  # dropped files named on the terminal, unless all are asked for; and rows
 KNOWN_LAYOUTS = (
     "Read are the layouts of the ISIC challenges 2016 to 2020, the ISIC Archive, "
@@ -42,6 +42,17 @@ LABEL_OPTIONS = {
         "VALUE,...",
         "values that mean benign; those in neither list are no label then",
     ),
+    "mask_values": (
+        "VALUE,...",
+        "pixel values of the masks that are lesion: grey values, palette indices, or "
+        "colours such as 0xff0000; or the names of lesions in COCO, labelme or VIA "
+        "annotations (default: what the masks say themselves)",
+    ),
+    "annotators": (
+        "union|majority|NAME",
+        "of several masks of one image take the union, what more than half of them "
+        "have, or those by one annotator, such as 2 or A00 (default: union)",
+    ),
     "split_column": ("COLUMN", "of train, val and test (default: split)"),
     "group_column": (
         "COLUMN",
@@ -51,7 +62,7 @@ LABEL_OPTIONS = {
 
 
 def add_label_options(add):
-    """Options on how tables are read; add: of the parser."""
+    """Options on how tables and masks are read; add: of the parser."""
     for name, (metavar, text) in LABEL_OPTIONS.items():
         add("--" + name.replace("_", "-"), metavar=metavar, help=text)
 
@@ -59,12 +70,16 @@ def add_label_options(add):
 def label_options(args):
     """The options of add_label_options that were given, as load_isic takes them."""
     given = {name: getattr(args, name, None) for name in LABEL_OPTIONS}
-    lists = ("label_column", "malignant", "benign")
-    return {
-        name: tuple(part.strip() for part in text.split(",")) if name in lists else text
-        for name, text in given.items()
-        if text
-    }
+    options = {name: text for name, text in given.items() if text}
+    for name in ("label_column", "malignant", "benign", "mask_values"):
+        if name in options:
+            options[name] = tuple(part.strip() for part in options[name].split(","))
+    if "mask_values" in options:
+        options["mask_values"] = tuple(
+            int(part, 0) if part[:1].isdigit() else part
+            for part in options["mask_values"]
+        )
+    return options
 
 
 def training_options(args, config):

@@ -72,7 +72,35 @@ def test_other_questions_have_other_answers(paths, tmp_path):
     assert reader.asked == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"text": 3}', '{"text": [1]}'])
+def test_an_interrupted_call_keeps_what_it_has_found(paths, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn_skin.data.file_map._PORTION", 2)
+    cache = tmp_path / "cache.jsonl"
+
+    def interrupted(path):
+        if path == paths[2]:
+            raise KeyboardInterrupt
+        return Reader()(path)
+
+    with pytest.raises(KeyboardInterrupt):
+        map_files(interrupted, paths, "text", cache)
+    reader = Reader()
+    map_files(reader, paths, "text", cache)
+    assert reader.asked == ["c"]
+
+
+def test_a_line_that_was_cut_off_costs_its_own_entry_only(paths, tmp_path):
+    cache = tmp_path / "cache.jsonl"
+    map_files(Reader(), paths[:2], "text", cache)
+    cache.write_text(cache.read_text()[:-9])
+    map_files(Reader(), paths[2:], "text", cache)
+    reader = Reader()
+    map_files(reader, paths, "text", cache)
+    assert reader.asked == ["b"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"text": 3}', '{"text": [1]}', "\xff"]
+)
 def test_a_broken_cache_counts_as_empty(paths, tmp_path, content):
     cache = tmp_path / "cache.json"
     cache.write_text(content)

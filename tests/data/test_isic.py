@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mrcnn_skin.data import isic
+from mrcnn_skin.data.file_names import MASK_HINT
 from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.data.isic import IsicDataset
 
@@ -277,6 +278,58 @@ def test_union_is_one_instance(plain):
     assert masks.sum() == 16 * 16 + 4 * 4
     assert class_ids.dtype == np.int32
     np.testing.assert_array_equal(class_ids, [2])
+
+
+# Rows of pixels 0, 1 and 2 of a mask: by annotator 1, 2, 3, and the consensus
+ANNOTATORS = {"A00": [0, 1], "A01": [1, 2], "A02": [1], "MV": [5]}
+
+
+@pytest.mark.parametrize(
+    ("annotators", "rows", "words"),
+    [
+        ("union", [0, 1, 2], "their union is taken"),
+        ("majority", [1], "a pixel is lesion if more than half"),
+        ("A01", [1, 2], "those by A01 are taken"),
+        ("a02", [1], "those by a02 are taken"),
+        ("MV", [5], "those by MV are taken"),
+    ],
+)
+def test_masks_by_several_annotators(plain, annotators, rows, words):
+    (plain / "masks" / "m0.png").unlink()
+    for name, own_rows in ANNOTATORS.items():
+        tool, skill = ("MV", "MV") if name == "MV" else ("T1", "S2")
+        boxes = [(row, 0, row + 1, 32) for row in own_rows]
+        write_mask(plain / "masks" / f"m0_{name}_{tool}_{skill}_5a.png", *boxes)
+    dataset = load(plain, annotators=annotators)
+    masks, _ = dataset.load_mask(10)
+    assert np.flatnonzero(masks[:, 0, 0]).tolist() == rows
+    assert f"note: 1 images have several masks: {words}" in dataset.summary()
+    assert len(dataset.image_info) == 20  # the others have one mask, by nobody
+
+
+def test_an_unknown_annotator_is_refused_and_the_known_are_named(plain):
+    for number in (1, 2):
+        write_mask(plain / "masks" / f"m0_segmentation_{number}.png", (0, 0, 9, 9))
+    (plain / "masks" / "m0.png").unlink()
+    with pytest.raises(ValueError, match="one of union, majority, 1, 2, got 'A7'"):
+        load(plain, annotators="A7")
+
+
+def test_an_image_without_a_mask_by_the_annotator_is_dropped(plain):
+    for name in ("m0_segmentation_1", "m0_segmentation_2", "m1_segmentation_2"):
+        write_mask(plain / "masks" / f"{name}.png", (0, 0, 9, 9))
+    (plain / "masks" / "m1.png").unlink()
+    assert reasons_of(load(plain, annotators="1")) == {"m1": f"no mask: no {MASK_HINT}"}
+
+
+def test_mask_values_may_be_given(plain):
+    grey = np.zeros(SHAPE, np.uint8)
+    grey[:4], grey[4:6] = 1, 2
+    Image.fromarray(grey).save(plain / "masks" / "m0.png")
+    reason = reasons_of(load(plain, check="full"))["m0"]
+    assert "grey 0 (75.0 %), 1 (16.7 %), 2 (8.3 %)" in reason
+    masks, _ = load(plain, check="full", mask_values=[1, 255]).load_mask(10)
+    assert masks.sum() == 4 * 32
 
 
 def test_one_instance_per_component(plain):

@@ -60,6 +60,17 @@ def test_no_lesion_or_no_skin_has_no_angle():
     assert tone(float("nan")) is None
 
 
+@pytest.mark.parametrize(("pixels", "is_known"), [(29, False), (30, True)])
+def test_thirty_pixels_of_skin_have_an_angle(pixels, is_known):
+    image, mask = painted(70, 20)
+    colour = image[0, 0].copy()
+    image[:] = 0  # as dark as hair: no skin
+    ring = [(row, column) for row in (26, 27) for column in range(33, 66)]
+    for place in ring[:pixels]:
+        image[place] = colour
+    assert np.isnan(typology_angle(image, mask)) != is_known
+
+
 def images(**columns):
     count = len(next(iter(columns.values())))
     base = {"image": [str(i) for i in range(count)], "low_confidence": False}

@@ -161,3 +161,12 @@ def test_boxes_that_are_no_numbers_are_no_detections():
     detections, _, count, _ = detect(rois, [[0.0, 1.0], [0.2, 0.8]], deltas)
     assert count == 1
     np.testing.assert_allclose(detections[0], [*rois[1], 1, 0.8], atol=1e-6)
+
+
+def test_of_equal_scores_the_earlier_region_stays():
+    """Two overlapping pairs of equal scores, then a tie between what is left."""
+    rois = [[0.0, 0.0, 0.4, 0.4], [0.0, 0.02, 0.4, 0.42]]
+    rois += [[0.5, 0.52, 0.9, 0.92], [0.5, 0.5, 0.9, 0.9]]
+    detections, _, count, _ = detect(rois, [[0.2, 0.8]] * 4)
+    assert count == 2
+    np.testing.assert_allclose(detections[:2, :4], [rois[0], rois[2]], atol=1e-6)

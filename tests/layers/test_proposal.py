@@ -79,3 +79,14 @@ def test_boxes_that_are_no_numbers_become_padding():
     probs = tf.constant([[[0.1, 0.9], [np.nan, np.nan]]])
     proposals, scores = ProposalLayer(2, 0.7, 100, STD)(probs, deltas, anchors)
     assert not np.any(proposals) and not np.any(scores)
+
+
+def test_of_equal_scores_the_earlier_anchor_stays():
+    anchors = [[0.0, 0.0, 0.4, 0.4], [0.0, 0.02, 0.4, 0.42]]
+    anchors = tf.constant([*anchors, [0.5, 0.52, 0.9, 0.92], [0.5, 0.5, 0.9, 0.9]])
+    probs, deltas = two_way([[0.6] * 4]), tf.zeros([1, 4, 4])
+    proposals, _ = ProposalLayer(3, 0.5, 4, STD)(probs, deltas, anchors)
+    expected = [anchors[0], anchors[2], [0, 0, 0, 0]]
+    np.testing.assert_allclose(proposals[0], expected, atol=1e-6)
+    proposals, _ = ProposalLayer(3, 0.5, 1, STD)(probs, deltas, anchors)
+    np.testing.assert_allclose(proposals[0, 0], anchors[0], atol=1e-6)

@@ -63,7 +63,7 @@ WRONG = {
     0: "unreadable image: image file is truncated",
     1: "unreadable image: the file is empty",
     2: "unreadable image: its content is not JPEG, PNG, BMP, TIFF or DICOM",
-    3: "no mask",
+    3: "no mask: no x_segmentation, x_mask",
     4: "empty mask",
     5: r"mask size mismatch: mask \(32, 64\), image \(64, 64\)",
     6: "unreadable mask: ",
@@ -195,10 +195,21 @@ def test_predict_takes_the_photographs_of_a_folder(commands, tmp_path):
         find_images([tmp_path / "deeper" / "x"])
 
 
+def test_mask_options(isic_data):
+    def options(**args):
+        return isic_data.label_options(argparse.Namespace(**args))
+
+    assert options(mask_values=None, annotators=None) == {}
+    given = options(mask_values="1, 0xff0000,nevus", annotators="A00")
+    assert given == {"annotators": "A00", "mask_values": (1, 0xFF0000, "nevus")}
+
+
 def assert_checked(process, folder):
     assert "ISIC_0000001.jpg: unreadable image: the file is empty" in process.stdout
     assert "ISIC_0000002.jpg: unreadable image: 9000 x 10000 pix" in process.stdout
-    assert [path.name for path in (folder / "logs").iterdir()] == ["checked_files.json"]
+    assert [path.name for path in (folder / "logs").iterdir()] == [
+        "checked_files.jsonl"
+    ]
 
 
 CHECK = "--dataset=d", "--check-only", "--weights=none", "--quick"
