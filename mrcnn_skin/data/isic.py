@@ -6,7 +6,7 @@ isic_layouts; copies of a photograph under another id are found by leaks.
 """
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from .dataset import Dataset
 from .diagnoses import BENIGN, MALIGNANT, LabelOptions
 from .file_checks import DEPTHS, check_files
 from .file_names import MASK_HINT
+from .polygons import draw_outlines, outline_problem
 
 SOURCE = "isic"
 CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
@@ -29,7 +30,7 @@ _DROPPED_COLUMNS = ["image_id", "file", "reason"]
 # Columns of the records that image_info holds under names of their own.
 _NOT_METADATA = [
     *("image_id", "path", "mask_paths", "label", "label_problem", "label_sources"),
-    *("split", "file", "reason"),
+    *("split", "file", "reason", "outlines"),
 ]
 
 
@@ -41,12 +42,12 @@ class IsicDataset(Dataset):
         dataset.prepare()
         print(dataset.summary())
 
-    Each image_info holds, besides id, source and path: mask_paths (tuple), label
-    ("benign", "malignant" or None), label_sources (tuple of table and column),
-    label_problem (why there is no label, or None), class_id (0 without a label), split,
-    height, width (pixels), folder (the dataset_dir, resolved), instances,
-    min_component_area, mask_values and annotators (as load_isic was asked), and
-    metadata {column: value} (age, sex, lesion_id, ...).
+    Each image_info holds, besides id, source and path: mask_paths (tuple), outlines
+    (polygons.Outlines or None), label ("benign", "malignant" or None), label_sources
+    (tuple of table and column), label_problem (why there is no label, or None),
+    class_id (0 without a label), split, height, width (pixels), folder (the
+    dataset_dir, resolved), instances, min_component_area, mask_values and annotators
+    (as load_isic was asked), and metadata {column: value} (age, sex, lesion_id, ...).
 
     dropped: DataFrame of image_id, file, reason; what load_isic and drop left out.
     unknown_ids: what the tables name, but no image file has; set by load_isic.
@@ -99,7 +100,8 @@ class IsicDataset(Dataset):
             files were found good.
         may_be_empty: whether a subset without images is no error.
         mask_values: which pixel values of the masks are lesion, where they do not say
-            it themselves; as of mask_values.find_foreground.
+            it themselves, as of mask_values.find_foreground; and the names of those
+            areas in JSON annotations that are lesions.
         annotators: what to do with several masks of one image, which name their
             annotators: "union"; "majority", what more than half of them have; or the
             name of one, such as "2" or "A00".
@@ -117,7 +119,9 @@ class IsicDataset(Dataset):
             self.add_class(SOURCE, class_id, name)
 
         options = LabelOptions(**label_options)
-        found = isic_layouts.read_records(dataset_dir, options)
+        values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
+        names = tuple(v for v in mask_values or () if isinstance(v, str)) or None
+        found = isic_layouts.read_records(dataset_dir, options, names)
         told = found.attrs
         self.unknown_ids += told["unknown_ids"]
         self.label_meanings |= told["meanings"]
@@ -130,8 +134,9 @@ class IsicDataset(Dataset):
         found["file"] = found["path"]
         records = found if subset is None else found[found["split"] == subset]
         records = check_files(
-            records, require_masks, check, self.max_image_pixels, cache, mask_values
+            records, require_masks, check, self.max_image_pixels, cache, values
         )
+        records = _check_outlines(records, require_masks)
 
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
         usable = records[records["height"].notna()]
@@ -146,7 +151,7 @@ class IsicDataset(Dataset):
                 folder=Path(dataset_dir).expanduser().resolve(),
                 instances=instances,
                 min_component_area=min_component_area,
-                mask_values=mask_values,
+                mask_values=values,
                 annotators=annotators,
             )
 
@@ -184,6 +189,8 @@ class IsicDataset(Dataset):
             options = (shape, self.max_image_pixels, info["mask_values"])
             masks = [files.read_mask(path, *options) for path in info["mask_paths"]]
             union = join_masks(masks, info["annotators"])
+        elif info["outlines"]:
+            union = draw_outlines(info["outlines"], shape)
         if info["instances"] == "component":
             masks = split_components(union, info["min_component_area"])
         else:
@@ -202,7 +209,9 @@ class IsicDataset(Dataset):
         or not read, and why.
         """
         labels = Counter(info["label"] for info in self.image_info)
-        without_mask = sum(not info["mask_paths"] for info in self.image_info)
+        without_mask = sum(
+            not (info["mask_paths"] or info["outlines"]) for info in self.image_info
+        )
         rows = [
             ("images", len(self.image_info)),
             *((f"  {name}", labels[name]) for name in CLASS_IDS),
@@ -227,6 +236,8 @@ class IsicDataset(Dataset):
         for info in self.image_info:
             labels.update(info["label_sources"])
             masks.update(_shorter(path, info["folder"]) for path in info["mask_paths"])
+            if info["outlines"] and not info["mask_paths"]:
+                masks[PurePath(info["outlines"].shapes[0].source)] += 1
         if len(masks) > _SHOWN_FOLDERS:  # PH2 has one an image
             tops = Counter()
             for folder, count in masks.items():
@@ -262,6 +273,7 @@ class IsicDataset(Dataset):
             image_id=record["image_id"],
             path=record["path"],
             mask_paths=record["mask_paths"],
+            outlines=record["outlines"],
             label=record["label"],
             label_sources=record["label_sources"],
             label_problem=record["label_problem"],
@@ -287,12 +299,28 @@ class IsicDataset(Dataset):
         reasons = pd.Series(None, index=records.index, dtype=object)
         # Later assignments win: from the least to the most telling.
         if require_masks:
-            reasons[records["mask_paths"].map(len) == 0] = f"no mask: no {MASK_HINT}"
+            none = (records["mask_paths"].map(len) == 0) & records["outlines"].isna()
+            reasons[none] = f"no mask: no {MASK_HINT}"
         if require_labels:
             unlabelled = records["label"].isna()
             reasons[unlabelled] = records.loc[unlabelled, "label_problem"]
         reasons[twice | ids.isin(loaded)] = "image id occurs twice"
         return reasons
+
+
+def _check_outlines(records, require_masks):
+    """Judge the outlines of images that are usable so far; as check_files."""
+    records = records.copy()
+    has_outlines = records["outlines"].notna() & (records["mask_paths"].map(len) == 0)
+    for index in records.index[has_outlines & records["height"].notna()]:
+        size = records.at[index, "height"], records.at[index, "width"]
+        problem = outline_problem(records.at[index, "outlines"], size)
+        if problem:
+            records.at[index, "reason"] = problem
+            records.at[index, "outlines"] = None
+            if require_masks:
+                records.at[index, "height"] = None
+    return records
 
 
 def assign_splits(records, val_fraction, seed):

@@ -14,6 +14,7 @@ import pandas as pd
 from .diagnoses import AS_WRITTEN
 from .file_names import sort_images, split_name, walk_files
 from .isic_labels import add_labels
+from .polygons import find_outlines
 
 
 class Layout(NamedTuple):
@@ -42,7 +43,7 @@ _TABLE = re.compile(
 )
 
 
-def read_records(dataset_dir, options=AS_WRITTEN):
+def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     """Describe the images below a folder, whichever of LAYOUTS it follows.
 
     Folders of several collections side by side are all read, and their tables and
@@ -51,11 +52,13 @@ def read_records(dataset_dir, options=AS_WRITTEN):
     Args:
         dataset_dir: the folder.
         options: LabelOptions, which overrule what the tables seem to say.
+        area_names: of the lesions in JSON annotations, as of polygons.find_outlines.
 
     Returns:
         DataFrame sorted by path with the columns
         image_id: the file's stem, with its folder where several share it.
         path: of the image. mask_paths: tuple of paths, empty without a mask.
+        outlines: polygons.Outlines, or None.
         label: "benign", "malignant" or None. label_problem: where it is None, why.
         label_sources: tuple of the tables, with column, that gave the label.
         split: "train", "val", "test" or None. lesion_id, patient_id: or None.
@@ -77,7 +80,9 @@ def read_records(dataset_dir, options=AS_WRITTEN):
     of_image = [
         tuple(str(dataset_dir / mask) for mask in masks[path]) for path in images
     ]
+    outlines, notes = find_outlines(dataset_dir, paths, images, area_names)
     columns = {
+        "outlines": [outlines.get(path) for path in images],
         "path": [str(dataset_dir / path) for path in images],
         "mask_paths": of_image,
         "split": [split_name(folder) for folder in folders],
@@ -85,7 +90,9 @@ def read_records(dataset_dir, options=AS_WRITTEN):
     }
     records = pd.DataFrame(columns, dtype=object)
     tables = [path for path in paths if _TABLE.search(path)]
-    return _complete(add_labels(records, images, dataset_dir, tables, options))
+    records = _complete(add_labels(records, images, dataset_dir, tables, options))
+    records.attrs["notes"] += notes
+    return records
 
 
 def _layout_name(folder):

@@ -12,7 +12,7 @@ KNOWN_LAYOUTS = (
     "Read are the layouts of the ISIC challenges 2016 to 2020, the ISIC Archive, "
     "HAM10000, BCN20000, PAD-UFES-20 and PH2; a folder per class (benign/, nevus/, "
     "...); and plain folders of images, masks and tables (.csv, .tsv, .tab, .xlsx) of "
-    "any names. Tables join by image name."
+    "any names, or COCO, labelme and VIA annotations. Tables join by image name."
 )
 # Of train.py, evaluate.py and ablation.py: {option: (value, what it says)}
 LABEL_OPTIONS = {
@@ -123,7 +123,7 @@ def open_scored(folder, split, config, args):
     rows = [
         (info["id"], info["path"], f"no mask, and {info['label_problem']}")
         for info in dataset.image_info
-        if not info["mask_paths"] and not info["label"]
+        if not (info["mask_paths"] or info["outlines"] or info["label"])
     ]
     dataset.drop(pd.DataFrame(rows, columns=["image_id", "file", "reason"]))
     return dataset
