@@ -33,6 +33,7 @@ def test_every_start_is_kept_with_versions_command_and_data(tmp_path, capsys):
     first, second = json.loads((tmp_path / "environment.json").read_text())
     assert first["packages"]["tensorflow"] == version("tensorflow")
     assert first["packages"]["numpy"] == np.__version__
+    assert list(first["packages"]) == sorted(first["packages"])
     assert first["command"][0] == sys.executable and first["command"][1:] == sys.argv
     assert first["python"] == ".".join(map(str, sys.version_info[:3]))
     assert list(first["data"]) == ["train"] and list(second["data"]) == ["train", "val"]
