@@ -63,6 +63,7 @@ def test_the_file_is_small_and_says_what_it_is():
     assert settings["BACKBONE"] == "efficientnet_lite0"
 
 
+@pytest.mark.slow
 def test_predict_needs_nothing_but_a_picture(tmp_path):
     Image.fromarray(synthetic_lesion(0, (300, 400))[0]).save(tmp_path / "photo.jpg")
     process = subprocess.run(

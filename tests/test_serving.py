@@ -90,6 +90,7 @@ def test_warmup_requests_can_be_replayed(served_path):
         assert outputs["num_detections"][0] > 0
 
 
+@pytest.mark.slow
 def test_200_concurrent_requests_bad_ones_among_them(
     served_model, served_path, tmp_path
 ):
