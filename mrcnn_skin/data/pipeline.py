@@ -117,7 +117,7 @@ def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
     example = load_example(dataset, config, image_id, augmenter, seed)
     masks, class_ids = example.masks, example.class_ids
     if "classify" not in config.TASKS:
-        class_ids = np.where(class_ids < 0, -1, 1)
+        class_ids = np.where(class_ids < 0, -1, 1).astype(np.int32)
     elif not class_ids.all():
         raise ValueError(
             f"image {dataset.image_reference(image_id)} must have class ids of 1 or "

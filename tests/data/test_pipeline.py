@@ -374,8 +374,11 @@ def test_an_instance_without_label_is_trained_on_only_without_classify():
     unlabelled = Blocks([(64, 64, blocks)])
     with pytest.raises(ValueError, match="image blocks0 must have class ids of 1"):
         example_arrays(unlabelled, tiny_config(), 0)
-    _, class_ids, *_ = example_arrays(unlabelled, tiny_config(TASKS=("detect",)), 0)
+    config = tiny_config(TASKS=("detect", "segment"), IMAGES_PER_GPU=1)
+    _, class_ids, *_ = example_arrays(unlabelled, config, 0)
     assert class_ids.tolist() == [1, -1]
+    [(_, inputs)] = validation_batches(unlabelled, config, 1)
+    assert inputs[1].numpy().tolist() == [[1, -1]]
 
 
 def test_an_image_with_a_diagnosis_alone_is_one_whole_instance_for_classify_alone():
