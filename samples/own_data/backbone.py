@@ -1,4 +1,4 @@
-"""A backbone of one's own: a function and its name.
+"""A backbone of your own: write a function and register its name.
 
 config = IsicConfig(BACKBONE="plain")
 """

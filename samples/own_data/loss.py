@@ -1,4 +1,4 @@
-"""A loss of one's own: a function and its name; here Dice for the masks.
+"""A loss of your own: write a function and register its name; here Dice for the masks.
 
 config = IsicConfig(MASK_LOSS="bce+dice")
 """
