@@ -141,7 +141,7 @@ def test_masks_of_a_data_set(model):
         (mask[..., 0], r"\[height, width, n\], got bool \[64, 64\]"),
         (mask[:32], r"as large as it, \(64, 64\), got \(32, 64\)"),
     ):
-        with pytest.raises(ValueError, match=f"^the masks of image 'mole' .*{said}"):
+        with pytest.raises(ValueError, match=f"^the masks that .* image mole .*{said}"):
             gt_masks(masks)
 
 
