@@ -111,6 +111,7 @@ def build_training_model(config):
     gt_boxes = NormBoxes(name="gt_boxes")(gt_boxes, image)
     if "classify" not in config.TASKS:
         gt_class_ids = ops.minimum(gt_class_ids, 1)  # lesion or not
+        ops.cast(active, "float32")  # Keras 3.12 refuses an input that nothing takes
 
     with computing_in(config.TRAINING_PRECISION):
         terms = _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config)
