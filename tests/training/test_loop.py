@@ -358,6 +358,13 @@ def test_two_runs_cannot_share_a_folder(images, tmp_path):
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
 
 
+def test_the_lock_names_its_newest_owner_alone(tmp_path):
+    for _ in range(2):
+        with run_lock.locked(tmp_path):
+            owner = (tmp_path / "lock").read_text()
+    assert owner.startswith(f"process {os.getpid()} on ") and owner.count("\n") == 1
+
+
 @contextmanager
 def locked_by_another(run_dir):
     """Another process holds the lock of a run; it is killed in the end."""
