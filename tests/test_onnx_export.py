@@ -21,6 +21,7 @@ from onnx_run import nchw, run_file, run_graph
 from mrcnn_skin import IsicConfig, MaskRCNN
 from mrcnn_skin.data.files import read_image
 from mrcnn_skin.data.lesion_painter import synthetic_lesion
+from mrcnn_skin.graph.attention import attend
 from mrcnn_skin.onnx.export import export_onnx
 from mrcnn_skin.onnx.geometry import Map
 from mrcnn_skin.onnx.network import as_keras, convert
@@ -205,6 +206,19 @@ def test_plain_layers(layer):
         lambda op, x: as_keras(op, convert(op, network, [Map(x)])), nchw(x)
     )
     np.testing.assert_allclose(ours, network(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["se", "cbam"])
+def test_attention(kind):
+    inputs = keras.Input([7, 9, 6])
+    config = tiny_config(FPN_ATTENTION=kind)
+    network = keras.Model(inputs, attend(inputs, "fpn_p2", config))
+    rng = np.random.default_rng(0)
+    for weight in network.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    x = rng.normal(size=(2, 7, 9, 6)).astype(np.float32)
+    (ours,) = run_graph(lambda op, x: convert(op, network, [Map(x)]), nchw(x))
+    np.testing.assert_allclose(ours, nchw(network(x)), rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -20,6 +20,19 @@ ABOUT = (
 )
 
 
+ROW = ["batch", "detections"]
+OUTPUTS = {
+    "num_detections": (ir.DataType.INT64, ["batch"]),
+    "boxes": (ir.DataType.FLOAT, [*ROW, 4]),
+    "class_ids": (ir.DataType.INT64, ROW),
+    "scores": (ir.DataType.FLOAT, ROW),
+    "low_confidence": (ir.DataType.BOOL, ["batch"]),
+    "probs": (ir.DataType.FLOAT, [*ROW, "classes"]),
+    "p_malignant": (ir.DataType.FLOAT, ["batch"]),
+    "masks": (ir.DataType.BOOL, [*ROW, "height", "width"]),
+}
+
+
 def export_onnx(model, path, metadata=None):
     """Write a model as one ONNX file that runs without this package.
 
@@ -79,6 +92,8 @@ def _graph(network, config):
     with arithmetic(builder.op):
         outputs = _detect(builder.op, images, network, config)
     for name, value in outputs.items():
+        value.dtype, shape = OUTPUTS[name]
+        value.shape = ir.Shape(shape)
         builder.add_output(value, name)
     return graph
 

@@ -91,7 +91,9 @@ def _elementwise(function):
     def converter(op, layer, *inputs):
         inputs = inputs[0] if isinstance(inputs[0], list) else inputs
         if any(isinstance(x, Map) for x in inputs):
-            inputs = [as_map(op, x).nchw for x in inputs]
+            inputs = [
+                x if isinstance(x, int | float) else as_map(op, x).nchw for x in inputs
+            ]
             return Map(function(op, layer, *inputs))
         return function(op, layer, *inputs)
 

@@ -1,0 +1,49 @@
+"""Size, time and memory of the ONNX export beside detect() in TensorFlow.
+
+Both go from a photograph's file to full-size masks, in turn, with the shipped network.
+
+    python samples/benchmark/onnx_file.py photo.jpg
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import contest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("image", help="a photograph")
+    parser.add_argument(
+        "--weights", default=ROOT / "weights" / "mrcnn_skin_lite_isic.h5"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", default="benchmark_onnx_file.json")
+    args = parser.parse_args()
+
+    from mrcnn_skin import MaskRCNN
+    from mrcnn_skin.onnx.export import export_onnx
+
+    model = MaskRCNN.from_pretrained(args.weights)
+    image = f"--image={args.image}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        export_onnx(model, path)
+        sizes = {"h5": Path(args.weights).stat().st_size, "onnx": path.stat().st_size}
+        size = f"--size={model.config.IMAGE_MAX_DIM}"
+        ours = contest.ours("TensorFlow", image, size, f"--weights={args.weights}")
+        file = contest.ours(
+            "onnxruntime", image, f"--network={path}", script="worker_onnx_file.py"
+        )
+        rows = contest.run_contest([ours, file], args.rounds)
+    print(*(f"{name} {count / 1e6:.1f} MB" for name, count in sizes.items()), sep=", ")
+    contest.write_json(args.out, options=vars(args), rows=rows, sizes=sizes)
+
+
+if __name__ == "__main__":
+    main()
