@@ -206,6 +206,10 @@ def _choose_image_column(table, wanted, names):
     Raises ValueError if two of them name different images.
     """
     columns = [name for name in wanted if name in table]
+    if names is not None and table[columns[0]].str.isdigit().all() and len(wanted) > 1:
+        # Perhaps row numbers, beside names under a heading that is not known
+        other = _find_image_column(table, names)
+        columns += [other] if other is not None and other not in columns else []
     if names is None or len(columns) == 1:
         return columns[0]
     found = {name: pd.Series(names.find(table[name])) for name in columns}
@@ -224,7 +228,7 @@ def _choose_image_column(table, wanted, names):
 
 
 def _find_image_column(rows, names):
-    """Return the position of the one column whose cells name images; else None."""
+    """Return the one column whose cells name images; else None."""
     if names is None:
         return None
     found = []

@@ -123,6 +123,7 @@ READ = {
         "foto,diagnosis\na.jpg,mel\nb.jpg,nv\n",
         {"a": M, "b": B},
     ),
+    "row numbers": ("id,foto,label\n1,a,benign\n2,b,malignant\n", {"a": B, "b": M}),
     "index column": (",image,label\n0,a,benign\n1,b,malignant\n", {"a": B, "b": M}),
     "same row twice": ("image,label\na,benign\na,benign\n", {"a": B}),
     "folder in the cell": ("path,label\ndata\\images\\a.jpg,benign\n", {"a": B}),
@@ -349,6 +350,17 @@ def test_cells_name_images(tmp_path, images, cells, expected):
         i.rpartition("/")[2] if len(images) == 1 else i: k for i, k in wanted.items()
     }
     assert labels_of(records) == wanted
+
+
+def test_row_numbers_are_no_names_where_a_column_has_names(tmp_path):
+    for i in (1, 2):
+        (tmp_path / f"ISIC_000000{i}.jpg").touch()
+    rows = "1,ISIC_0000002,benign\n2,ISIC_0000001,malignant\n"
+    (tmp_path / "t.csv").write_text("id,foto,label\n" + rows)
+    records = read_records(tmp_path)
+    assert list(records["label"]) == [None, None]
+    [note] = records.attrs["notes"]
+    assert "columns 'id' and 'foto' name different images" in note
 
 
 def test_a_folder_per_class(tmp_path):
