@@ -50,7 +50,6 @@ class TensorBoardLog(keras.callbacks.Callback):
             with self.writer.as_default():
                 for name, value in (logs or {}).items():
                     tf.summary.scalar(name, value, step=epoch)
-            self.writer.flush()
 
     def on_train_end(self, logs=None):
         with writing(f"{self.folder} cannot be written"):
