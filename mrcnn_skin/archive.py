@@ -33,6 +33,8 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),
         *((side, pa.float32()) for side in ("y1", "x1", "y2", "x2")),
         ("low_confidence", pa.bool_()),
+        ("unfamiliar", pa.bool_()),  # null where the weights hold no measure of it
+        ("unfamiliar_score", pa.float32()),
         ("lesion_area", pa.int64()),
         ("error", pa.string()),
         ("mask_png", pa.binary()),

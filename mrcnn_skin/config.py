@@ -26,6 +26,7 @@ TRAINING_FIELDS = frozenset(
         *("LEARNING_MOMENTUM", "WEIGHT_DECAY", "GRADIENT_CLIP_NORM", "WARMUP_STEPS"),
         *("LEARNING_RATE_SCHEDULE", "AUGMENT", "AUGMENTATION", "BALANCE_CLASSES"),
         *("MONITOR", "EARLY_STOPPING_PATIENCE", "CHECKPOINT_STEPS", "SEED"),
+        "UNFAMILIAR_COMPONENTS",  # of a warning beside the answers
     )
 )
 
@@ -150,6 +151,10 @@ class Config:
     # "region": each tells its class by itself. "image": all that the RPN proposes vote
     # on one class for all, for images of one lesion
     DIAGNOSIS = "region"
+    # detect() says how far an image lies from the training images: principal components
+    # of their features that the weights hold. 0: it says nothing, and neither do the
+    # weights; familiarity.fit_familiarity sets both
+    UNFAMILIAR_COMPONENTS = 0
     # Of convolutions in detect(): "bfloat16" halves the time on processors that have
     # instructions for it (AVX512_BF16, AMX; GPUs since Ampere), and slows down others
     INFERENCE_PRECISION = "float32"

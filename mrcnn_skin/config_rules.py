@@ -150,6 +150,7 @@ RULES = {
     "DETECTION_SCORE": _one_of("class", "lesion"),
     "DETECTION_KEEP_BEST": _FLAG,
     "DIAGNOSIS": _one_of("region", "image"),
+    "UNFAMILIAR_COMPONENTS": _whole(0),
     "INFERENCE_PRECISION": _one_of("float32", "bfloat16"),
     "RPN_CLASS_LOSS": _NAME,
     "CLASS_LOSS": _NAME,

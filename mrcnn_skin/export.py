@@ -40,7 +40,8 @@ def export_saved_model(model, model_dir, version=None, warmup=()):
     bool [batch]; error, strings [batch], empty where all is well. With the task
     "classify" probs [batch, D, classes] and p_malignant [batch], NaN where nothing is
     found; with the task "segment" mask_png_bytes, strings [batch, D]: for each
-    detection a grey PNG of the image's size, 255 is lesion.
+    detection a grey PNG of the image's size, 255 is lesion; with UNFAMILIAR_COMPONENTS
+    unfamiliar bool [batch] and unfamiliar_score [batch], NaN where there is an error.
     An image that cannot be read (decoding.decode_image), or whose sides do not fit
     IMAGE_RESIZE_MODE "none" (geometry.inputs.SIDES), has its reason in `error`,
     no detections, and no influence on the others.
@@ -157,6 +158,10 @@ class BatchDetector:
             "low_confidence": result["low_confidence"] | ~is_read,
             "error": error,
         }
+        if "unfamiliar" in result:
+            answer["unfamiliar"] = result["unfamiliar"] | ~is_read
+            score = result["unfamiliar_score"]
+            answer["unfamiliar_score"] = tf.where(is_read, score, float("nan"))
         if "probs" in result:
             answer["probs"] = self._padded(result["probs"])
         if "p_malignant" in result:
@@ -191,6 +196,9 @@ class BatchDetector:
             "error": tf.TensorSpec([], tf.string),
         }
         outputs = self.detector.model.output
+        if "unfamiliar_score" in outputs:
+            specs["unfamiliar"] = tf.TensorSpec([], tf.bool)
+            specs["unfamiliar_score"] = tf.TensorSpec([])
         if "probs" in outputs:
             specs["probs"] = tf.TensorSpec([count, outputs["probs"].shape[-1]])
             if self.config.MALIGNANT_CLASS_IDS:

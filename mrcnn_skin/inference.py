@@ -186,8 +186,9 @@ class Detector:
         """The network's outputs for one image, without their padding.
 
         outputs: of run_network, one image's. Returns
-        result: a dict: class_ids int32 [n]; scores [n]; low_confidence bool; and with
-        the task "classify" probs [n, classes] and p_malignant.
+        result: a dict: class_ids int32 [n]; scores [n]; low_confidence bool; with the
+        task "classify" probs [n, classes] and p_malignant; with UNFAMILIAR_COMPONENTS
+        unfamiliar bool and unfamiliar_score.
         detections: [n, 6] and masks [n, mask_h, mask_w] or None: what unmold takes.
         """
         count = outputs["num_detections"]
@@ -198,6 +199,10 @@ class Detector:
             "scores": detections[:, 5],
             "low_confidence": outputs["low_confidence"],
         }
+        if "unfamiliar_score" in outputs:
+            result["unfamiliar_score"] = outputs["unfamiliar_score"]
+            # So that what is no number, as before the statistics are set, is not known
+            result["unfamiliar"] = ~(outputs["unfamiliar_score"] <= 1.0)
         if "probs" in outputs:
             result["probs"] = outputs["probs"][:count]
             if self.config.MALIGNANT_CLASS_IDS:
@@ -215,7 +220,8 @@ class Detector:
         Returns a dict of NumPy values: rois float32 [n, (y1, x1, y2, x2)], pixels;
         class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w, n];
         probs [n, classes]; p_malignant float, or None if nothing is found or the model
-        gives no diagnosis; low_confidence bool. "masks" is absent without the task
+        gives no diagnosis; low_confidence bool; unfamiliar bool and unfamiliar_score
+        float, or None without UNFAMILIAR_COMPONENTS. "masks" is absent without the task
         "segment", "probs" without "classify".
         Raises ValueError for any other array (geometry.inputs.as_input).
         """
@@ -224,6 +230,8 @@ class Detector:
         tensors = self._detect(tf.constant(image))
         result = {name: value.numpy() for name, value in tensors.items()}
         result["low_confidence"] = bool(result["low_confidence"])
+        for name, kind in (("unfamiliar", bool), ("unfamiliar_score", float)):
+            result[name] = kind(result[name]) if name in result else None
         if "masks" in result:
             result["masks"] = np.moveaxis(result["masks"].view(bool), 0, -1)
         p_malignant = result.get("p_malignant")

@@ -69,6 +69,9 @@ class MaskRCNN(Introspection):
                 f"config must be a Config object, such as IsicConfig(), got {config!r}"
             )
         config.validate()  # it may have been changed since it was made
+        if mode == "training" and config.UNFAMILIAR_COMPONENTS:
+            # Statistics do not hold for weights that change; they are fitted at the end
+            config = config.replace(UNFAMILIAR_COMPONENTS=0)
         self.mode, self.config = mode, config
         self.model_dir = Path(model_dir)
         self.log_dir = None
@@ -341,8 +344,10 @@ class MaskRCNN(Introspection):
         image; class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w,
         n]; probs [n, classes]; p_malignant float, or None if nothing is found or the
         model gives no diagnosis; low_confidence bool, true if no score exceeds
-        DETECTION_MIN_CONFIDENCE. "masks" is absent without the task "segment", "probs"
-        without "classify".
+        DETECTION_MIN_CONFIDENCE; unfamiliar_score float, above 1 for an image unlike
+        the training images, and unfamiliar bool, whether it is so; both None if the
+        weights hold no statistics (Config.UNFAMILIAR_COMPONENTS). "masks" is absent
+        without the task "segment", "probs" without "classify".
         Raises ValueError for anything else, before the first image is looked at.
         """
         images = as_inputs(images, self.config)

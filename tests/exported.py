@@ -17,7 +17,13 @@ SIZES = (64, 64), (90, 120), (131, 57), (40, 33)
 def tiny_model(**overrides):
     """A network with random weights that finds several lesions in every image."""
     keras.utils.set_random_seed(3)
-    return MaskRCNN("inference", tiny_config(DETECTION_MIN_CONFIDENCE=0.3, **overrides))
+    settings = {"DETECTION_MIN_CONFIDENCE": 0.3, "UNFAMILIAR_COMPONENTS": 1}
+    model = MaskRCNN("inference", tiny_config(**{**settings, **overrides}))
+    layer = model.keras_model.get_layer("unfamiliar_score")
+    size = layer.mean.shape[0]
+    # Scores of the size of 1 for features of the size of 1
+    layer.set_weights([np.zeros(size), np.full(size, 0.3), np.full((size, 1), 0.05)])
+    return model
 
 
 def file_of(pixels, kind="JPEG", **options):
@@ -75,6 +81,10 @@ def assert_same_answer(answer, result):
     p_malignant = np.nan if result["p_malignant"] is None else result["p_malignant"]
     np.testing.assert_allclose(answer["p_malignant"], p_malignant, atol=1e-4)
     assert answer["low_confidence"] == result["low_confidence"]
+    assert answer["unfamiliar"] == result["unfamiliar"]
+    np.testing.assert_allclose(
+        answer["unfamiliar_score"], result["unfamiliar_score"], rtol=1e-3
+    )
     assert answer["error"] == b""
     pngs = answer["mask_png_bytes"]
     assert all(png == b"" for png in pngs[count:])
@@ -89,5 +99,6 @@ def assert_flagged(answer):
     """An export's answer to an image that cannot be read."""
     assert b"cannot be decoded" in answer["error"]
     assert answer["num_detections"] == 0 and answer["low_confidence"]
+    assert answer["unfamiliar"] and np.isnan(answer["unfamiliar_score"])
     assert np.isnan(answer["p_malignant"])
     assert not answer["boxes"].any() and not any(answer["mask_png_bytes"])

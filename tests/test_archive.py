@@ -36,6 +36,8 @@ def detector(image):
         "masks": mask,
         "p_malignant": 0.625,
         "low_confidence": False,
+        "unfamiliar": True,
+        "unfamiliar_score": 1.5,
     }
 
 
@@ -107,6 +109,8 @@ def test_a_row_says_what_the_detector_said(tmp_path):
         "score": 0.75,
         **dict(zip(("y1", "x1", "y2", "x2"), (10, 20, 20, 25), strict=True)),
         "low_confidence": False,
+        "unfamiliar": True,
+        "unfamiliar_score": 1.5,
         "lesion_area": 50,  # the hole is filled, the speck is gone
         "error": None,
     }
@@ -142,6 +146,7 @@ def test_nothing_found_and_networks_of_one_task(tmp_path):
     (row,) = score(tmp_path, ["1.png"], blind)
     assert row["p_malignant"] is row["label"] is row["score"] is row["y1"] is None
     assert row["low_confidence"] and row["lesion_area"] == 0
+    assert row["unfamiliar"] is row["unfamiliar_score"] is None  # not measured
 
     def only_boxes(image):
         result = detector(image) | {"p_malignant": None}

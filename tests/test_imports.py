@@ -46,6 +46,7 @@ LEVELS = {
     "molding": 4,
     "introspection": 5,
     "explain": 5,
+    "familiarity": 5,
     "model": 6,
     "serving": 6,
     "export": 7,

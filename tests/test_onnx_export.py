@@ -52,10 +52,19 @@ def assert_same_answers(path, model, images, differing=0.02):
     return results
 
 
+NOT_PER_LESION = {"rois", "low_confidence", "p_malignant"} | {
+    "unfamiliar",
+    "unfamiliar_score",
+}
+
+
 def assert_same_answer(answer, result, most, differing):
     count = answer.pop("num_detections")
     assert count == len(result["rois"])
     assert answer.pop("low_confidence") == result["low_confidence"]
+    assert answer.pop("unfamiliar", None) == result["unfamiliar"]
+    score = answer.pop("unfamiliar_score", None)
+    assert score == pytest.approx(result["unfamiliar_score"], rel=1e-3)
     wanted = result["p_malignant"]
     p_malignant = answer.pop("p_malignant", np.nan)
     assert p_malignant == pytest.approx(
@@ -64,7 +73,7 @@ def assert_same_answer(answer, result, most, differing):
     result = {"boxes": result["rois"], **result}
     if "masks" in result:
         result["masks"] = np.moveaxis(result["masks"], -1, 0)
-    assert set(answer) == set(result) - {"rois", "low_confidence", "p_malignant"}
+    assert set(answer) == set(result) - NOT_PER_LESION
     for name, values in answer.items():
         assert len(values) == most
         assert not values[count:].any(), f"{name} of padding"
@@ -81,7 +90,10 @@ def assert_same_answer(answer, result, most, differing):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A small network with several levels, and its file."""
-    model = random_model(tiny_config)
+    model = random_model(tiny_config, UNFAMILIAR_COMPONENTS=2)
+    layer = model.keras_model.get_layer("unfamiliar_score")
+    rng = np.random.default_rng(0)
+    layer.set_weights([rng.uniform(0.0, 0.1, w.shape) for w in layer.weights])
     path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
     export_onnx(model, path, {"licence": "CC0"})
     return model, path

@@ -131,9 +131,7 @@ def _known(facts, metrics, per_image):
         "output": _paragraphs(FIXED["output"], markdown_table(operating_rows(metrics))),
         "calibration": _calibration(metrics),
         "benchmark": _comparison(metrics),
-        "uncertain": f"{metrics['low_confidence']} of {metrics['images']} images were "
-        "answered with low confidence, that is, no region exceeded the detector's "
-        "minimal score. Images that show no lesion were not tested.",
+        "uncertain": _uncertain(metrics),
         "methods": _methods(metrics),
     }
 
@@ -150,8 +148,8 @@ FIXED = {
     "outcome": "The labels of the collection, as benign or malignant; how they were "
     "established, by histopathology or otherwise, is the collection's to say.",
     "predictors": "One RGB image of one lesion. No age, sex, site or history.",
-    "output": "P(malignant), a box, an outline, and a flag for low confidence. Every "
-    "image gets an answer.",
+    "output": "P(malignant), a box, an outline, and flags for low confidence and for "
+    "images unlike the training images. Every image gets an answer.",
     "limits": "One collection's images are no population: malignant lesions are more "
     "frequent than in practice, so PPV and NPV do not carry over. Images of dark skin "
     "are rare in public collections. Intervals cover the sampling of the test images, "
@@ -165,6 +163,16 @@ FIXED = {
     "other image gets one, flagged where the detector is unsure. Image quality is not "
     "assessed. How clinicians would use the answers was not studied.",
 }
+
+
+def _uncertain(metrics):
+    text = (
+        f"{metrics['low_confidence']} of {metrics['images']} images were answered with "
+        "low confidence, that is, no region exceeded the detector's minimal score. "
+    )
+    if "unfamiliar" in metrics:
+        text += f"{metrics['unfamiliar']} were flagged as unlike the training images. "
+    return text + "Images that show no lesion were not tested."
 
 
 def _paragraphs(*texts):

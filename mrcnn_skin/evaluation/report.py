@@ -55,9 +55,10 @@ def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
     out_dir: folder for metrics.json, per_image.csv, classification.csv and masks/;
         nothing is written without. For the other arguments see score_images.
 
-    Returns {"images": int, "unreadable": int, "low_confidence": int,
-    "segmentation": {...}, "detection": {"box_iou"}, "classification": {...}}, each
-    task with the number of its images; scores as in metrics.py.
+    Returns {"images": int, "unreadable": int, "low_confidence": int, "unfamiliar":
+    int, "segmentation": {...}, "detection": {"box_iou"}, "classification": {...}},
+    each task with the number of its images; scores as in metrics.py. "unfamiliar" is
+    absent where the detector does not measure it.
     Raises ValueError if no image can be read.
     """
     per_image, unreadable = score_images(
@@ -79,7 +80,9 @@ def score_images(
         scores: float [n];
         masks: bool [height, width, n], or no such key: the model does not segment;
         p_malignant: float, or None: the model does not classify;
-        low_confidence: bool.
+        low_confidence: bool;
+        unfamiliar: bool, and unfamiliar_score: float; None, or no such keys: the model
+            does not measure it.
     dataset: a prepared mrcnn_skin.data.dataset.Dataset.
     out_dir: folder for masks/<image>_segmentation.png; None: none are written.
     progress: show a progress bar.
@@ -129,6 +132,8 @@ def score_images(
 def format_metrics(metrics):
     """Return the metrics of evaluate as a small table of text, for printing."""
     counts = f"{metrics['images']} images, {metrics['low_confidence']} low confidence"
+    if "unfamiliar" in metrics:
+        counts += f", {metrics['unfamiliar']} unfamiliar"
     if metrics.get("unreadable"):
         counts += f", {metrics['unreadable']} more could not be read"
     lines = [counts]
@@ -183,6 +188,8 @@ def result_columns(result):
     columns = {
         "p_malignant": result["p_malignant"],
         "low_confidence": bool(result["low_confidence"]),
+        "unfamiliar": result.get("unfamiliar"),
+        "unfamiliar_score": result.get("unfamiliar_score"),
     }
     if len(result["rois"]):
         columns["score"] = float(result["scores"][0])

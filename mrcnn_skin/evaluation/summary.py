@@ -13,6 +13,8 @@ COLUMNS = [
     "label",
     "p_malignant",
     "low_confidence",
+    "unfamiliar",
+    "unfamiliar_score",
     "score",
     *BOX,
     "box_iou",
@@ -28,14 +30,17 @@ def summarize(per_image, weights=None, threshold=0.5):
     weights: [..., n], how often each image counts; None: once.
     threshold: of P(malignant).
 
-    Returns {"images", "low_confidence", and as far as there is something to score
-    "segmentation", "detection", "classification"}: each task a dict of the number of
-    its images and of the scores that metrics.py defines, floats, or [...] with weights.
+    Returns {"images", "low_confidence", "unfamiliar" if that was measured, and as far
+    as there is something to score "segmentation", "detection", "classification"}: each
+    task a dict of the number of its images and of the scores that metrics.py defines,
+    floats, or [...] with weights.
     """
     metrics = {
         "images": len(per_image),
         "low_confidence": int(per_image["low_confidence"].sum()),
     }
+    if per_image["unfamiliar"].notna().any():
+        metrics["unfamiliar"] = int(per_image["unfamiliar"].sum())
     for task, columns in (("segmentation", SEGMENTATION), ("detection", ["box_iou"])):
         table, drawn = _scored(per_image, columns[:1], weights)
         if len(table):

@@ -53,6 +53,10 @@ def _merged(views):
         "low_confidence": sum(view["low_confidence"] for view in views) > 2,
         "p_malignant": None,
     }
+    distances = [view.get("unfamiliar_score") for view in views]
+    if None not in distances:
+        merged["unfamiliar_score"] = float(np.mean(distances))
+        merged["unfamiliar"] = not merged["unfamiliar_score"] <= 1.0
     diagnoses = [v["p_malignant"] for v in views if v["p_malignant"] is not None]
     if diagnoses:
         merged["p_malignant"] = float(np.mean(diagnoses))

@@ -6,6 +6,7 @@ The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
 from keras import layers
 
 from ..layers.content_pool import ContentPool
+from ..layers.familiarity import Unfamiliarity
 from ..layers.whole_convolution import WholeConv2D
 from .common import norm
 
@@ -56,6 +57,26 @@ def context_logits(features, image, config):
         name="mrcnn_context_logits",
     )(x)
     return x[:, None]
+
+
+def unfamiliar_score(stages, image, config):
+    """How far an image lies from the training images, [batch]; above 1 it is unlike.
+
+    stages: [C2, C3, C4, C5]; image: [batch, h, w, channels], 0..255. The means of C4
+    and C5 tell other pictures apart; earlier stages hardly tell skin without a lesion.
+    """
+    strides = (
+        config.BACKBONE_STRIDES[2],
+        config.BACKBONE_STRIDES[3] // config.BACKBONE_DILATION,
+    )
+    means = [
+        ContentPool(stride, name=f"unfamiliar_pool_c{level}")(features, image)
+        for level, stride, features in zip((4, 5), strides, stages[2:], strict=True)
+    ]
+    features = layers.Concatenate(dtype="float32", name="unfamiliar_features")(means)
+    return Unfamiliarity(config.UNFAMILIAR_COMPONENTS, name="unfamiliar_score")(
+        features
+    )
 
 
 def build_fpn_mask_graph(pooled, config, activation="sigmoid"):

@@ -19,7 +19,12 @@ from .backbones import build_backbone
 from .common import Network, computing_in, unfold
 from .folded import FoldedModel
 from .fpn import fpn
-from .heads import build_fpn_mask_graph, context_logits, fpn_classifier_graph
+from .heads import (
+    build_fpn_mask_graph,
+    context_logits,
+    fpn_classifier_graph,
+    unfamiliar_score,
+)
 from .rpn import build_rpn_model, rpn, sampled_rpn
 
 
@@ -31,11 +36,13 @@ def build_inference_model(config):
     Outputs, by name, with D = DETECTION_MAX_INSTANCES: detections [batch, D,
     (y1, x1, y2, x2, class_id, score)], normalised; num_detections [batch];
     low_confidence [batch]; probs [batch, D, classes] with the task "classify"; masks
-    [batch, D, *MASK_SHAPE] of each detection's class with the task "segment".
+    [batch, D, *MASK_SHAPE] of each detection's class with the task "segment";
+    unfamiliar_score [batch] with UNFAMILIAR_COMPONENTS, above 1 for an image unlike
+    the training images.
     """
     image = keras.Input(config.CANVAS_SHAPE, name="input_image")
     window = keras.Input([4], name="input_window")
-    rpn_maps, pyramid, context, anchors, rpn_model = _features(image, config)
+    stages, rpn_maps, pyramid, context, anchors, rpn_model = _features(image, config)
     rois, objectness = _propose(
         rpn_model, rpn_maps, anchors, config.POST_NMS_ROIS_INFERENCE, config
     )
@@ -65,6 +72,8 @@ def build_inference_model(config):
     }
     if logits is not None:
         outputs["probs"] = probs
+    if config.UNFAMILIAR_COMPONENTS:
+        outputs["unfamiliar_score"] = unfamiliar_score(stages, image, config)
     if "segment" in config.TASKS:
         align = _roi_align(config.MASK_POOL_SIZE, "roi_align_mask", config)
         pooled = align(detections[..., :4], pyramid)
@@ -120,7 +129,7 @@ def build_training_model(config):
 
 def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
     """Loss terms by name, of `training_inputs` with gt_boxes normalised."""
-    rpn_maps, pyramid, context, anchors, rpn_model = _features(image, config)
+    _, rpn_maps, pyramid, context, anchors, rpn_model = _features(image, config)
     index, match, target_deltas = RPNTargets(
         config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
     )(anchors, gt_class_ids, gt_boxes, seed)
@@ -153,9 +162,9 @@ def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
 def _features(image, config):
     """Backbone, pyramid and RPN.
 
-    Returns the maps of RPN_LEVELS and of ROI_LEVELS, the context logits (None if the
-    Config wants none), the anchors, and the RPN's model. What no level needs, such as
-    P2's convolutions, is no part of a Model of the results.
+    Returns [C2, ..., C5], the maps of RPN_LEVELS and of ROI_LEVELS, the context logits
+    (None if the Config wants none), the anchors, and the RPN's model. What no level
+    needs, such as P2's convolutions, is no part of a Model of the results.
     """
     if config.NUM_CLASSES < 2:
         raise ValueError(
@@ -187,7 +196,7 @@ def _features(image, config):
         [pyramid[level - FIRST_LEVEL] for level in levels]
         for levels in (config.RPN_LEVELS, config.ROI_LEVELS)
     )
-    return rpn_maps, roi_maps, context, anchors, rpn_model
+    return stages, rpn_maps, roi_maps, context, anchors, rpn_model
 
 
 def _propose(rpn_model, rpn_maps, anchors, count, config):

@@ -42,7 +42,8 @@ def export_onnx(model, path, metadata=None):
     [batch]; boxes [batch, n, (y1, x1, y2, x2)], pixels of the image; class_ids int64
     [batch, n]; scores [batch, n]; low_confidence bool [batch]. With the task "classify"
     probs [batch, n, classes] and, with MALIGNANT_CLASS_IDS, p_malignant [batch], NaN
-    where nothing is found; with the task "segment" masks bool [batch, n, h, w].
+    where nothing is found; with the task "segment" masks bool [batch, n, h, w]; with
+    UNFAMILIAR_COMPONENTS unfamiliar bool [batch] and unfamiliar_score [batch].
 
     Args:
         model: a MaskRCNN of mode "inference" with its weights.
@@ -121,6 +122,9 @@ def _detect(op, images, network, config):
         "scores": op.Gather(detections, 5, axis=2),
         "low_confidence": found["low_confidence"],
     }
+    if "unfamiliar_score" in found:
+        score = outputs["unfamiliar_score"] = found["unfamiliar_score"]
+        outputs["unfamiliar"] = op.Not(op.LessOrEqual(score, 1.0))
     if "probs" in found:
         outputs["probs"] = shown(found["probs"])
         if config.MALIGNANT_CLASS_IDS:

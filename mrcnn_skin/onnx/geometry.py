@@ -207,6 +207,16 @@ def pool_content(op, layer, features, image):
     return total / op.Max(op.ReduceSum(weights, [2, 3], keepdims=0), 1e-6)
 
 
+def distance(op, layer, features):
+    """Unfamiliarity.call."""
+    x = (features - constant(op, layer.mean)) * constant(op, layer.scale)
+    explained = op.MatMul(x, constant(op, layer.factors))
+    total, explained = (
+        op.ReduceSum(values * values, [-1], keepdims=0) for values in (x, explained)
+    )
+    return total - explained
+
+
 def make_anchors(op, layer, image):
     """Anchors.call."""
     size = op.Shape(image.nchw, start=2, end=4)

@@ -146,14 +146,16 @@ def ask_rest(url, content, timeout):
 
 def describe(answer):
     """One line about the best lesion."""
+    flags = ", low confidence" if answer["low_confidence"] else ""
+    flags += ", unlike the training images" if answer.get("unfamiliar") else ""
     if not answer["num_detections"]:
-        return "no lesion found"
+        return "no lesion found" + flags
     y1, x1, y2, x2 = answer["boxes"][0]
     text = f"class {answer['class_ids'][0]}, score {answer['scores'][0]:.2f}, "
     text += f"box ({y1:.1f}, {x1:.1f}, {y2:.1f}, {x2:.1f})"
     if "p_malignant" in answer:
         text = f"P(malignant) {answer['p_malignant']:.2f}, {text}"
-    return text + (", low confidence" if answer["low_confidence"] else "")
+    return text + flags
 
 
 def write_mask(png, folder, stem):

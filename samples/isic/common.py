@@ -248,14 +248,14 @@ def trained_config(path, args):
     return default_config(args).replace(**overrides) if stored is None else stored
 
 
-def build_model(path, config):
-    """A model that detects, with all of its weights from a file."""
+def build_model(path, config, exclude=()):
+    """A model that detects, with all weights from a file but those of some layers."""
     from mrcnn_skin import MaskRCNN
 
     model = MaskRCNN("inference", config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the options may differ from the stored Config
-        model.load_weights(path).require_complete()
+        model.load_weights(path, exclude=exclude).require_complete()
     return model
 
 

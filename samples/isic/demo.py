@@ -187,9 +187,20 @@ def answer_page(path, choice, threshold):
         pictures["heat map (Grad-CAM): what raised P(malignant)"] = heat
     return (
         f'<div class="answer"><h3>{html.escape(path.name)}</h3>'
-        f"{diagnosis(row, threshold, choice.scores)}{facts(row, image)}"
+        f"{warning(row)}{diagnosis(row, threshold, choice.scores)}{facts(row, image)}"
         f'<div class="pictures">{"".join(map(figure, pictures, pictures.values()))}'
         f"</div></div>"
+    )
+
+
+def warning(row):
+    """What is said before the answer for an image of another kind, as HTML."""
+    if not row["unfamiliar"]:
+        return ""
+    return (
+        '<p class="problem" role="alert">This image is unlike the dermoscopy images '
+        "that the model learned from. Do not rely on the answer below. (Its distance "
+        f"from them is {row['unfamiliar_score']:.1f}; the limit is 1.)</p>"
     )
 
 

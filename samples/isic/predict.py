@@ -103,8 +103,9 @@ def describe(image, result, config):
     """What is said of an image, as a row of predictions.csv, and its official mask.
 
     image: uint8 [h, w, 3]; result: of MaskRCNN.detect.
-    Returns a dict (p_malignant, class, confidence, low_confidence, y1, x1, y2, x2 in
-    pixels, lesion_area in pixels) and bool [h, w], empty without a mask.
+    Returns a dict (p_malignant, class, confidence, low_confidence, unfamiliar,
+    unfamiliar_score, y1, x1, y2, x2 in pixels, lesion_area in pixels) and bool [h, w],
+    empty without a mask.
     """
     import numpy as np
 
@@ -114,7 +115,8 @@ def describe(image, result, config):
     row = {"p_malignant": result["p_malignant"]}
     row["class"] = config.CLASS_NAMES[result["class_ids"][0]] if found else "none"
     row["confidence"] = float(result["scores"][0]) if found else 0.0
-    row["low_confidence"] = result["low_confidence"]
+    for name in ("low_confidence", "unfamiliar", "unfamiliar_score"):
+        row[name] = result[name]
     box = result["rois"][0] if found else np.full(4, np.nan)
     row |= dict(zip(("y1", "x1", "y2", "x2"), box.round(1).tolist(), strict=True))
     mask = np.zeros(image.shape[:2], bool)
@@ -132,11 +134,12 @@ def draw(image, result, row, mask):
 
 
 def caption(row):
-    """What stands above the box: class, P(malignant), and a flag if unsure."""
+    """What stands above the box: class, P(malignant), and what speaks against it."""
     text = row["class"]
     if row["p_malignant"] is not None:
         text += f"  P(malignant) {row['p_malignant']:.2f}"
-    return text + ("  (low confidence)" if row["low_confidence"] else "")
+    text += "  (low confidence)" if row["low_confidence"] else ""
+    return text + ("  (unfamiliar image)" if row["unfamiliar"] else "")
 
 
 def write_csv(rows, path):

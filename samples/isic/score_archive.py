@@ -7,9 +7,10 @@ cluster that sees the same paths and has the requirements of mrcnn_skin installe
     python samples/isic/score_archive.py SOURCE --weights=last --out=answers --workers=4
 
 OUT gets part-*.parquet: id, path, p_malignant, label, score, y1, x1, y2, x2 (pixels),
-low_confidence, lesion_area (pixels), error, mask_png (with --masks). An image that
-cannot be read has its reason in `error`. Started again, the command goes on with the
-images that have no answer yet; those added to SOURCE meanwhile are among them.
+low_confidence, unfamiliar, unfamiliar_score, lesion_area (pixels), error, mask_png
+(with --masks). An image that cannot be read has its reason in `error`. Started again,
+the command resumes with the images that have no answer yet, including those added to
+SOURCE meanwhile.
 
 Needs Ray and pyarrow (pip install -e ".[archive]"). Exit status: 0 all that
 were left are scored; 1 some cannot be read, or failed; 2 a mistake in the options.

@@ -127,6 +127,23 @@ def test_classification_skips_the_image_without_label(metrics):
 
 def test_counts(metrics):
     assert (metrics["images"], metrics["low_confidence"]) == (5, 2)
+    assert "unfamiliar" not in metrics  # this detector does not measure it
+    assert "unfamiliar" not in format_metrics(metrics)
+
+
+def test_unfamiliar_images_are_counted_and_listed(tmp_path):
+    scores = iter([0.5, 1.5, 0.25, 3.0, 0.75])
+
+    def measuring(image):
+        score = next(scores)
+        return detector(image) | {"unfamiliar": score > 1, "unfamiliar_score": score}
+
+    metrics = evaluate(measuring, FiveLesions(), tmp_path, progress=False)
+    assert metrics["unfamiliar"] == 2
+    assert "5 images, 2 low confidence, 2 unfamiliar" in format_metrics(metrics)
+    table = pd.read_csv(tmp_path / "per_image.csv")
+    assert table["unfamiliar"].to_list() == [False, True, False, True, False]
+    assert table["unfamiliar_score"].to_list() == [0.5, 1.5, 0.25, 3.0, 0.75]
 
 
 class Damaged(FiveLesions):

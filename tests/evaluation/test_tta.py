@@ -69,6 +69,7 @@ def test_a_view_without_lesion_has_no_vote_on_the_mask():
     assert merged["rois"].tolist() == [[1, 1, 3, 3]]
     assert merged["p_malignant"] == pytest.approx(0.5)
     assert merged["low_confidence"] is True
+    assert "unfamiliar" not in merged  # no view measures it
     merged = scripted(nothing, nothing, nothing, nothing)
     assert merged["rois"].shape == (0, 4) and merged["p_malignant"] is None
 
@@ -81,3 +82,14 @@ def test_boxes_of_a_model_without_masks_are_averaged():
     merged = scripted(*answers)
     assert merged["rois"].tolist() == [[0, 0, 4, 3.5]]
     assert merged["p_malignant"] is None and "masks" not in merged
+
+
+@pytest.mark.parametrize(
+    "scores, mean, unfamiliar",
+    [((0.5, 1.5, 0.5, 0.5), 0.75, False), ((0.5, 1.5, 1.5, 1.5), 1.25, True)],
+)
+def test_distances_from_the_training_images_are_averaged(scores, mean, unfamiliar):
+    view = result((0, 0, 2, 2), (4, 6))
+    merged = scripted(*({**view, "unfamiliar_score": score} for score in scores))
+    assert merged["unfamiliar_score"] == pytest.approx(mean)
+    assert merged["unfamiliar"] is unfamiliar

@@ -19,7 +19,7 @@ from mrcnn_skin.data.synthetic import write_synthetic_isic
 
 ROOT = Path(__file__).resolve().parents[2]
 HAVE_DEFAULTS = "--weights", "--out", "--logs", "--split", "--backbone", "--image-size"
-COMMANDS = ("train", "evaluate", "predict", "export", "ablation", "demo")
+COMMANDS = "train evaluate predict export ablation demo fit_familiarity".split()
 SMALL = [
     "--backbone=resnet26",
     "--image-size=64",
