@@ -68,6 +68,7 @@ def inspect_mask(path, depth, max_pixels, values=None):
     """
     shape = files.image_size(path, max_pixels)
     if depth == "header" and not _may_be_blank(path, shape):
+        files.check_mask_header(path, max_pixels)
         return [*shape, True]
     if depth == "full":
         files.verify_image(path, max_pixels)

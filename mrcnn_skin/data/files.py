@@ -23,6 +23,9 @@ MAX_PIXELS = Config.MAX_IMAGE_PIXELS
 
 ASPECT_TOLERANCE = 0.01
 
+# Text in the masks that this package predicts, under the PNG keyword "Software"
+PREDICTION_MARK = "mrcnn_skin prediction"
+
 # A JPEG is decoded at least so much larger than it will be made: the decoder's own
 # filter is sharper than the resize's
 _MARGIN = 1.25
@@ -65,7 +68,9 @@ def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def read_mask(path, shape=None, max_pixels=MAX_PIXELS, values=None):
+def read_mask(
+    path, shape=None, max_pixels=MAX_PIXELS, values=None, allow_prediction=False
+):
     """Read a segmentation mask.
 
     Which pixels are foreground is decided by mask_values.find_foreground. The file's
@@ -75,11 +80,14 @@ def read_mask(path, shape=None, max_pixels=MAX_PIXELS, values=None):
     shape: (height, width) of the image. A mask of another size is resized to it
         (nearest neighbour) when its aspect ratio agrees within 1 %.
     values: which pixel values are foreground, instead of find_foreground's rules.
+    allow_prediction: whether the mask may be one that this package predicted.
     Returns bool [height, width].
     Raises UnreadableImage, also when the values are ambiguous or the mask does not fit
     shape, or FileNotFoundError if there is no such file.
     """
     image = _load(path, max_pixels)
+    if not allow_prediction:
+        _require_truth(path, image)
     with _naming(path):
         mask = find_foreground(image, values)
     if shape is None or mask.shape == tuple(shape):
@@ -114,6 +122,19 @@ def image_size(path, max_pixels=MAX_PIXELS):
             if exif.get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
                 width, height = height, width
     return height, width
+
+
+def check_mask_header(path, max_pixels=MAX_PIXELS):
+    """Raise UnreadableImage if a mask is a prediction of this package."""
+    with _opened(path, max_pixels) as image:
+        _require_truth(path, image)
+
+
+def _require_truth(path, image):
+    if image.info.get("Software") == PREDICTION_MARK:
+        raise UnreadableImage(
+            path, "it was predicted by this package and is no ground truth"
+        )
 
 
 def verify_image(path, max_pixels=MAX_PIXELS):

@@ -187,6 +187,7 @@ class IsicDataset(Dataset):
         union = np.zeros(shape, bool)
         if info["mask_paths"]:
             options = (shape, self.max_image_pixels, info["mask_values"])
+            options += (info["is_pseudo_mask"],)
             masks = [files.read_mask(path, *options) for path in info["mask_paths"]]
             union = join_masks(masks, info["annotators"])
         elif info["outlines"]:
@@ -273,6 +274,7 @@ class IsicDataset(Dataset):
             image_id=record["image_id"],
             path=record["path"],
             mask_paths=record["mask_paths"],
+            is_pseudo_mask=False,  # see training.pseudo_masks
             outlines=record["outlines"],
             label=record["label"],
             label_sources=record["label_sources"],

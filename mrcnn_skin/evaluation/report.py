@@ -96,12 +96,19 @@ def score_images(
     warning and is counted.
 
     Returns a DataFrame with summary.COLUMNS and those of details, a row an image, and
-    the number of unreadable images. Raises ValueError if no image can be read.
+    the number of unreadable images. Raises ValueError if no image can be read, or if
+    masks of the dataset are pseudo-masks.
     """
     labels = dataset.labels()
     rows, unreadable = [], 0
     if image_ids is None:
         image_ids = dataset.image_ids
+    pseudo = sum(dataset.image_info[i].get("is_pseudo_mask", False) for i in image_ids)
+    if pseudo:
+        raise ValueError(
+            f"{pseudo} of {len(image_ids)} masks are pseudo-masks, predicted by a "
+            "network: they are for training only, and nothing is scored against them"
+        )
     for image_id in tqdm(image_ids, desc="evaluate", disable=not progress):
         try:
             image = dataset.load_image(image_id)

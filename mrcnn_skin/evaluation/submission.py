@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from skimage.measure import label, regionprops
 
 from ..atomic import written_whole
+from ..data.files import PREDICTION_MARK
 from ..geometry.inputs import as_mask
 
 
@@ -33,9 +34,14 @@ def official_mask(mask):
 
 
 def mask_png(mask):
-    """Return a mask, bool [height, width], as the bytes of a grey PNG, 0 or 255."""
-    buffer = io.BytesIO()
-    Image.fromarray(as_mask(mask).astype(np.uint8) * 255).save(buffer, format="PNG")
+    """Return a predicted mask, bool [height, width], as a grey PNG, 0 or 255.
+
+    The file says that it is a prediction, so that it is never read as ground truth.
+    """
+    buffer, text = io.BytesIO(), PngImagePlugin.PngInfo()
+    text.add_text("Software", PREDICTION_MARK)
+    image = Image.fromarray(as_mask(mask).astype(np.uint8) * 255)
+    image.save(buffer, format="PNG", pnginfo=text)
     return buffer.getvalue()
 
 

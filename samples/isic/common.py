@@ -248,6 +248,16 @@ def trained_config(path, args):
     return default_config(args).replace(**overrides) if stored is None else stored
 
 
+def stored_config(path):
+    """The Config of a weight file; raises ValueError if there is none."""
+    from mrcnn_skin.pretrained import read_config
+
+    config = read_config(path)
+    if config is None:
+        raise ValueError(f"{path} must have its Config inside or beside it, got none")
+    return config
+
+
 def build_model(path, config, exclude=()):
     """A model that detects, with all weights from a file but those of some layers."""
     from mrcnn_skin import MaskRCNN

@@ -4,7 +4,10 @@ Every file is decoded once; LOGS/checked_files.jsonl remembers the good ones. Wh
 left out is printed with the reason, and written as dropped.csv.
 """
 
+import hashlib
 from pathlib import Path
+
+import common
 
 CHECKED_FILES = "checked_files.jsonl"
 SHOWN = 20  # dropped files named on the terminal, unless all are asked for; and rows
@@ -138,17 +141,56 @@ def open_train_and_val(args, config):
     options = training_options(args, config)
     shared = (config, args.logs, args.limit)
     extra = args.extra_train or ()
-    train = open_isic(args.dataset, "train", *shared, extra, **options)
+    outlined = {"require_masks": False} if args.pseudo_masks else {}
+    train = open_isic(args.dataset, "train", *shared, extra, **options | outlined)
     folder, split = (
         (args.val_dataset, None) if args.val_dataset else (args.dataset, "val")
     )
     val = open_isic(folder, split, *shared, **options)
     if not args.keep_leaks:
         drop_leaks(train, val, args, config)
+    if args.pseudo_masks and options["require_masks"]:
+        outline_unmasked(train, args)
     dropped = report_dropped({"train": train, "val": val}, show_all=args.check_only)
     if args.strict and len(dropped):
         raise ValueError(f"--strict: {len(dropped)} images were dropped, see above")
     return train, val, dropped
+
+
+def outline_unmasked(train, args):
+    """Let the network of --pseudo-masks outline the training images without a mask.
+
+    Its masks are in LOGS/pseudo_masks, a folder for each weight file, and are reused
+    by the next run.
+    """
+    from mrcnn_skin.training.pseudo_masks import add_pseudo_masks
+
+    path = common.trained_weights(args.pseudo_masks, args.logs).resolve()
+    about = f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
+    name = f"{path.stem}-{hashlib.sha256(about.encode()).hexdigest()[:8]}"
+    model = common.build_model(path, common.stored_config(path))
+    folder = Path(args.logs, "pseudo_masks", name)
+    table = add_pseudo_masks(train, model.detector, folder)
+    kept = int((table["mask"] != "").sum())
+    print(f"pseudo-masks by {path.name}: {kept} of {len(table)} images without mask")
+
+
+def write_pseudo_masks(train, folder):
+    """Write the images that are trained on with a pseudo-mask as pseudo_masks.csv."""
+    import pandas as pd
+
+    from mrcnn_skin.atomic import written_whole
+
+    rows = [
+        (info["id"], info["path"], info["mask_paths"][0])
+        for info in train.image_info
+        if info.get("is_pseudo_mask")
+    ]
+    if rows:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        table = pd.DataFrame(rows, columns=["image_id", "file", "mask"])
+        with written_whole(Path(folder) / "pseudo_masks.csv") as partial:
+            table.to_csv(partial, index=False)
 
 
 def drop_leaks(train, val, args, config):

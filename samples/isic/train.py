@@ -54,6 +54,7 @@ def main():
         if not resuming:
             start_folder(run_dir, args)
         isic_data.write_dropped(dropped, run_dir)
+        isic_data.write_pseudo_masks(train, run_dir)
     if weight_file:
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")

@@ -51,6 +51,7 @@ DEFAULTS = {
     "dataset": None,
     "extra_train": None,
     "val_dataset": None,
+    "pseudo_masks": None,
     "logs": "logs",
     "run": None,
     "backbone": None,
@@ -90,6 +91,13 @@ def add_data_options(add):
         "--val-dataset",
         metavar="DIR",
         help="folder of validation images; default: the val split of --dataset",
+    )
+    add(
+        "--pseudo-masks",
+        metavar="WEIGHTS",
+        help="let this network outline the training images that have no mask, such as "
+        "those of ISIC 2019; only confident outlines are trained on, and nothing is "
+        "scored against them (pretrained, last or a .h5 file)",
     )
     add("--limit", type=int, metavar="N", help="use so many images of each split only")
     add(
