@@ -5,8 +5,11 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
+
+STALE = 24 * 3600  # seconds after which a temporary folder belongs to a killed process
 
 
 @contextmanager
@@ -33,12 +36,16 @@ def folder_written_whole(path):
     """Yield a new temporary folder beside `path`; it becomes `path` at the end.
 
     Of several writers the first to finish wins, and the others raise OSError. If the
-    block raises, the temporary folder is removed; a killed process leaves it, hidden.
+    block raises, the temporary folder is removed; what a killed process left, hidden,
+    is removed by the first call after a day.
     Raises FileExistsError if there is something at `path`.
     """
     path = Path(path)
     if path.exists():
         raise FileExistsError(f"there is already something at {path}")
+    for rest in path.parent.glob(f".{path.name}.*.part"):
+        if time.time() - rest.stat().st_mtime > STALE:
+            shutil.rmtree(rest, ignore_errors=True)
     partial = _temporary_path(path)
     partial.mkdir(parents=True)
     try:

@@ -1,6 +1,8 @@
 """Folders of results appear as a whole, or not at all."""
 
 import errno
+import os
+import time
 
 import pytest
 
@@ -75,3 +77,16 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
         assert not partial.exists()
         partial.write_text("")
     assert {p.name for p in tmp_path.iterdir()} == {"kept.part", "log.csv"}
+
+
+def test_a_folder_that_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    ages = {"old": 25 * 3600, "young": 23 * 3600}  # the young one may be in use
+    for name, age in ages.items():
+        (tmp_path / f".7.{name}.part").mkdir()
+        (tmp_path / f".7.{name}.part" / "graph").touch()
+        then = time.time() - age
+        os.utime(tmp_path / f".7.{name}.part", (then, then))
+    with folder_written_whole(tmp_path / "7") as partial:
+        (partial / "new").touch()
+    assert {entry.name for entry in tmp_path.iterdir()} == {"7", ".7.young.part"}
+    assert [entry.name for entry in (tmp_path / "7").iterdir()] == ["new"]

@@ -19,7 +19,6 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tiny import tiny_config
 
-from mrcnn_skin.atomic import folder_written_whole
 from mrcnn_skin.export import export_saved_model
 
 
@@ -135,18 +134,9 @@ class FullDisk:
     """An archive that is not written to its end."""
 
     def write_out(self, partial, verbose):
-        assert partial.name == ".2.part", "no server takes this for a version"
+        assert partial.name.startswith(".2."), "no server takes this for a version"
         (partial / "saved_model.pb").write_bytes(b"half")
         raise OSError("the disk is full")
-
-
-def test_what_a_crash_left_is_cleared_away(tmp_path):
-    (tmp_path / ".7.part").mkdir()
-    (tmp_path / ".7.part" / "old").touch()
-    with folder_written_whole(tmp_path / "7") as partial:
-        (partial / "new").touch()
-    assert [entry.name for entry in tmp_path.iterdir()] == ["7"]
-    assert [entry.name for entry in (tmp_path / "7").iterdir()] == ["new"]
 
 
 def test_models_that_cannot_be_exported(served_model, monkeypatch, tmp_path):

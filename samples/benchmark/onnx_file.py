@@ -41,7 +41,7 @@ def main():
             "TensorFlow", image, f"--size={args.size}", f"--weights={args.weights}"
         )
         file = contest.ours(
-            "onnxruntime", image, f"--network={path}", script="worker_onnx_file.py"
+            "onnxruntime", image, f"--network={path}", script="run_onnx_file.py"
         )
         rows = contest.run_contest([ours, file], args.rounds)
     print(*(f"{name} {count / 1e6:.1f} MB" for name, count in sizes.items()), sep=", ")
