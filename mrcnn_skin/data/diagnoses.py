@@ -88,6 +88,30 @@ class LabelOptions(NamedTuple):
     split_column: str | None = None
     group_column: str | None = None
 
+    @classmethod
+    def of(cls, **options):
+        """Make LabelOptions; one value may stand for a list of it.
+
+        Raises ValueError for an unknown option or one that is no text.
+        """
+        for name, value in options.items():
+            if name not in cls._fields:
+                known = ", ".join(cls._fields)
+                raise ValueError(f"there is no option {name!r}; there are {known}")
+            is_list = name in ("label_column", "malignant", "benign")
+            texts = value if is_list and isinstance(value, tuple | list) else (value,)
+            if value is not None and not all(isinstance(text, str) for text in texts):
+                wanted = "text or a list of texts" if is_list else "text"
+                raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        for name in ("malignant", "benign"):
+            value = options.get(name) or ()
+            options[name] = (value,) if isinstance(value, str) else tuple(value)
+        both = set(map(normalise, options["malignant"]))
+        both &= set(map(normalise, options["benign"]))
+        if both:
+            raise ValueError(f"malignant and benign both name {_shown(both)}")
+        return cls(**options)
+
     def label_columns(self):
         """Return the label columns as a tuple, () if none is told."""
         columns = self.label_column or ()

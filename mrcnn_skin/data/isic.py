@@ -108,7 +108,8 @@ class IsicDataset(Dataset):
         label_options: fields of diagnoses.LabelOptions, such as
             label_column="dx", malignant=("mel", "bcc"); they say how the tables are
             to be read where these do not say it themselves.
-        Raises ValueError for a wrong argument, or when no image is left.
+        Raises ValueError for a wrong argument, for label values that no image has, or
+        when no image is left.
         """
         _check_choice("subset", subset, (*SPLITS, None))
         _check_choice("instances", instances, ("image", "component"))
@@ -118,7 +119,7 @@ class IsicDataset(Dataset):
         for name, class_id in CLASS_IDS.items():
             self.add_class(SOURCE, class_id, name)
 
-        options = LabelOptions(**label_options)
+        options = LabelOptions.of(**label_options)
         values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
         names = tuple(v for v in mask_values or () if isinstance(v, str)) or None
         found = isic_layouts.read_records(dataset_dir, options, names)

@@ -18,6 +18,7 @@ from .diagnoses import (
     UNSURE_COLUMNS,
     meaning_of,
     names_class,
+    normalise,
     read_labels,
 )
 from .image_names import ImageNames, bare_name
@@ -67,6 +68,7 @@ def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
     joined.require_options()
     if not (options.label_table or options.label_column):
         joined.add_folders(paths)
+    joined.require_values()
     return joined.onto(records)
 
 
@@ -105,7 +107,7 @@ class _Joined:
         self.names, self.options = names, options
         self.claims, self.notes, self.meanings = [], [], {}
         self.metadata, self.unknown_ids = [], []
-        self.columns = set()
+        self.columns, self.values = set(), set()
 
     def add(self, name, path, gives_labels):
         """Read a table; one that cannot be read becomes a note."""
@@ -140,6 +142,8 @@ class _Joined:
     def add_folders(self, paths):
         """Read the folders of the images, at their paths, as labels."""
         claims = folder_claims(paths, self.names.ids, self.options)
+        folders = (part for path in paths for part in PurePosixPath(path).parts[:-1])
+        self.values |= set(map(normalise, folders))
         self.claims += claims
         self.meanings |= {claim.source: f"= {claim.label}" for claim in claims}
 
@@ -168,6 +172,9 @@ class _Joined:
             columns = list(reading.columns)
             of = "column" if len(columns) == 1 else "columns"
             source = f"{name}, {of} {', '.join(columns)}"
+            self.values |= set(map(normalise, columns))
+            for column in columns:
+                self.values |= set(map(normalise, rows[column].unique()))
             labels = reading.labels[rows.index]
             self.meanings[source] = reading.meaning
             if labels.isna().all():
@@ -193,6 +200,24 @@ class _Joined:
                     f"{', '.join(sorted(self.columns)) or 'none'}"
                     + "".join(f"; {note}" for note in self.notes[:3])
                 )
+
+    def require_values(self):
+        """Raise ValueError if no image has any of the values that the user names.
+
+        Of several values those that occur nowhere are noted: another folder may have
+        them, or they are misspelt.
+        """
+        for name in ("malignant", "benign"):
+            told = getattr(self.options, name)
+            missing = [v for v in told if normalise(v) not in self.values]
+            words = ", ".join(map(repr, missing))
+            if told and len(missing) == len(told) and self.claims:
+                raise ValueError(
+                    f"no label of the images is {words}, named as {name}; they have "
+                    f"{', '.join(sorted(v for v in self.values if v)[:20])}"
+                )
+            if missing:
+                self.notes.insert(0, f"no label is {words}, named as {name}")
 
     def onto(self, records):
         """Return the records with all of it."""

@@ -248,6 +248,29 @@ def trained_config(path, args):
     return default_config(args).replace(**overrides) if stored is None else stored
 
 
+def require_own_results(folder):
+    """Refuse a folder for results whose masks/ was not written by this package.
+
+    It may be the data set itself, whose ground truth would be replaced.
+    """
+    from mrcnn_skin.data.files import UnreadableImage, check_mask_header
+    from mrcnn_skin.data.own_outputs import is_output_folder
+
+    folder = Path(folder)
+    masks = folder / "masks"
+    if not masks.is_dir() or is_output_folder([p.name for p in folder.iterdir()]):
+        return
+    for path in sorted(path for path in masks.rglob("*") if path.is_file()):
+        try:
+            check_mask_header(path)
+        except UnreadableImage:
+            continue  # a prediction
+        raise ValueError(
+            f"--out={folder} holds masks that this package did not write, such as "
+            f"{path}: choose another folder, so that no ground truth is replaced"
+        )
+
+
 def stored_config(path):
     """The Config of a weight file; raises ValueError if there is none."""
     from mrcnn_skin.pretrained import read_config

@@ -33,6 +33,7 @@ def main():
     from mrcnn_skin.evaluation.page import write_page
     from mrcnn_skin.evaluation.report import format_metrics, write_tables
 
+    common.require_own_results(args.out)
     other = run.read_other(args.compare)
     model = common.load_model(args.weights, args)
     folder = args.dataset or common.default_dataset()

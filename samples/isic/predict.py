@@ -31,6 +31,7 @@ def main():
     common.add_config_options(parser)
     args = parser.parse_args()
 
+    common.require_own_results(args.out)
     paths = find_images(args.images)
     model = common.load_model(args.weights, args)
     rows, failures = [], []

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from mrcnn_skin import IsicConfig
 from mrcnn_skin.data.synthetic import write_synthetic_isic
+from mrcnn_skin.evaluation.submission import write_mask
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "isic"
 
@@ -83,6 +85,7 @@ def arguments(folder, **changes):
         "limit": None,
         "held_out": None,
         "keep_leaks": False,
+        "pseudo_masks": None,
         "strict": False,
         "check_only": True,
     }
@@ -338,3 +341,18 @@ def test_label_options_reach_the_tables(isic_data, parts):
         "malignant": ("M1", "M2"),
         "benign": ("B1",),
     }
+
+
+def test_no_ground_truth_is_replaced_by_results(tmp_path, commands):
+    common = commands("common")
+    common.require_own_results(tmp_path / "new")
+    masks = tmp_path / "data" / "masks"
+    masks.mkdir(parents=True)
+    write_mask(masks / "a.png", np.ones((4, 4), bool))
+    common.require_own_results(tmp_path / "data")  # a prediction alone
+    Image.new("L", (4, 4)).save(masks / "b.png")
+    with pytest.raises(ValueError, match="did not write, such as .*b.png"):
+        common.require_own_results(tmp_path / "data")
+    (tmp_path / "data" / "predictions.csv").touch()
+    (tmp_path / "data" / "overlays").mkdir()
+    common.require_own_results(tmp_path / "data")  # results of an older version

@@ -1,0 +1,69 @@
+"""Values and options that the user names, but no table has."""
+
+import pytest
+from PIL import Image
+
+from mrcnn_skin import IsicDataset
+from mrcnn_skin.data.diagnoses import LabelOptions
+from mrcnn_skin.data.isic_layouts import read_records
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "labels.csv").write_text("image,dx\na,mel\nb,bcc\nc,nv\n")
+    return tmp_path
+
+
+def labels(folder, **options):
+    records = read_records(folder, LabelOptions.of(**options))
+    return dict(zip(records["image_id"], records["label"], strict=True)), records.attrs
+
+
+@pytest.mark.parametrize("malignant", [("xyz",), ("mel;bcc",), "mel;bcc"])
+def test_values_that_no_table_has_are_refused(folder, malignant):
+    """They once made every image benign."""
+    with pytest.raises(ValueError, match="no label of the images is .*they have .*bcc"):
+        labels(folder, malignant=malignant)
+
+
+def test_a_single_text_is_one_value(folder):
+    found, attrs = labels(folder, malignant="mel")
+    assert found == {"a": "malignant", "b": "benign", "c": "benign"}
+    assert not attrs["notes"]
+
+
+def test_a_misspelt_value_among_others_is_noted(folder):
+    found, attrs = labels(folder, malignant=("mel", "bbc"))
+    assert found["a"] == "malignant"
+    assert attrs["notes"][0] == "no label is 'bbc', named as malignant"
+
+
+def test_names_of_columns_and_folders_are_values(tmp_path):
+    for name in ("sick", "well"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / f"{name[0]}.jpg")
+    found, attrs = labels(tmp_path, malignant=("sick",), benign=("well",))
+    assert found == {"s": "malignant", "w": "benign"} and not attrs["notes"]
+    (tmp_path / "marks.csv").write_text("image,P,Q\ns,1,0\nw,0,1\n")
+    options = {"label_column": ("P", "Q"), "malignant": ("P",), "benign": ("Q",)}
+    found, attrs = labels(tmp_path, **options)
+    assert found == {"s": "malignant", "w": "benign"} and not attrs["notes"]
+    with pytest.raises(ValueError, match="no label of the images is 'X'"):
+        labels(tmp_path, label_column=("P", "Q"), malignant=("X",))
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"label_colum": "dx"}, "no option 'label_colum'; there are label_table"),
+        ({"label_column": 5}, "label_column must be text or a list of texts, got 5"),
+        ({"malignant": (1,)}, r"malignant must be .* got \(1,\)"),
+        ({"image_column": ("a", "b")}, "image_column must be text, got"),
+        ({"malignant": "mel", "benign": ("MEL",)}, "both name mel"),
+    ],
+)
+def test_options_of_another_form(folder, options, words):
+    with pytest.raises(ValueError, match=words):
+        IsicDataset().load_isic(folder, None, require_masks=False, **options)
