@@ -322,9 +322,17 @@ class Config:
 
     @classmethod
     def from_dict(cls, values):
-        """Make a Config of {field: value}; lists stand for tuples."""
+        """Make a Config of {field: value}; lists stand for tuples.
+
+        Raises ValueError for anything else, such as another kind of JSON.
+        """
+        if not isinstance(values, dict) or not values:
+            raise ValueError(f"fields must be in a dict, got {str(values)[:40]!r}")
+        for name in values:
+            if not (isinstance(name, str) and name.isupper()):
+                raise ValueError(f"{name!r} is no name of a field")
         config = cls.__new__(cls)  # a subclass's __init__ may take no fields
-        config._set(dict(values))
+        config._set(values)
         return config
 
     def differences(self, values):

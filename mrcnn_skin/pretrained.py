@@ -110,11 +110,14 @@ def stored_settings(path: str | Path) -> tuple[dict, Path] | None:
         source = next((file for file in beside if file.is_file()), None)
         if source is None:
             return None
-        text = source.read_text(encoding="utf-8")
+        text = source.read_text(encoding="utf-8", errors="replace")
     try:
-        return dict(json.loads(text)), source
-    except (ValueError, TypeError) as error:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{source} holds no valid configuration: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{source} holds no valid configuration: {text[:40]!r}")
+    return values, source
 
 
 def _stored_text(path):

@@ -45,7 +45,20 @@ def test_fields_of_ones_own_need_their_class(toy, tmp_path):
         read_config(path)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "3", '{"IMAGE_MAX_DIM": "wide"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        "[]",
+        "[1]",
+        "3",
+        '[["a", "b"]]',
+        '{"name": "a card"}',
+        "[" * 10**5,
+        '{"IMAGE_MAX_DIM": "wide"}',
+    ],
+)
 def test_a_broken_config_names_its_file(toy, tmp_path, text):
     save_h5(toy, tmp_path / "a.h5")
     (tmp_path / "a.json").write_text(text)

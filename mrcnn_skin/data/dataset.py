@@ -298,12 +298,21 @@ def load_instances(dataset, image_id, shape=None):
             f"{tuple(shape)}, got {masks.shape[:2]}"
         )
     last = dataset.num_classes - 1
-    if class_ids.dtype.kind not in "iu" or np.abs(class_ids).max() > last:
+    is_whole = class_ids.dtype.kind in "iu"
+    if not is_whole or class_ids.min() < -last or class_ids.max() > last:
         raise ValueError(
             f"the class ids that load_mask gives for {name} must be whole numbers from "
             f"1 to {last}, negative for crowds, got {class_ids.tolist()}"
         )
-    return masks, class_ids.astype(np.int32)
+    class_ids = class_ids.astype(np.int32)
+    # Of a class that the source does not label, the loss would be infinite
+    if not dataset.active_class_ids(image_id)[np.abs(class_ids)].all():
+        source = dataset.image_info[image_id]["source"]
+        raise ValueError(
+            f"the class ids that load_mask gives for {name} must be classes that "
+            f"add_class gave its source {source!r}, got {class_ids.tolist()}"
+        )
+    return masks, class_ids
 
 
 def _class_key(info):

@@ -238,3 +238,24 @@ def test_no_instances_have_the_size_of_the_image(masks):
 def test_what_load_mask_returns_is_checked(answer, words):
     with pytest.raises(ValueError, match=rf"image x1 \(photos/x1.png\).*{words}"):
         load_instances(returning(answer), 0, (4, 5))
+
+
+@pytest.mark.parametrize(
+    "image_id, class_ids, words",
+    [
+        (0, [2], r"add_class gave its source 'spots', got \[2\]"),
+        (1, [2, -1], r"add_class gave its source 'shapes', got \[2, -1\]"),
+        (2, [1], r"add_class gave its source 'photos', got \[1\]"),
+        (1, [-(2**31)], "whole numbers from 1 to 3"),
+    ],
+)
+def test_classes_of_another_source_are_refused(dataset, image_id, class_ids, words):
+    masks = np.ones((4, 5, len(class_ids)), bool)
+    dataset.load_mask = lambda _: (masks, np.array(class_ids, np.int32))
+    with pytest.raises(ValueError, match=words):
+        load_instances(dataset, image_id, (4, 5))
+
+
+def test_classes_and_crowds_of_the_own_source_are_taken(dataset):
+    dataset.load_mask = lambda _: (np.ones((4, 5, 3), bool), np.array([2, -3, 0]))
+    assert load_instances(dataset, 1, (4, 5))[1].tolist() == [2, -3, 0]

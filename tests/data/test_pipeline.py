@@ -176,6 +176,7 @@ def test_sources_that_are_not_augmented(iaa):
     blocks = [(64, 64, [(1, (8, 16, 40, 24))])] * 4
     dataset = Blocks(blocks)
     dataset.image_info[1]["source"] = dataset.image_info[2]["source"] = "drawn"
+    dataset.source_class_ids["drawn"] = dataset.source_class_ids["isic"]
     flip = iaa.Fliplr(1.0)
     batches = training_batches(
         dataset, tiny_config(), augmentation=flip, no_augmentation_sources=["drawn"]
