@@ -27,6 +27,8 @@ OUTPUTS = {
     "class_ids": (ir.DataType.INT64, ROW),
     "scores": (ir.DataType.FLOAT, ROW),
     "low_confidence": (ir.DataType.BOOL, ["batch"]),
+    "unfamiliar": (ir.DataType.BOOL, ["batch"]),
+    "unfamiliar_score": (ir.DataType.FLOAT, ["batch"]),
     "probs": (ir.DataType.FLOAT, [*ROW, "classes"]),
     "p_malignant": (ir.DataType.FLOAT, ["batch"]),
     "masks": (ir.DataType.BOOL, [*ROW, "height", "width"]),
