@@ -39,7 +39,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"  # its whole data set unpacks without a lim
 
 
 class UnusableDicom(ValueError):
-    """A DICOM file that cannot serve; the message holds none of its data elements."""
+    """An unusable DICOM file; the message holds none of its data elements."""
 
 
 def is_dicom(path):

@@ -1,4 +1,4 @@
-"""Find the image and mask files of a data set that cannot serve, and why.
+"""Find the unusable image and mask files of a data set, and say why.
 
 Depth "header" reads the files' first bytes, and decodes masks so small on disk that
 they may be blank; "full" decodes everything. Which files belong together is known
@@ -94,7 +94,7 @@ def _judge(path, mask_paths, size, masks, require_masks):
 
 
 def _mask_problem(found, size):
-    """Return why a mask cannot serve an image of size [height, width], or None."""
+    """Return why a mask is unusable for an image of size [height, width], or None."""
     if isinstance(found, Exception):
         return f"unreadable mask: {_words(found)}"
     *shape, has_foreground = found

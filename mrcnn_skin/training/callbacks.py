@@ -11,7 +11,7 @@ from .checkpoint import writing
 
 
 class CsvLog(keras.callbacks.Callback):
-    """One line an epoch; a resumed run goes on below the lines that are there."""
+    """One line an epoch; a resumed run appends to the existing lines."""
 
     def __init__(self, path):
         super().__init__()
