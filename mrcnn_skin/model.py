@@ -159,7 +159,7 @@ class MaskRCNN(Introspection):
         in fields that change the answers. Raises ValueError, and changes nothing, for a
         file that does not fit.
 
-        The next train() goes on with the run whose last weights these are, optimizer
+        If these are the last weights of a run, the next train() resumes it, optimizer
         and epochs included; with other weights it begins a new run. A folder that
         set_log_dir chose and that holds no run yet is used in either case.
         """

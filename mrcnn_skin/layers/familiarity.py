@@ -19,6 +19,7 @@ class Unfamiliarity(keras.layers.Layer):
         self.components = components
 
     def build(self, input_shape):
+        """Make the statistics; before a fit every image is unfamiliar."""
         size = input_shape[-1]
         for name, shape, value in (
             ("mean", [size], "ones"),

@@ -70,6 +70,7 @@ def box_scale(op, size):
 
 
 def apply_box_deltas(op, boxes, deltas):
+    """Refine boxes [..., 4] by deltas [..., 4]; the twin of layers.boxes."""
     top_left, bottom_right = halves(op, boxes)
     shift, stretch = halves(op, deltas)
     size = bottom_right - top_left
