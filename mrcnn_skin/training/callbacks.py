@@ -18,7 +18,7 @@ class CsvLog(keras.callbacks.Callback):
         self.path = str(path)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write the epoch's line; a line of the same epoch or a later one is replaced."""
+        """Write the epoch's line; it replaces lines of this and later epochs."""
         row = {"epoch": epoch, **(logs or {})}
         rows = [r for r in self._rows() if int(r["epoch"]) < epoch] + [row]
         names = list(dict.fromkeys(name for r in rows for name in r))
