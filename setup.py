@@ -15,8 +15,20 @@ setup(
         "of skin lesions, on TensorFlow and Keras 3"
     ),
     author="mrcnn_skin contributors",
-    license="MIT",
-    packages=find_packages(include=["mrcnn_skin*"]),
+    license="MIT AND CC-BY-NC-SA-4.0",
+    license_files=["LICENSE", "weights/README.md"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    # The shipped network, under a licence of its own: weights/README.md
+    packages=[*find_packages(include=["mrcnn_skin*"]), "mrcnn_skin.weights"],
+    package_dir={"mrcnn_skin.weights": "weights"},
+    package_data={"mrcnn_skin.weights": ["README.md", "mrcnn_skin_lite_isic.*"]},
+    entry_points={"console_scripts": ["mrcnn-skin = mrcnn_skin.cli.main:main"]},
     python_requires=">=3.10,<3.14",
     # The lower bounds are the set that Python 3.10 is tested with.
     install_requires=[
@@ -26,6 +38,7 @@ setup(
         "scikit-image>=0.25,<1",
         "imgaug==0.4.0",
         "wrapt>=2,<3",
+        "lazy-loader>=0.4,<1",
         "h5py>=3.14,<4",
         "pandas>=2.3,<4",
         "scikit-learn>=1.7,<2",

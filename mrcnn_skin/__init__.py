@@ -1,17 +1,19 @@
 """Joint diagnosis, detection and segmentation of skin lesions with Mask R-CNN."""
 
-from .config import Config
-from .data.dataset import Dataset
-from .data.isic import IsicDataset
-from .isic_config import IsicConfig, IsicLiteConfig
-from .model import MaskRCNN
+import lazy_loader
 
-__version__ = "0.1.0"
-__all__ = [
-    "Config",
-    "Dataset",
-    "IsicConfig",
-    "IsicDataset",
-    "IsicLiteConfig",
-    "MaskRCNN",
-]
+from .data import imgaug_fixes  # noqa: F401  makes `import imgaug` work on NumPy 2
+
+__version__ = "0.2.0"
+
+# TensorFlow is loaded with MaskRCNN, so that --help and errors in options come at once
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "config": ["Config"],
+        "data.dataset": ["Dataset"],
+        "data.isic": ["IsicDataset"],
+        "isic_config": ["IsicConfig", "IsicLiteConfig"],
+        "model": ["MaskRCNN"],
+    },
+)

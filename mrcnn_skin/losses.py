@@ -9,7 +9,7 @@ each gives its share: the shares add up to the global batch's loss.
 
 from keras import ops
 
-from .devices import sum_over_devices
+from .layers.replicas import sum_over_devices
 
 INACTIVE = -1e9  # the logit of a class that cannot be
 

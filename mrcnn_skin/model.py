@@ -1,8 +1,8 @@
 """MaskRCNN: the whole package behind one class, with Matterport's methods.
 
 Start here. The network's graphs are in graph/, training in training/, detection in
-inference.py, weight files in weights.py, what looks into the network in
-introspection.py; this module only puts them to work.
+inference/, weight files in weights_io/, Matterport's methods that look into the network
+in matterport/; this module only calls them.
 """
 
 import datetime
@@ -14,15 +14,14 @@ from typing import Any
 
 import keras
 
-from . import downloads, pretrained
 from .atomic import remove_partial
 from .config import Config
 from .geometry.inputs import as_inputs
 from .graph.mask_rcnn import build_inference_model, build_training_model
-from .inference import Detector
-from .introspection import Introspection, log
+from .inference.detector import Detector
 from .isic_config import IsicConfig
-from .molding import (
+from .matterport.introspection import Introspection, log
+from .matterport.molding import (
     build_rpn_targets,
     compose_image_meta,
     load_image_gt,
@@ -37,7 +36,8 @@ from .training.loop import Trainer
 from .training.provenance import record_start
 from .training.run_lock import locked
 from .training.stages import Stage, find_layers, require_stages, set_trainable
-from .weights import copy_weights, load_h5, require_names, save_h5
+from .weights_io import downloads, pretrained
+from .weights_io.by_name import copy_weights, load_h5, require_names, save_h5
 
 # MaskRCNN, and what Matterport's scripts take from its model.py besides
 __all__ = [

@@ -8,7 +8,6 @@ import numpy as np
 import skimage.transform
 
 from .data.dataset import Dataset
-from .downloads import COCO_SIZE, COCO_URL, download
 from .evaluation.detection_metrics import (
     compute_ap,
     compute_ap_range,
@@ -30,6 +29,7 @@ from .geometry.boxes import (
 )
 from .geometry.images import resize_mask
 from .geometry.masks import expand_mask, minimize_mask, trim_zeros, unmold_mask
+from .weights_io.downloads import COCO_SIZE, COCO_URL, download
 
 __all__ = [
     "Dataset",

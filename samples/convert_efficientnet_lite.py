@@ -108,7 +108,7 @@ def main():
     out = Path(args.out or OUT / f"{args.backbone}_imagenet.h5")
     import keras
 
-    from mrcnn_skin.weights import save_h5
+    from mrcnn_skin.weights_io.by_name import save_h5
 
     source = SOURCES[args.backbone]
     state = read_state(source)
@@ -164,7 +164,7 @@ def assign(model, state):
 
     Raises ValueError where one of them has no counterpart or another shape.
     """
-    from mrcnn_skin.weights import named_weights
+    from mrcnn_skin.weights_io.by_name import named_weights
 
     variables = named_weights(model)
     values = dict(converted(state, block_names(model)))

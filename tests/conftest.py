@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +50,32 @@ def served_path(served_model, tmp_path_factory):
     """
     from exported import good_files
 
-    from mrcnn_skin.export import export_saved_model
+    from mrcnn_skin.serving.saved_model import export_saved_model
 
     has_stubs = importlib.util.find_spec("tensorflow_serving") is not None
     warmup = good_files()[:2] if has_stubs else ()
     folder = tmp_path_factory.mktemp("base") / "skin"
     return export_saved_model(served_model, folder, warmup=warmup)
+
+
+@pytest.fixture
+def in_process(monkeypatch, capsys):
+    """A function that runs a command of mrcnn-skin in this process.
+
+    Returns what subprocess.run would. A new process takes five seconds to import
+    TensorFlow; the tests that start one show that the script and its silence are right.
+    """
+    from mrcnn_skin.cli.main import main
+
+    # Else the command would move this process's standard error
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    def run(name, *options, cwd):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [name, *options])
+        with pytest.raises(SystemExit) as ended:
+            main(name)
+        said, status = capsys.readouterr(), ended.value.code or 0
+        return subprocess.CompletedProcess(sys.argv, status, said.out, said.err)
+
+    return run

@@ -5,8 +5,8 @@ import onnx_ir as ir
 import onnxruntime
 from onnxscript import GraphBuilder
 
-from mrcnn_skin.onnx.export import OPSET
-from mrcnn_skin.onnx.geometry import Map, arithmetic
+from mrcnn_skin.serving.onnx.export import OPSET
+from mrcnn_skin.serving.onnx.geometry import Map, arithmetic
 
 
 def run_graph(write, *inputs):

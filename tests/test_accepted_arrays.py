@@ -19,7 +19,7 @@ from mrcnn_skin.evaluation.metrics import segmentation_scores
 from mrcnn_skin.evaluation.robustness import CorruptedDataset
 from mrcnn_skin.evaluation.skin_tone import typology_angle
 from mrcnn_skin.evaluation.submission import mask_png, official_mask
-from mrcnn_skin.explain import share_inside
+from mrcnn_skin.inference.explanation import share_inside
 
 BOX = [20, 30, 40, 60]
 SHIFTED = [20, 40, 40, 70]

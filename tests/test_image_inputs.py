@@ -9,9 +9,9 @@ from tiny import lean_config
 from mrcnn_skin import Dataset, MaskRCNN
 from mrcnn_skin.data.pipeline import iterate, training_batches, validation_batches
 from mrcnn_skin.evaluation.tta import AugmentedDetector
-from mrcnn_skin.explain import GradCam, overlay_heat
-from mrcnn_skin.export import BatchDetector
-from mrcnn_skin.molding import mold_image
+from mrcnn_skin.inference.explanation import GradCam, overlay_heat
+from mrcnn_skin.matterport.molding import mold_image
+from mrcnn_skin.serving.saved_model import BatchDetector
 
 RGB = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
 GREY = RGB[..., :1]

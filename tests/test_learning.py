@@ -3,7 +3,7 @@
 import pytest
 
 from mrcnn_skin import IsicConfig, IsicDataset, MaskRCNN
-from mrcnn_skin.evaluation.report import evaluate
+from mrcnn_skin.evaluation.scoring import evaluate
 from mrcnn_skin.training.stages import Stage
 
 SIDE = 256

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from tiny import lean_config, toy_training_model
 
-from mrcnn_skin import IsicConfig, MaskRCNN, downloads
+from mrcnn_skin import IsicConfig, MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
-from mrcnn_skin.weights import named_weights
+from mrcnn_skin.weights_io import downloads
+from mrcnn_skin.weights_io.by_name import named_weights
 
 
 @pytest.fixture(scope="module")

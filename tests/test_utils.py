@@ -5,8 +5,9 @@ import inspect
 import numpy as np
 import pytest
 
-from mrcnn_skin import downloads, utils
+from mrcnn_skin import utils
 from mrcnn_skin.data.dataset import Dataset
+from mrcnn_skin.weights_io import downloads
 
 # {function: its arguments in Matterport's utils.py}
 SIGNATURES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import files
-from .file_map import map_files
+from .cached_map import map_files
 
 DEPTHS = ("header", "full")
 

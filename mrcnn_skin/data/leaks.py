@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from . import files
-from .file_map import map_files
+from .cached_map import map_files
 from .image_names import ImageNames
 from .isic_tables import read_table
 

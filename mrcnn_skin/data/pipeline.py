@@ -16,7 +16,7 @@ from ..geometry.boxes import extract_bboxes
 from ..geometry.masks import FULL_COVERAGE, shrink_masks
 from .augment import AUGMENTATIONS, augment
 from .files import UnreadableImage
-from .resized import load_resized
+from .resize_cache import load_resized
 
 # So many files in a row that cannot be read are no accident: a disk is gone.
 MAX_UNREADABLE = 8

@@ -8,13 +8,8 @@ Derm: the 25 of Daneshjou et al., JAMA Dermatology 2022;158(1):90; in words of o
 import pandas as pd
 
 from ..atomic import written_whole
+from .html_report import NOTICE, operating_rows, robustness_rows, score_rows
 from .markdown import markdown_table
-from .page import (
-    NOTICE,
-    operating_rows,
-    robustness_rows,
-    score_rows,
-)
 
 UNKNOWN = "Not known to the evaluation; whoever publishes the model has to state it."
 

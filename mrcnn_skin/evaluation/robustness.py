@@ -11,7 +11,7 @@ from ..data.dataset import load_instances
 from ..geometry.inputs import as_image
 from .bootstrap import compare
 from .corruptions import CORRUPTIONS
-from .report import score_images
+from .scoring import score_images
 
 SHOWN = [
     ("segmentation", "JA"),

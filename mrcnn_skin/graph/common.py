@@ -15,8 +15,17 @@ class Network(keras.Model):
         raise NotImplementedError(
             f"{filepath} cannot be written: the network is not saved as a Keras model. "
             "Use MaskRCNN.save_weights('NAME.h5') and Config.to_json('NAME.json'), or "
-            "mrcnn_skin.export.export_saved_model to serve it"
+            "mrcnn_skin.serving.saved_model.export_saved_model to serve it"
         )
+
+
+def leaf_layers(model):
+    """The layers of a model, those of a nested model in its place."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaf_layers(layer)
+        else:
+            yield layer
 
 
 def norm(x, name, config, kind="same"):

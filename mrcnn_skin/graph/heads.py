@@ -6,8 +6,8 @@ The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
 from keras import layers
 
 from ..layers.content_pool import ContentPool
+from ..layers.conv_as_matmul import WholeConv2D
 from ..layers.familiarity import Unfamiliarity
-from ..layers.whole_convolution import WholeConv2D
 from .common import norm
 
 

@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from ..layers.anchor_patches import AnchorPatches
-from ..layers.whole_convolution import whole_convolution
+from ..layers.conv_as_matmul import whole_convolution
 from .common import unfold
 
 

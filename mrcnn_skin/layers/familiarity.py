@@ -10,8 +10,8 @@ class Unfamiliarity(keras.layers.Layer):
 
     As Lee et al. (2018) use it, with the covariance of probabilistic PCA (Tipping and
     Bishop, 1999). components: principal components whose variances are kept; that of
-    all others is one number. mrcnn_skin.familiarity sets the weights so that a distance
-    above 1 is unfamiliar. Until then every image is.
+    all others is one number. inference/familiarity.py sets the weights so that a
+    distance above 1 is unfamiliar. Until then every image is.
     """
 
     def __init__(self, components, **kwargs):

@@ -1,7 +1,7 @@
 """The full state of a run, saved so that it can go on at the step where it stopped.
 
 tf.train.CheckpointManager writes a state under a temporary name first, so a killed
-process leaves the one before whole. Weights for exchange are written by weights.py.
+process leaves the one before whole. Weight files are written by weights_io/by_name.py.
 """
 
 import re

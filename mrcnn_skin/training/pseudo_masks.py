@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..atomic import written_whole
 from ..data.files import UnreadableImage
 from ..evaluation.metrics import segmentation_scores
-from ..evaluation.report import predicted_mask
+from ..evaluation.scoring import predicted_mask
 from ..evaluation.submission import mask_path, write_mask
 
 MIN_SCORE = 0.9  # of the region: the network takes it for a lesion

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import keras
 
-from ..weights import leaf_layers
+from ..graph.common import leaf_layers
 
 _HEADS = r"(mrcnn_|rpn_|fpn_).*"
 

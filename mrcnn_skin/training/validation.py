@@ -6,8 +6,8 @@ Which value decides, and what it decides, is the training loop's affair.
 import tensorflow as tf
 
 from ..data.pipeline import iterate, validation_batches
-from ..evaluation.report import evaluate
-from ..weights import copy_weights
+from ..evaluation.scoring import evaluate
+from ..weights_io.by_name import copy_weights
 
 METRICS = {
     "segmentation": ("JA", "DI"),

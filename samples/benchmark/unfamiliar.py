@@ -17,11 +17,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "samples/isic")]
-
-import common  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from mrcnn_skin import IsicDataset  # noqa: E402
+from mrcnn_skin.cli import common  # noqa: E402
 
 SIDE = 320  # pixels of the pictures that are drawn here
 PACKAGES = ("skimage/data", "sklearn/datasets/images", "imgaug", "networkx")
@@ -186,7 +185,7 @@ def other_pictures(skin_dataset=None):
 
 
 def main():
-    parser = common.Parser(description=__doc__)
+    parser = common.Parser("unfamiliar", description=__doc__)
     parser.add_argument("--isic", metavar="DIR", help="its validation images are taken")
     parser.add_argument(
         "--ham",
@@ -248,4 +247,4 @@ def print_row(kind, scores):
 
 
 if __name__ == "__main__":
-    common.run(main)
+    common.run("unfamiliar", main)

@@ -9,11 +9,11 @@ import os
 import tempfile
 from pathlib import Path
 
-import common
-import isic_data
-import training_run
+from mrcnn_skin.cli import common, datasets, training_run
 
-LOGS = Path(os.path.relpath(common.ROOT / "logs"))  # what is printed names no machine
+LOGS = Path(
+    os.path.relpath(Path(__file__).resolve().parents[2] / "logs")
+)  # what is printed names no machine
 SHAPE = (192, 256)  # of generated images: wider than high, as photographs are
 SMALL_RUN = "notebook"  # the run folder of the network that is trained here
 SMALL_SIDE = 128
@@ -49,9 +49,7 @@ def open_images(folder, split, config, limit=40):
     if folder == "synthetic":
         dataset = SyntheticDataset(limit, SHAPE, common.SYNTHETIC_SEEDS[split])
     else:
-        dataset = isic_data.open_isic(
-            folder, split, config, LOGS, limit, check="header"
-        )
+        dataset = datasets.open_isic(folder, split, config, LOGS, limit, check="header")
     print(dataset.summary())
     return dataset
 
@@ -63,7 +61,7 @@ def open_model(weights=None):
     run in LOGS; or None, the network that comes with the package if it is installed,
     else a small network, which is trained here the first time.
     """
-    from mrcnn_skin.pretrained import find_weights
+    from mrcnn_skin.weights_io.pretrained import find_weights
 
     if weights is None:
         try:
@@ -78,7 +76,7 @@ def score(model, images):
     """Evaluate a model; prints the metrics, returns the table of single images."""
     import pandas as pd
 
-    from mrcnn_skin.evaluation.report import evaluate, format_metrics
+    from mrcnn_skin.evaluation.scoring import evaluate, format_metrics
 
     with tempfile.TemporaryDirectory() as folder:
         metrics = evaluate(model.detector, images, folder, progress=False)

@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mrcnn_skin.data.augment import (
-    augment,
-    paper_augmentation,
-    strong_augmentation,
-)
+from mrcnn_skin.data.augment import augment, paper_augmentation, strong_augmentation
 
 BLOB = (240, 10, 10)
 

@@ -7,7 +7,7 @@ import pictures
 import pytest
 
 from mrcnn_skin.evaluation.coco import CocoScorer
-from mrcnn_skin.evaluation.report import Case
+from mrcnn_skin.evaluation.scoring import Case
 
 pytest.importorskip("pycocotools", reason="the extra coco is not installed")
 

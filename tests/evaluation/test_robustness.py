@@ -5,8 +5,8 @@ import pytest
 
 from mrcnn_skin.data.dataset import Dataset
 from mrcnn_skin.evaluation.corruptions import CORRUPTIONS
-from mrcnn_skin.evaluation.report import score_images
 from mrcnn_skin.evaluation.robustness import CorruptedDataset, robustness_table
+from mrcnn_skin.evaluation.scoring import score_images
 
 GREY = np.full((60, 80, 3), 150, np.uint8)
 

@@ -6,11 +6,7 @@ import pytest
 from skimage.color import lab2rgb
 
 from mrcnn_skin.evaluation.skin_tone import tone, typology_angle
-from mrcnn_skin.evaluation.subgroups import (
-    groupings,
-    metadata_columns,
-    subgroup_table,
-)
+from mrcnn_skin.evaluation.subgroups import groupings, metadata_columns, subgroup_table
 from mrcnn_skin.evaluation.summary import COLUMNS
 
 

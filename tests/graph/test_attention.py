@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from tiny import SIDE, lean_config
 
-from mrcnn_skin.folding import Folded
 from mrcnn_skin.graph.attention import attend
+from mrcnn_skin.graph.folding import Folded
 from mrcnn_skin.graph.mask_rcnn import build_inference_model
-from mrcnn_skin.weights import load_h5, named_weights, save_h5
+from mrcnn_skin.weights_io.by_name import load_h5, named_weights, save_h5
 
 CHANNELS = 32
 KINDS = {"se", "cbam"}

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from tiny import SIDE, lean_config
 
-from mrcnn_skin.folding import Folded
+from mrcnn_skin.graph.folding import Folded
 from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
-from mrcnn_skin.weights import load_h5, named_weights, save_h5
+from mrcnn_skin.weights_io.by_name import load_h5, named_weights, save_h5
 
 CONTEXT = 16
 LAYERS = {"mrcnn_context_fc", "mrcnn_context_gn", "mrcnn_context_logits"}

@@ -6,11 +6,11 @@ import pytest
 from tiny import tiny_config
 
 from mrcnn_skin import IsicConfig, IsicLiteConfig
-from mrcnn_skin.folding import Folded
 from mrcnn_skin.graph.backbones import build_backbone
+from mrcnn_skin.graph.folding import Folded
 from mrcnn_skin.graph.fpn import fpn
 from mrcnn_skin.graph.heads import context_logits
-from mrcnn_skin.weights import copy_weights, named_weights
+from mrcnn_skin.weights_io.by_name import copy_weights, named_weights
 
 
 def features(config, seed=0):

@@ -17,7 +17,7 @@ from mrcnn_skin.graph.mask_rcnn import (
 )
 from mrcnn_skin.layers.normalization import BatchNorm
 from mrcnn_skin.training.stages import set_trainable
-from mrcnn_skin.weights import load_h5, named_weights, save_h5
+from mrcnn_skin.weights_io.by_name import load_h5, named_weights, save_h5
 
 SIDE = 64
 

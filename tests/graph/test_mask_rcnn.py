@@ -17,7 +17,7 @@ from mrcnn_skin.graph.mask_rcnn import (
     build_training_model,
     training_inputs,
 )
-from mrcnn_skin.weights import copy_weights, named_weights
+from mrcnn_skin.weights_io.by_name import copy_weights, named_weights
 
 # In every graph whatever the tasks are
 SHARED = {"rpn_model", "fpn_p2"}

@@ -10,7 +10,7 @@ from tiny import tiny_config
 
 from mrcnn_skin.graph.mask_rcnn import build_inference_model
 from mrcnn_skin.layers.roi_align import PyramidROIAlign
-from mrcnn_skin.weights import named_weights, save_h5
+from mrcnn_skin.weights_io.by_name import named_weights, save_h5
 
 SHAPE = (192, 256)  # oblong, and large enough for regions of three pyramid levels
 WINDOW = np.array([0.0, 0.1, 0.9, 1.0])

@@ -12,13 +12,7 @@ from mrcnn_skin.layers.anchor_patches import AnchorPatches
 from mrcnn_skin.layers.anchors import Anchors, NormBoxes
 from mrcnn_skin.layers.detection import DetectionLayer
 from mrcnn_skin.layers.detection_targets import DetectionTargetLayer, MaskRois
-from mrcnn_skin.layers.losses import (
-    BoxLoss,
-    ClassLoss,
-    FocalLoss,
-    MaskLoss,
-    RPNBoxLoss,
-)
+from mrcnn_skin.layers.losses import BoxLoss, ClassLoss, FocalLoss, MaskLoss, RPNBoxLoss
 from mrcnn_skin.layers.normalization import BatchNorm
 from mrcnn_skin.layers.proposal import ProposalLayer
 from mrcnn_skin.layers.roi_align import PyramidROIAlign

@@ -11,7 +11,7 @@ from tiny import tiny_config
 from mrcnn_skin.data.pipeline import training_batches
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.graph.mask_rcnn import build_training_model
-from mrcnn_skin.weights import copy_weights, named_weights
+from mrcnn_skin.weights_io.by_name import copy_weights, named_weights
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "benchmark"
 

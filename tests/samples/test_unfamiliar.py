@@ -8,6 +8,7 @@ import pytest
 from tiny import lean_config
 
 from mrcnn_skin import MaskRCNN
+from mrcnn_skin.cli import client, demo, predict
 from mrcnn_skin.data.synthetic import write_synthetic_isic
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "samples" / "benchmark"
@@ -17,11 +18,11 @@ BENCHMARK = Path(__file__).resolve().parents[2] / "samples" / "benchmark"
     "unfamiliar, score, wanted",
     [(True, 2.5, True), (False, 0.5, False), (None, None, False)],
 )
-def test_every_command_says_it(commands, unfamiliar, score, wanted):
+def test_every_command_says_it(unfamiliar, score, wanted):
     row = {"class": "benign", "p_malignant": 0.25, "low_confidence": False}
     row |= {"unfamiliar": unfamiliar, "unfamiliar_score": score}
-    assert ("unfamiliar image" in commands("predict").caption(row)) is wanted
-    warning = commands("demo").warning(row)
+    assert ("unfamiliar image" in predict.caption(row)) is wanted
+    warning = demo.warning(row)
     assert bool(warning) is wanted
     assert not wanted or ("unlike" in warning and "is 2.5; the limit is 1" in warning)
     answer = {
@@ -35,7 +36,7 @@ def test_every_command_says_it(commands, unfamiliar, score, wanted):
     if unfamiliar is not None:
         answer |= {"unfamiliar": unfamiliar, "unfamiliar_score": score}
     for count in (0, 1):
-        said = commands("client").describe(answer | {"num_detections": count})
+        said = client.describe(answer | {"num_detections": count})
         assert ("unlike the training images" in said) is wanted
 
 
@@ -45,7 +46,7 @@ def test_statistics_are_fitted_and_written(in_process, tmp_path):
     old = MaskRCNN("inference", config)
     old.save_weights(tmp_path / "old.h5")
     options = ["--dataset=data", "--weights=old.h5", "--components=2"]
-    done = in_process("fit_familiarity", *options, "--out=new.h5", cwd=tmp_path)
+    done = in_process("fit-familiarity", *options, "--out=new.h5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "held-out images are unfamiliar" in done.stdout
 

@@ -53,7 +53,7 @@ from tiny import lean_config
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.training.stages import Stage
-from mrcnn_skin.weights import copy_weights, named_weights
+from mrcnn_skin.weights_io.by_name import copy_weights, named_weights
 
 images = SyntheticDataset(6, (64, 64))
 models = [

@@ -24,7 +24,7 @@ from mrcnn_skin.training.callbacks import CsvLog
 from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
 from mrcnn_skin.training.loop import Trainer, TrainingDiverged
 from mrcnn_skin.training.stages import Stage
-from mrcnn_skin.weights import named_weights, read_h5
+from mrcnn_skin.weights_io.by_name import named_weights, read_h5
 
 STEPS = 3  # an epoch: 6 images, 2 a step
 STAGES = [Stage("heads", 1, 1e-2), Stage("all", 2, 1e-2)]

@@ -84,7 +84,7 @@ def start_two(folder, **options):
 
 
 def weights(folder):
-    from mrcnn_skin.weights import read_h5
+    from mrcnn_skin.weights_io.by_name import read_h5
 
     return read_h5(folder / "run" / "mask_rcnn_isic_last.h5")
 

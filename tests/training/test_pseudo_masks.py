@@ -7,7 +7,7 @@ from PIL import Image
 
 from mrcnn_skin import IsicDataset
 from mrcnn_skin.data.files import UnreadableImage, read_mask
-from mrcnn_skin.evaluation.report import score_images
+from mrcnn_skin.evaluation.scoring import score_images
 from mrcnn_skin.training.pseudo_masks import TABLE, add_pseudo_masks
 
 BOX = (20, 10, 40, 30)  # of the lesion in every picture

@@ -1,0 +1,1 @@
+"""The commands of mrcnn-skin, one module each, and the options that they share."""

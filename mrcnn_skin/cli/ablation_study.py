@@ -1,0 +1,220 @@
+"""The paper's ablation study as data: its cells, its tables, and what came out.
+
+A cell is one setting of everything, run once for each seed; one that stands in several
+tables is run for all of them. Training and scoring are in ablation.py.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..atomic import written_whole
+from ..evaluation.markdown import markdown_table
+
+FINISHED = "cell.json"  # in the run folder of a cell that is trained and scored
+FIRST_SETTINGS = {
+    "RPN_CLASS_LOSS": "cross_entropy",
+    "CLASS_LOSS": "cross_entropy",
+    "MASK_LOSS": "bce",
+}
+FOCAL = {"RPN_CLASS_LOSS": "focal"}  # where the paper's equation has it
+FOCAL_HEAD = {"CLASS_LOSS": "focal"}
+JACCARD = {"MASK_LOSS": "bce+jaccard"}
+METHOD = {**FIRST_SETTINGS, **FOCAL, **JACCARD}  # the paper's, in all other tables
+# Heading in a table, task and name in metrics.json
+SCORES = {
+    "JA": ("segmentation", "JA"),
+    "DI": ("segmentation", "DI"),
+    "SE of masks": ("segmentation", "SE"),
+    "box IoU": ("detection", "box_iou"),
+    "AC": ("classification", "AC"),
+    "SE": ("classification", "SE"),
+    "SP": ("classification", "SP"),
+    "AP": ("classification", "AP"),
+    "AUC": ("classification", "AUC"),
+}
+
+
+class Cell(NamedTuple):
+    """One setting of everything, under a name.
+
+    options: of train.py, that differ from the study's; settings: fields of Config.
+    """
+
+    name: str
+    options: dict
+    settings: dict
+
+
+def make_tables(backbone, weights, images_per_device, batches):
+    """Return {table: {row: Cell}}, the tables of the paper and two more.
+
+    backbone, weights, images_per_device: of the study, as train.py's options; the
+    cells that differ from them in nothing else are one cell, the paper's method.
+    batches: images per device, of the table of batch sizes.
+    """
+    method = Cell("fl+jl", {}, METHOD)
+
+    def graph(name, **settings):
+        return Cell(name, {}, {**METHOD, **settings})
+
+    def loss(name, *parts):
+        settings = dict(FIRST_SETTINGS)
+        for part in parts:
+            settings |= part
+        return method if settings == METHOD else Cell(name, {}, settings)
+
+    def tasks(name, *kept):
+        return graph(name, TASKS=kept)
+
+    def options(option, values, base):
+        rows = {}
+        for value in dict.fromkeys([*values, base]):
+            name = Path(str(value)).stem  # weights may be a path
+            other = Cell(f"{option}-{name}", {option: value}, METHOD)
+            rows[name] = method if value == base else other
+        return rows
+
+    return {
+        "losses": {
+            "CE": loss("ce"),
+            "FL": loss("fl", FOCAL),
+            "JL": loss("jl", JACCARD),
+            "FL + JL": loss("fl+jl", FOCAL, JACCARD),
+        },
+        # Not a table of the paper, which leaves open where its focal loss sits.
+        "focal": {
+            "in neither": loss("jl", JACCARD),
+            "in the RPN": loss("fl+jl", FOCAL, JACCARD),
+            "in Classify": loss("head-fl+jl", FOCAL_HEAD, JACCARD),
+            "in both": loss("both-fl+jl", FOCAL, FOCAL_HEAD, JACCARD),
+        },
+        "tasks": {
+            "multi-task": method,
+            "no mask head": tasks("classify", "classify", "detect"),
+            "no diagnosis": tasks("segment", "detect", "segment"),
+        },
+        "backbones": options("backbone", ("resnet50", "resnet101"), backbone),
+        "initialisation": options("weights", ("none", "imagenet", "coco"), weights),
+        "batch": options("images_per_device", batches, images_per_device),
+        # What the paper leaves to future work
+        "attention": {
+            "none": method,
+            "squeeze-and-excitation": graph("se", FPN_ATTENTION="se"),
+            "CBAM": graph("cbam", FPN_ATTENTION="cbam"),
+            "context": graph("context", CLASSIFY_CONTEXT=64),
+            "dilation": graph("dilation", BACKBONE_DILATION=2),
+        },
+    }
+
+
+CAPTIONS = {
+    "losses": "Cross-entropy (CE), focal loss in the RPN (FL), Jaccard loss of the "
+    "masks beside their cross-entropy (JL).",
+    "focal": "Where the focal loss sits, all with JL. Not a table of the paper.",
+    "tasks": "FL + JL with all heads, and without one of them.",
+    "backbones": "FL + JL on other backbones.",
+    "initialisation": "FL + JL from other weights.",
+    "batch": "FL + JL with so many images per device. Where the steps of an epoch are "
+    "fixed, a larger batch sees more images.",
+    "attention": "FL + JL with attention behind the pyramid's levels, with the mean of "
+    "the whole image for the diagnosis, and with a dilated last stage of the backbone.",
+}
+
+
+def read_results(out):
+    """Scores of the finished cells under a folder: {(cell name, seed): metrics}."""
+    found = {}
+    for path in sorted(Path(out).glob(f"*/{FINISHED}")):
+        cell = json.loads(path.read_text(encoding="utf-8"))
+        metrics = path.with_name("evaluation") / "metrics.json"
+        text = metrics.read_text(encoding="utf-8")
+        found[cell["name"], cell["seed"]] = json.loads(text)
+    return found
+
+
+def all_scores(results):
+    """DataFrame of the single runs: cell, seed, and SCORES, nan where there is none."""
+    rows = [
+        {"cell": cell, "seed": seed}
+        | {name: metrics.get(task, {}).get(key) for name, (task, key) in SCORES.items()}
+        for (cell, seed), metrics in results.items()
+    ]
+    table = pd.DataFrame(rows, columns=["cell", "seed", *SCORES])
+    return table.astype(dict.fromkeys(SCORES, float))
+
+
+def summarize_table(rows, scores):
+    """One table of the study: DataFrame of row, cell, seeds, and means and spreads.
+
+    rows: {row: Cell}; scores: of all_scores. For each of SCORES there are
+    "<score>_mean" and "<score>_std", the standard deviation between seeds (n - 1),
+    nan with one seed.
+    """
+    summary = []
+    for row, cell in rows.items():
+        runs = scores[scores["cell"] == cell.name]
+        line = {"row": row, "cell": cell.name, "seeds": len(runs)}
+        for name in SCORES:
+            line[f"{name}_mean"] = runs[name].mean()
+            line[f"{name}_std"] = runs[name].std(ddof=1)
+        summary.append(line)
+    return pd.DataFrame(summary)
+
+
+def in_words(summary):
+    """A table of summarize_table as text, "mean +- spread"; empty columns go."""
+    shown = summary[["row", "seeds"]].rename(columns={"row": ""})
+    for name in SCORES:
+        means, spreads = summary[f"{name}_mean"], summary[f"{name}_std"]
+        if means.notna().any():
+            shown[name] = [
+                _number(mean) + ("" if pd.isna(std) else f" ± {std:.3f}")
+                for mean, std in zip(means, spreads, strict=True)
+            ]
+    shown["seeds"] = [str(n) if n else "not run" for n in shown["seeds"]]
+    return shown
+
+
+def not_run(tables, seeds, results, reasons):
+    """DataFrame of cell, seed, reason: all that the tables want and do not have.
+
+    seeds: that were asked for. reasons: {(cell name, seed): why it is not there}.
+    """
+    cells = {cell.name for rows in tables.values() for cell in rows.values()}
+    rows = [
+        {
+            "cell": name,
+            "seed": seed,
+            "reason": reasons.get((name, seed), "not asked for yet"),
+        }
+        for name in sorted(cells)
+        for seed in seeds
+        if (name, seed) not in results
+    ]
+    return pd.DataFrame(rows, columns=["cell", "seed", "reason"])
+
+
+def write_report(out, tables, introduction, scores, missing):
+    """Write OUT/ablation.md, a .csv of every table, runs.csv and not_run.csv.
+
+    scores: of all_scores; missing: of not_run.
+    """
+    parts = ["# Ablation study", introduction]
+    files = {"runs": scores, "not_run": missing}
+    for name, rows in tables.items():
+        files[name] = summarize_table(rows, scores)
+        parts += [f"## {name.capitalize()}", CAPTIONS[name]]
+        parts.append(markdown_table(in_words(files[name])))
+    parts += ["## Not run", markdown_table(missing) or "Nothing is missing."]
+    for name, table in files.items():
+        with written_whole(Path(out) / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False)
+    with written_whole(Path(out) / "ablation.md") as partial:
+        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _number(value):
+    return "-" if pd.isna(value) else f"{value:.3f}"

@@ -1,0 +1,257 @@
+"""Data sets of ISIC images for the commands: opened, checked, without leaks, reported.
+
+Every file is decoded once; LOGS/checked_files.jsonl remembers the good ones. What is
+left out is printed with the reason, and written as dropped.csv.
+"""
+
+import hashlib
+from pathlib import Path
+
+from . import common
+
+CHECKED_FILES = "checked_files.jsonl"
+SHOWN = 20  # dropped files named on the terminal, unless all are asked for; and rows
+KNOWN_LAYOUTS = (
+    "Read are the layouts of the ISIC challenges 2016 to 2020, the ISIC Archive, "
+    "HAM10000, BCN20000, PAD-UFES-20 and PH2; a folder per class (benign/, nevus/, "
+    "...); and plain folders of images, masks and tables (.csv, .tsv, .tab, .xlsx) of "
+    "any names, or COCO, labelme and VIA annotations. Tables join by image name."
+)
+# Of train.py, evaluate.py and ablation.py: {option: (value, what it says)}
+LABEL_OPTIONS = {
+    "label_table": (
+        "TABLE",
+        "the one table that holds the labels (default: all tables)",
+    ),
+    "image_column": (
+        "COLUMN",
+        "the column of image names (default: isic_id, image_id, image_name, img_id, "
+        "bcn_filename, image, filename, file, path, name, id, or the one whose cells "
+        "name images)",
+    ),
+    "label_column": (
+        "COLUMN,...",
+        "the column of diagnoses, or several of which one is marked (default: label, "
+        "class, target, diagnosis, diagnostic, dx, diagnosis_1, benign_malignant, "
+        "malignancy; malignant or benign with 0 and 1; one column a diagnosis)",
+    ),
+    "malignant": (
+        "VALUE,...",
+        "values of the label column that mean malignant, such as mel,bcc,akiec; all "
+        "others but empty and unknown ones are benign (default: the words and codes "
+        "of mrcnn_skin/data/diagnoses.py)",
+    ),
+    "benign": (
+        "VALUE,...",
+        "values that mean benign; those in neither list are no label then",
+    ),
+    "mask_values": (
+        "VALUE,...",
+        "pixel values of the masks that are lesion: grey values, palette indices, or "
+        "colours such as 0xff0000; or the names of lesions in COCO, labelme or VIA "
+        "annotations (default: what the masks say themselves)",
+    ),
+    "annotators": (
+        "union|majority|NAME",
+        "of several masks of one image take the union, what more than half of them "
+        "have, or those by one annotator, such as 2 or A00 (default: union)",
+    ),
+    "split_column": ("COLUMN", "of train, val and test (default: split)"),
+    "group_column": (
+        "COLUMN",
+        "of what has to stay in one split (default: patient_id, or else lesion_id)",
+    ),
+}
+
+
+def add_label_options(add):
+    """Options on how tables and masks are read; add: of the parser."""
+    for name, (metavar, text) in LABEL_OPTIONS.items():
+        add("--" + name.replace("_", "-"), metavar=metavar, help=text)
+
+
+def label_options(args):
+    """The options of add_label_options that were given, as load_isic takes them."""
+    given = {name: getattr(args, name, None) for name in LABEL_OPTIONS}
+    options = {name: text for name, text in given.items() if text}
+    for name in ("label_column", "malignant", "benign", "mask_values"):
+        if name in options:
+            options[name] = tuple(part.strip() for part in options[name].split(","))
+    if "mask_values" in options:
+        options["mask_values"] = tuple(
+            int(part, 0) if part[:1].isdigit() else part
+            for part in options["mask_values"]
+        )
+    return options
+
+
+def training_options(args, config):
+    """What load_isic is asked for: labels and masks as far as the tasks learn them."""
+    return {
+        "require_labels": "classify" in config.TASKS,
+        "require_masks": bool({"detect", "segment"} & set(config.TASKS)),
+        **label_options(args),
+    }
+
+
+def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
+    """Read and check one split of a folder of ISIC images, None for all of it.
+
+    config: its MAX_IMAGE_PIXELS is used. logs: folder of the remembered checks.
+    extra: further folders, of which all images are taken. limit: images of each folder.
+    options: of IsicDataset.load_isic.
+    """
+    from .. import IsicDataset
+
+    dataset = IsicDataset(max_image_pixels=config.MAX_IMAGE_PIXELS)
+    options = {"check": "full", "cache": Path(logs) / CHECKED_FILES, **options}
+    for path, part in [(folder, split), *((path, None) for path in extra)]:
+        if not Path(path).is_dir():
+            raise FileNotFoundError(f"there is no data set folder {path}")
+        dataset.load_isic(path, part, limit=limit, **options)
+    dataset.prepare()
+    return dataset
+
+
+def open_scored(folder, split, config, args):
+    """Open the images of a split that have something to score, None for all of them.
+
+    That is a mask, or a label if the network classifies; the others are dropped.
+    """
+    import pandas as pd
+
+    options = {"require_labels": False, **label_options(args)}
+    options["require_masks"] = "classify" not in config.TASKS
+    dataset = open_isic(folder, split, config, args.logs, args.limit, **options)
+    rows = [
+        (info["id"], info["path"], f"no mask, and {info['label_problem']}")
+        for info in dataset.image_info
+        if not (info["mask_paths"] or info["outlines"] or info["label"])
+    ]
+    dataset.drop(pd.DataFrame(rows, columns=["image_id", "file", "reason"]))
+    return dataset
+
+
+def open_train_and_val(args, config):
+    """Open what train.py trains and validates on; no leaks, unless args keep them.
+
+    Returns (train, val, dropped): dropped is a DataFrame of split, image_id, file,
+    reason. Raises ValueError if args.strict and something was dropped.
+    """
+    options = training_options(args, config)
+    shared = (config, args.logs, args.limit)
+    extra = args.extra_train or ()
+    outlined = {"require_masks": False} if args.pseudo_masks else {}
+    train = open_isic(args.dataset, "train", *shared, extra, **options | outlined)
+    folder, split = (
+        (args.val_dataset, None) if args.val_dataset else (args.dataset, "val")
+    )
+    val = open_isic(folder, split, *shared, **options)
+    if not args.keep_leaks:
+        drop_leaks(train, val, args, config)
+    if args.pseudo_masks and options["require_masks"]:
+        outline_unmasked(train, args)
+    dropped = report_dropped({"train": train, "val": val}, show_all=args.check_only)
+    if args.strict and len(dropped):
+        raise ValueError(f"--strict: {len(dropped)} images were dropped, see above")
+    return train, val, dropped
+
+
+def outline_unmasked(train, args):
+    """Let the network of --pseudo-masks outline the training images without a mask.
+
+    Its masks are in LOGS/pseudo_masks, a folder for each weight file, and are reused
+    by the next run.
+    """
+    from ..training.pseudo_masks import add_pseudo_masks
+
+    path = common.trained_weights(args.pseudo_masks, args.logs).resolve()
+    about = f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
+    name = f"{path.stem}-{hashlib.sha256(about.encode()).hexdigest()[:8]}"
+    model = common.build_model(path, common.stored_config(path))
+    folder = Path(args.logs, "pseudo_masks", name)
+    table = add_pseudo_masks(train, model.detector, folder)
+    kept = int((table["mask"] != "").sum())
+    print(f"pseudo-masks by {path.name}: {kept} of {len(table)} images without mask")
+
+
+def write_pseudo_masks(train, folder):
+    """Write the images that are trained on with a pseudo-mask as pseudo_masks.csv."""
+    import pandas as pd
+
+    from ..atomic import written_whole
+
+    rows = [
+        (info["id"], info["path"], info["mask_paths"][0])
+        for info in train.image_info
+        if info.get("is_pseudo_mask")
+    ]
+    if rows:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        table = pd.DataFrame(rows, columns=["image_id", "file", "mask"])
+        with written_whole(Path(folder) / "pseudo_masks.csv") as partial:
+            table.to_csv(partial, index=False)
+
+
+def drop_leaks(train, val, args, config):
+    """Drop from train what is in val, in the test split, or in args.held_out.
+
+    What val shares with those is said, and kept: an official split stays as it is.
+    """
+    from ..data.leaks import find_leaks, find_listed
+
+    paths = [Path(path) for path in args.held_out or ()]
+    anything = {
+        "check": "header",
+        "require_masks": False,
+        "require_labels": False,
+        "may_be_empty": True,
+    }
+    told = {**anything, **label_options(args)}
+    held_out = [open_isic(args.dataset, "test", config, args.logs, **told)]
+    for path in paths:
+        if path.is_dir():
+            held_out.append(open_isic(path, None, config, args.logs, **anything))
+    cache = Path(args.logs) / CHECKED_FILES
+    train.drop(find_leaks(train, [val, *held_out], cache))
+    shared = len(find_leaks(val, held_out, cache))
+    for path in paths:
+        if not path.is_dir():
+            train.drop(find_listed(train, path))
+            shared += len(find_listed(val, path))
+    if shared:
+        print(f"{shared} validation images are also held out for a test; they stay")
+
+
+def report_dropped(datasets, show_all=False):
+    """Print what data sets hold and what was left out; return the latter as a table.
+
+    datasets: {split: IsicDataset}.
+    """
+    import pandas as pd
+
+    tables = []
+    for split, dataset in datasets.items():
+        print(f"{split}: {dataset.summary()}")
+        tables.append(dataset.dropped.assign(split=split))
+        shown = tables[-1] if show_all else tables[-1][:SHOWN]
+        for row in shown.itertuples():
+            print(f"  dropped {row.file}: {row.reason}")
+        if len(shown) < len(dataset.dropped):
+            print(f"  ... and {len(dataset.dropped) - len(shown)} more")
+    unknown = sorted({i for dataset in datasets.values() for i in dataset.unknown_ids})
+    if unknown:
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        print(f"rows without an image, passed over: {', '.join(unknown[:SHOWN])}{more}")
+    return pd.concat(tables)[["split", "image_id", "file", "reason"]]
+
+
+def write_dropped(dropped, folder):
+    """Write the table of report_dropped as FOLDER/dropped.csv, if it has rows."""
+    from ..atomic import written_whole
+
+    if len(dropped):
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / "dropped.csv") as partial:
+            dropped.to_csv(partial, index=False)

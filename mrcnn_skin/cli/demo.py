@@ -1,0 +1,253 @@
+"""A page to drop an image on: outline, box, P(malignant), heat map and lesion area.
+
+    mrcnn-skin demo
+    mrcnn-skin demo --weights=logs/a/mask_rcnn_isic_best.h5 --weights=b.h5
+
+Each of the --weights is a model to choose on the page. The page is for this machine
+only unless --host says otherwise. Nothing is stored: an image is deleted once it is
+read, and the pictures of its answer are part of the page. Nothing is sent anywhere: the
+page may ask no address but its own. It needs the extra demo: pip install -e ".[demo]".
+
+Research software, no medical device.
+"""
+
+import base64
+import html
+import importlib.util
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import common, predict
+
+NOTICE = (
+    "Research use only. This is no medical device, and nothing on this page is a "
+    "diagnosis."
+)
+MAX_UPLOAD = "200mb"
+PICTURE_SIDE = 900  # pixels of the longer side, of the answer's pictures
+# The browser loads nothing from elsewhere, whatever the page's libraries ask for.
+POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' "
+    "blob:; style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:"
+)
+CSS = """
+.notice { background: #fff3cd; color: #533f03; border: 1px solid #e0c060;
+          border-radius: 6px; padding: .6em 1em; }
+.problem { background: #f8d7da; color: #58151c; border: 1px solid #e09aa2;
+           border-radius: 6px; padding: .6em 1em; overflow-wrap: anywhere; }
+.flag { background: #fde3c8; color: #6b3700; border-radius: 6px; padding: .3em .8em; }
+.answer { font-size: 16px; } .answer h3 { margin: .2em 0; overflow-wrap: anywhere; }
+.answer .p { font-size: 1.6em; font-weight: 600; }
+.scale { position: relative; height: 14px; border-radius: 7px; background: #8883;
+         max-width: 480px; margin: .4em 0; }
+.scale .bar { height: 100%; border-radius: 7px; background: #d9600a; }
+.scale .cut { position: absolute; top: -4px; width: 2px; height: 22px;
+              background: currentColor; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1em; margin-top: 1em; }
+.pictures figure { flex: 1 1 280px; max-width: 460px; margin: 0; }
+.pictures img { width: 100%; border-radius: 6px; }
+.pictures figcaption, .answer .small { font-size: 14px; opacity: .8; }
+"""
+
+
+class Choice(NamedTuple):
+    """A model on the page: MaskRCNN, explain.GradCam or None, known scores in words."""
+
+    model: Any
+    grad_cam: Any
+    scores: str
+
+
+def main(argv=None):
+    parser = common.Parser("demo", description=__doc__)
+    parser.add_argument(
+        "--weights",
+        action="append",
+        help=f"{common.WEIGHTS_HELP}; may be repeated (default: pretrained)",
+    )
+    parser.add_argument("--logs", default="logs", help="folder of the runs")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        help="operating point: P(malignant) above it is called malignant",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address of the page")
+    parser.add_argument("--port", type=int, default=7860, help="of that address")
+    common.add_config_options(parser)
+    args = parser.parse_args(argv)
+    if importlib.util.find_spec("gradio") is None:
+        raise ValueError('the page needs gradio: pip install -e ".[demo]"')
+    if not 0 < args.threshold < 1:
+        raise ValueError(f"--threshold must be between 0 and 1, got {args.threshold}")
+
+    choices = dict(load(path, args) for path in args.weights or ["pretrained"])
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["GRADIO_TEMP_DIR"] = scratch  # of uploads, until they are read
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        serve(choices, args)
+
+
+def load(weights, args):
+    """Load one of the models; returns its name on the page and a Choice."""
+    from ..inference.explanation import GradCam
+
+    path = common.trained_weights(weights, args.logs)
+    model = common.load_model(path, args)
+    config = model.config
+    grad_cam = None
+    if "classify" in config.TASKS and config.MALIGNANT_CLASS_IDS:
+        grad_cam = GradCam(model.detector.model, config)
+    scores = known_scores(path.with_name("evaluation") / "metrics.json", args.threshold)
+    return f"{path.resolve().parent.name}/{path.stem}", Choice(model, grad_cam, scores)
+
+
+def known_scores(path, threshold):
+    """What a run's evaluation says of the threshold, in words; "" where it is silent.
+
+    path: of metrics.json, whose sensitivity and specificity are those at 0.5.
+    """
+    if threshold != 0.5 or not path.is_file():
+        return ""
+    scores = json.loads(path.read_text(encoding="utf-8")).get("classification")
+    if not scores:
+        return ""
+    return (
+        f"There, this model had sensitivity {scores['SE']:.2f} and specificity "
+        f"{scores['SP']:.2f} on {scores['images']} images."
+    )
+
+
+def serve(choices, args):
+    """Build the page of some models, {name: Choice}, and serve it until Ctrl-C."""
+    import fastapi
+    import gradio
+    import uvicorn
+
+    def answer(path, name):
+        try:
+            return None, answer_page(Path(path), choices[name], args.threshold)
+        finally:
+            os.remove(path)
+
+    names = list(choices)
+    with gradio.Blocks(title="mrcnn_skin", analytics_enabled=False) as page:
+        gradio.HTML(f'<h1>mrcnn_skin</h1><p class="notice">{NOTICE}</p>')
+        chosen = gradio.Radio(names, value=names[0], label="Model")
+        file = gradio.File(label="Drop a dermoscopy image here", height=140)
+        result = gradio.HTML()
+        file.upload(answer, [file, chosen], [file, result])
+    # Not launch(): that asks its own address first, and gives up if it answers late
+    server = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    server.middleware("http")(guard)
+    gradio.mount_gradio_app(
+        server,
+        page,
+        path="/",
+        footer_links=[],
+        max_file_size=MAX_UPLOAD,
+        ssr_mode=False,
+        css=CSS,
+        theme=gradio.themes.Default(
+            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        ),
+    )
+    print(f"open http://{args.host}:{args.port} ; Ctrl-C ends it", flush=True)
+    uvicorn.run(server, host=args.host, port=args.port, log_level="warning")
+
+
+async def guard(request, call_next):
+    """Add the policy to every response."""
+    response = await call_next(request)
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
+
+
+def answer_page(path, choice, threshold):
+    """The HTML that answers a file: what a Choice says, or why it cannot be read."""
+    from ..data.files import UnreadableImage, read_image
+
+    try:
+        image = read_image(path, choice.model.config.MAX_IMAGE_PIXELS)
+    except UnreadableImage as error:
+        reason = f"{path.name} cannot be read as an image: {error.reason}"
+        return f'<p class="problem" role="alert">{html.escape(reason)}</p>'
+    result = choice.model.detect([image])[0]
+    row, mask = predict.describe(image, result, choice.model.config)
+    pictures = {"outline and box of the lesion": predict.draw(image, result, row, mask)}
+    if choice.grad_cam:
+        from ..inference.explanation import overlay_heat
+
+        heat = overlay_heat(image, choice.grad_cam(image))
+        pictures["heat map (Grad-CAM): what raised P(malignant)"] = heat
+    return (
+        f'<div class="answer"><h3>{html.escape(path.name)}</h3>'
+        f"{warning(row)}{diagnosis(row, threshold, choice.scores)}{facts(row, image)}"
+        f'<div class="pictures">{"".join(map(figure, pictures, pictures.values()))}'
+        f"</div></div>"
+    )
+
+
+def warning(row):
+    """What is said before the answer for an image of another kind, as HTML."""
+    if not row["unfamiliar"]:
+        return ""
+    return (
+        '<p class="problem" role="alert">This image is unlike the dermoscopy images '
+        "that the model learned from. Do not rely on the answer below. (Its distance "
+        f"from them is {row['unfamiliar_score']:.1f}; the limit is 1.)</p>"
+    )
+
+
+def diagnosis(row, threshold, scores):
+    """P(malignant) beside its operating point, as HTML; the class without one."""
+    p = row["p_malignant"]
+    if p is None or row["class"] == "none":
+        return f"<p>Class: {html.escape(row['class'])}</p>"
+    side, called = ("Above", "malignant") if p > threshold else ("Not above", "benign")
+    return (
+        f'<p><span class="p">P(malignant) {p:.2f}</span></p>'
+        f'<div class="scale"><div class="bar" style="width: {100 * p:.1f}%"></div>'
+        f'<div class="cut" style="left: {100 * threshold:.1f}%"></div></div>'
+        f"<p>{side} the operating point {threshold:.2f}: called {called}. {scores}</p>"
+    )
+
+
+def facts(row, image):
+    """Confidence, area and box in words, as HTML."""
+    height, width = image.shape[:2]
+    if row["class"] == "none":
+        return f"<p>No lesion found in {width} x {height} pixels.</p>"
+    flag = (
+        '<p><span class="flag">Low confidence: the model is not sure that this is a '
+        "lesion.</span></p>"
+        if row["low_confidence"]
+        else ""
+    )
+    area, share = row["lesion_area"], row["lesion_area"] / (height * width)
+    box = "x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}".format(**row)
+    return (
+        f"{flag}<p>Lesion area: {area:,} pixels, {share:.1%} of the image."
+        f'<br><span class="small">Box: {box}, of {width} x {height} pixels. '
+        f"Confidence {row['confidence']:.2f}.</span></p>"
+    )
+
+
+def figure(caption, pixels):
+    """A picture, uint8 [h, w, 3], and its caption, as HTML that holds the picture."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=90)
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    caption = html.escape(caption)
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{text}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )

@@ -1,0 +1,228 @@
+"""What evaluate.py does with a model and images: score, compare, draw, describe.
+
+The figures come from mrcnn_skin.evaluation; this module decides which are asked for.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import common
+
+SHOWN_CASES = 3  # pictures a heading
+
+
+class Scored(NamedTuple):
+    """What `score` found, and with what.
+
+    per_image: DataFrame. metrics: dict of metrics.json. detector: that was scored.
+    grad_cam: mrcnn_skin.inference.explanation.GradCam, or None if it was not asked for.
+    """
+
+    per_image: Any
+    metrics: dict
+    detector: Any
+    grad_cam: Any
+
+
+def read_other(path):
+    """The table of another model's evaluation, None without a path.
+
+    Raises FileNotFoundError, or ValueError for a file of other columns.
+    """
+    if path is None:
+        return None
+    import pandas as pd
+
+    from ..evaluation.summary import COLUMNS
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no table to compare with: {path}")
+    table = pd.read_csv(path, dtype={"image": str})
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise ValueError(f"{path} must be a per_image.csv; it lacks {missing}")
+    return table
+
+
+def refuse_shared_images(calibration, dataset):
+    """Raise ValueError if an image is in both sets: thresholds would flatter."""
+
+    def names(images):
+        return {images.image_reference(i) for i in images.image_ids}
+
+    shared = names(calibration) & names(dataset)
+    if shared:
+        raise ValueError(
+            "--calibration-split must share no image with --split, got "
+            f"{len(shared)} of both, such as {min(shared)}"
+        )
+
+
+def calibration_warnings(folder, args):
+    """Say so if the calibration images are those that the network was trained on.
+
+    folder: of the images, or "synthetic". The run.json beside the weights tells what
+    the network was trained on; without one, nobody knows. Returns a list of texts.
+    """
+    if args.calibration_split != "train":
+        return []
+    run_file = common.trained_weights(args.weights, args.logs).with_name("run.json")
+    doubt = "if the network was trained on them, as on most training splits, "
+    if run_file.is_file():
+        options = json.loads(run_file.read_text(encoding="utf-8"))
+        trained_on = [options.get("dataset"), *(options.get("extra_train") or ())]
+        if not any(_same_folder(folder, other) for other in trained_on):
+            return []
+        doubt = "the network was trained on them: "
+    return [
+        f"--calibration-split=train: {doubt}it is surer of them than of other images, "
+        "and temperature and thresholds do not hold for those; use val"
+    ]
+
+
+def temperature_warnings(metrics):
+    """Say so if the temperature made the probabilities worse. Returns a list."""
+    calibration = metrics.get("calibration", {})
+    raw, scaled = calibration.get("raw"), calibration.get("scaled")
+    worse = [name for name in raw or () if scaled and scaled[name] > raw[name]]
+    if not worse:
+        return []
+    told = ", ".join(f"{n} {scaled[n]:.3f} instead of {raw[n]:.3f}" for n in worse)
+    return [
+        f"temperature-scaled probabilities are worse than the raw ones: {told}; the "
+        "calibration images are not like these"
+    ]
+
+
+def _same_folder(folder, other):
+    if "synthetic" in (folder, other):
+        return folder == other
+    return other is not None and Path(folder).resolve() == Path(other).resolve()
+
+
+def score(model, dataset, calibration, other, out, args):
+    """Score the dataset with all that args ask for. Returns a Scored.
+
+    out: folder for the masks.
+    """
+    from ..evaluation import coco
+    from ..evaluation.bootstrap import compare
+    from ..evaluation.description import describe
+    from ..evaluation.robustness import robustness_table
+    from ..evaluation.scoring import score_images
+    from ..evaluation.statistics import analyse, as_records
+    from ..evaluation.tta import AugmentedDetector
+
+    detector = AugmentedDetector(model.detector) if args.tta else model.detector
+    details, grad_cam = [describe], None
+    if args.explain:
+        from ..inference.explanation import GradCam, HeatShare
+
+        grad_cam = GradCam(model.detector.model, model.config)
+        details.append(HeatShare(grad_cam))
+    coco_scorer = None
+    if coco.is_installed():
+        coco_scorer = coco.CocoScorer("classify" in model.config.TASKS)
+        details.append(coco_scorer)
+    per_image, unreadable = score_images(detector, dataset, out, details=details)
+    chosen_on = score_images(detector, calibration)[0] if calibration else None
+
+    metrics = {"unreadable": unreadable}
+    metrics |= analyse(per_image, chosen_on, other, args.bootstrap, args.seed)
+    if coco_scorer:
+        metrics["coco"] = coco_scorer.scores()
+    if args.explain:
+        metrics["explanation"] = explanation_scores(per_image)
+    if args.tta:
+        plain = score_images(model.detector, dataset)[0]
+        rows = compare(per_image, plain, args.bootstrap, args.seed)
+        metrics["tta"] = as_records(rows)
+    if args.robustness:
+        rows = robustness_table(detector, dataset, per_image, args.bootstrap, args.seed)
+        metrics["robustness"] = as_records(rows)
+    return Scored(per_image, metrics, detector, grad_cam)
+
+
+def explanation_scores(per_image):
+    """Mean share of the heat inside the outline, beside the outline's share."""
+    table = per_image.reindex(columns=["heat_inside", "lesion_area"]).dropna()
+    return {
+        "images": len(table),
+        "heat_inside": float(table["heat_inside"].mean()),
+        "lesion_area": float(table["lesion_area"].mean()),
+    }
+
+
+def draw_cases(scored, dataset):
+    """Pictures of the cases that tell most, {heading: list of (caption, pixels)}."""
+    from ..evaluation.statistics import choose_cases
+    from ..visualize import draw_prediction
+
+    drawn = {}
+    for heading, rows in choose_cases(scored.per_image, SHOWN_CASES).items():
+        pictures = drawn[heading] = []
+        ids = common.image_ids_of(dataset, [row["image"] for row in rows])
+        for row, image_id in zip(rows, ids, strict=True):
+            picture = draw_prediction(dataset, image_id, scored.detector)
+            caption = f"{row['image']}: {row['label'] or 'no diagnosis'}"
+            pictures.append((caption, picture))
+            if scored.grad_cam:
+                from ..inference.explanation import overlay_heat
+
+                image = dataset.load_image(image_id)
+                seen = overlay_heat(image, scored.grad_cam(image))
+                pictures.append((f"{row['image']}: Grad-CAM", seen))
+    return drawn
+
+
+def facts(model, dataset, folder, dropped, args):
+    """What was evaluated, {name: text}, for report.html and model_card.md."""
+    import keras
+    import tensorflow as tf
+
+    from ..evaluation import coco
+
+    config = model.config
+    weights = common.trained_weights(args.weights, args.logs)
+    generated = folder == "synthetic"
+    images = "generated lesions, no photographs" if generated else str(folder)
+    known = {
+        "model": f"Mask R-CNN for skin lesions, {config.NAME}",
+        "data": f"{images}, split {args.split}, {dataset.num_images} images",
+        "synthetic": "All images are generated."
+        if generated
+        else "None are generated.",
+        "split": f"Evaluated on {args.split}; temperature and thresholds: "
+        f"{args.calibration_split or 'not chosen'}.",
+        "left out": f"{len(dropped)} images were left out"
+        + ("; dropped.csv names them." if len(dropped) else "."),
+        "network": f"{_name(config.BACKBONE)}, {config.IMAGE_MAX_DIM} px, tasks "
+        f"{', '.join(config.TASKS)}.",
+        "losses": f"RPN {config.RPN_CLASS_LOSS}, class {config.CLASS_LOSS}, mask "
+        f"{config.MASK_LOSS}.",
+        "imbalance": "Benign and malignant images were drawn equally often in training."
+        if config.BALANCE_CLASSES
+        else "Nothing was done about it.",
+        "weights": weights.name,
+        "training": _training(weights.with_name("run.json")),
+        "test-time augmentation": "four mirror images" if args.tta else "none",
+        "software": f"mrcnn_skin on TensorFlow {tf.__version__}, Keras "
+        f"{keras.__version__}; samples/isic/evaluate.py repeats this evaluation.",
+    }
+    if not coco.is_installed():
+        known["COCO's average precision"] = "not computed: the extra coco is missing"
+    return {name: text for name, text in known.items() if text}
+
+
+def _training(run_file):
+    """How the weights were trained, from the run.json beside them, if any."""
+    if not run_file.is_file():
+        return None
+    options = json.loads(run_file.read_text(encoding="utf-8"))
+    told = [f"{k} {options[k]}" for k in ("weights", "stages", "seed") if k in options]
+    return f"Trained with {', '.join(told)}."
+
+
+def _name(backbone):
+    return backbone if isinstance(backbone, str) else backbone.__name__

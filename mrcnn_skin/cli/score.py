@@ -1,0 +1,185 @@
+"""Score an archive of any size: diagnosis, box and lesion area of millions of images.
+
+SOURCE is a folder, searched with all folders in it, or a text file with a path a line.
+Workers with a network each share the images by Ray Data: on this machine, or on a
+cluster that sees the same paths and has the requirements of mrcnn_skin installed.
+
+    mrcnn-skin score SOURCE --weights=last --out=answers --workers=4
+
+OUT gets part-*.parquet: id, path, p_malignant, label, score, y1, x1, y2, x2 (pixels),
+low_confidence, unfamiliar, unfamiliar_score, lesion_area (pixels), error, mask_png
+(with --masks). An image that cannot be read has its reason in `error`. Started again,
+the command resumes with the images that have no answer yet, including those added to
+SOURCE meanwhile.
+
+Needs Ray and pyarrow (pip install -e ".[archive]"). Exit status: 0 all that
+were left are scored; 1 some cannot be read, or failed; 2 a mistake in the options.
+
+Research software, no medical device.
+"""
+
+import hashlib
+import logging
+import math
+import os
+import time
+from pathlib import Path
+
+from . import common
+
+
+def main(argv=None):
+    parser = common.Parser("score", description=__doc__)
+    parser.add_argument("source", metavar="SOURCE", help="folder, or list of paths")
+    parser.add_argument("--weights", default="pretrained", help=common.WEIGHTS_HELP)
+    parser.add_argument("--out", default="answers", help="folder for the answers")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes with a network each",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="of each worker (default: this machine's cores divided by --workers)",
+    )
+    parser.add_argument(
+        "--address",
+        help="HOST:PORT of a Ray cluster, or auto for the one that this machine is in "
+        "(default: this machine alone)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=64,
+        help="images that a worker takes at a time",
+    )
+    parser.add_argument(
+        "--masks", action="store_true", help="fill mask_png: 255 is lesion"
+    )
+    parser.add_argument("--logs", default="logs", help="folder of the runs")
+    common.add_precision_option(parser)
+    common.add_config_options(parser)
+    args = parser.parse_args(argv)
+    for name in ("workers", "threads", "batch_size"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} must be at least 1, got {value}")
+    return score(args)
+
+
+def score(args):
+    """Run the command; returns its exit status."""
+    try:
+        from ..serving.batch_scoring import Parts, list_images, root_of
+    except ImportError as error:
+        raise ValueError(f'{error}: pip install -e ".[archive]"') from error
+
+    weights = common.trained_weights(args.weights, args.logs).resolve()
+    config = common.trained_config(weights, args)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    with Parts(args.out, {"weights": digest, "config": config.to_json()}) as parts:
+        paths = parts.left_of(list_images(args.source))
+        done = len(parts.scored)
+        print(f"{len(paths)} images to score, {done} have their answers already")
+        scorer = {
+            "weights": weights,
+            "config": config,
+            "root": root_of(args.source),
+            "masks": args.masks,
+        }
+        tables = ()
+        if len(paths):
+            # Here once, too: what is wrong in a worker ends in pages of Ray's stacks
+            common.build_model(weights, config)
+            tables = score_on_ray(paths, scorer, args)
+        scored, unreadable = collect(tables, parts, len(paths), done)
+    missing = len(paths) - scored
+    if unreadable:
+        print(f"{unreadable} cannot be read: see the column error")
+    if missing:
+        print(f"{missing} have no answer, their batches failed: start again")
+    print(f"written to {Path(args.out).resolve()}")
+    return 1 if unreadable or missing else 0
+
+
+def score_on_ray(paths, scorer, args):
+    """Yield tables of answers as workers finish their batches.
+
+    paths: a pa.Array; scorer: arguments of Scorer but threads.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anybody
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    threads = args.threads or max(1, os.cpu_count() // args.workers)
+    if args.address:
+        # Nodes have the requirements, and get these sources from here
+        package = str(common.ROOT / "mrcnn_skin")
+        sources = {"py_modules": [package], "working_dir": str(Path(__file__).parent)}
+        ray.init(args.address, runtime_env=sources, **quiet)
+    else:
+        cores = args.workers * threads
+        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # collect() has its own
+    context.max_errored_blocks = -1  # a batch that fails has no answers, others do
+    blocks = math.ceil(len(paths) / args.batch_size)
+    images = ray.data.from_items(paths.to_pylist(), override_num_blocks=blocks)
+    answers = images.map_batches(
+        Scorer,
+        fn_constructor_kwargs={**scorer, "threads": threads},
+        batch_size=None,  # a block
+        batch_format="pyarrow",
+        num_cpus=threads,
+        compute=ray.data.ActorPoolStrategy(size=args.workers),
+    )
+    yield from answers.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+class Scorer:
+    """A network in a worker of Ray, which scores one batch after the other."""
+
+    def __init__(self, weights, config, root, masks, threads):
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        self.model = common.build_model(weights, config)
+        self.root, self.masks = root, masks
+
+    def __call__(self, batch):
+        from ..serving.batch_scoring import score_files
+
+        paths = batch["item"].to_pylist()
+        model = self.model
+        return score_files(model.detector, self.root, paths, model.config, self.masks)
+
+
+def collect(tables, parts, expected, done):
+    """Write tables of answers as they come, with a progress bar.
+
+    Returns (number of answers, number of those with an error).
+    """
+    from tqdm import tqdm
+
+    scored = unreadable = 0
+    begin = time.monotonic()
+    with tqdm(total=done + expected, initial=done, unit="image") as bar:
+        for table in tables:
+            if not scored:
+                first, started = len(table), time.monotonic()
+            parts.add(table)
+            scored += len(table)
+            unreadable += len(table) - table["error"].null_count
+            bar.update(len(table))
+    if scored:
+        now = time.monotonic()
+        print(f"{scored} images in {now - begin:.0f} s")
+        if scored > first:  # loading and tracing the network is over by then
+            rate = (scored - first) / (now - started)
+            print(f"{rate:.1f} images/s after the first {first}")
+    return scored, unreadable

@@ -1,0 +1,156 @@
+"""Train the multi-task network on ISIC images, evaluate it, and draw what it learned.
+
+Everything goes into one run folder, LOGS/RUN: config.json and run.json, checkpoints/,
+log.csv, tensorboard/, losses.png, the weights of the last and of the best epoch as
+.h5, and evaluation/ with metrics.json, per_image.csv, masks and contact_sheet.png, the
+predictions beside the truth from the worst to the best. Files that cannot serve are
+printed with the reason, listed in dropped.csv, and passed over.
+
+    mrcnn-skin train --weights=coco
+    mrcnn-skin train --dataset=DIR --weights=none --image-size=256
+    mrcnn-skin train --dataset=synthetic --weights=none --quick
+    mrcnn-skin train --weights=last          goes on where a run stopped
+    mrcnn-skin train --dataset=DIR --check-only      checks options and data
+
+Exit status: 0 done; 1 a fault of the system; 2 a mistake in the options or the data,
+with --strict any image dropped.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from . import common, datasets, training_run
+from .training_run import DEFAULTS, QUICK
+
+
+def main(argv=None):
+    given = vars(make_parser().parse_args(argv))
+    stored, run_dir = stored_options(given)
+    options = {**DEFAULTS, **(QUICK if given.get("quick") else {}), **stored, **given}
+    args = argparse.Namespace(**options)
+
+    from .. import MaskRCNN
+    from ..training.checkpoint import CheckpointFolder
+    from ..training.stages import parse_stages, require_stages
+
+    resuming = args.weights == "last"
+    args.dataset = args.dataset or common.default_dataset()
+    args.weights = stored.get("weights", args.weights)
+    args.stages = training_run.find_stages(args)
+    stages = parse_stages(args.stages)
+    model = MaskRCNN("training", training_run.make_config(args), args.logs)
+    require_stages(model.keras_model, stages)  # rather than after hours of the first
+    if args.check_only:
+        training_run.open_datasets(args, model.config)
+        return
+    begun = resuming and CheckpointFolder(run_dir).states()
+    weight_file = None if begun else training_run.find_weights(args.weights)
+    train, val, test, dropped = training_run.open_datasets(args, model.config)
+    run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
+    if model.is_chief:
+        if not resuming:
+            start_folder(run_dir, args)
+        datasets.write_dropped(dropped, run_dir)
+        datasets.write_pseudo_masks(train, run_dir)
+    if weight_file:
+        model.load_weights(weight_file)
+    print(f"run folder: {run_dir.resolve()}")
+    callbacks = [loss_curves(run_dir)] if model.is_chief else []
+    model.train(train, val, stages=stages, custom_callbacks=callbacks)
+    if model.is_chief:
+        report(model, test, run_dir, chosen_by_them=test is val)
+
+
+def make_parser():
+    parser = common.Parser(
+        "train", description=__doc__, argument_default=argparse.SUPPRESS
+    )
+    training_run.add_data_options(parser.add_argument)
+    add_run_options(parser.add_argument)
+    training_run.add_recipe_options(parser.add_argument)
+    backbone = "resnet101 for --weights=coco, whose file has it, else resnet50"
+    common.add_config_options(parser, backbone, common.SIDES_IN_WORDS)
+    return parser
+
+
+def add_run_options(add):
+    """Options on where a run starts and where it goes; add: of the parser."""
+    add(
+        "--weights",
+        default="coco",
+        metavar="coco|imagenet|last|none|PATH",
+        help="weights to start from: coco and imagenet are downloaded into weights/; "
+        "last goes on with the run --run, or the newest in --logs (default: coco)",
+    )
+    add("--logs", metavar="DIR", help="folder of all runs (default: logs)")
+    add("--run", metavar="NAME", help="the run folder in --logs (default: dated)")
+    add("--seed", type=int, help="of every random choice (default: 0)")
+
+
+def stored_options(given):
+    """Options and folder of the run that --weights=last goes on with; else {}, None.
+
+    Options given again on the command line overrule the stored ones.
+    """
+    if given["weights"] != "last":
+        return {}, None
+    from ..training.checkpoint import find_last_run
+
+    logs = Path(given.get("logs", DEFAULTS["logs"]))
+    run_dir = logs / given["run"] if "run" in given else find_last_run(logs)
+    path = run_dir / "run.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{run_dir} holds no run to go on with, {path} is absent"
+        )
+    return json.loads(path.read_text(encoding="utf-8")), run_dir
+
+
+def start_folder(run_dir, args):
+    """Make the folder of a new run, with the options in run.json for --weights=last.
+
+    Raises FileExistsError if a run is there already.
+    """
+    from ..atomic import written_whole
+
+    if (run_dir / "run.json").exists():
+        raise FileExistsError(
+            f"{run_dir} already holds a run: go on with --weights=last "
+            f"--run={run_dir.name}, or choose another --run"
+        )
+    run_dir.mkdir(parents=True, exist_ok=True)
+    names = (*DEFAULTS, "weights")
+    kept = {name: getattr(args, name) for name in names if name != "check_only"}
+    with written_whole(run_dir / "run.json") as partial:
+        partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def loss_curves(run_dir):
+    """A callback that draws losses.png anew after every epoch."""
+    import keras
+
+    from ..visualize import plot_losses, save_figure
+
+    def draw(epoch, logs):
+        save_figure(plot_losses(run_dir / "log.csv"), run_dir / "losses.png")
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=draw)
+
+
+def report(model, dataset, run_dir, chosen_by_them):
+    """Evaluate the best weights, draw predictions beside the truth, say where it is.
+
+    chosen_by_them: whether the images of `dataset` told which epoch is the best.
+    """
+    from ..evaluation.scoring import format_metrics
+
+    best, metrics = training_run.score_best(model, dataset, run_dir)
+    detector = model.ready_detector()
+    common.write_contact_sheet(detector, dataset, run_dir / "evaluation")
+    limit = ", but the best epoch was chosen by them" if chosen_by_them else ""
+    print(f"\n{best.name} on {dataset.num_images} images, not trained on{limit}:")
+    print(format_metrics(metrics))
+    print(f"\nEverything is in {run_dir.resolve()}:")
+    for path in sorted(run_dir.iterdir()):
+        print(f"  {path.name}{'/' if path.is_dir() else ''}")

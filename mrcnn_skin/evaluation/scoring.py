@@ -1,0 +1,223 @@
+"""Run a detector over a dataset, score it, and write what was found.
+
+A detector is any function from an image to a result dict, so that nothing here knows
+the model. The scores are defined in metrics.py, their summary in summary.py, the forms
+of the challenges in submission.py.
+"""
+
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ..atomic import written_whole
+from ..data.dataset import load_instances
+from ..data.files import UnreadableImage
+from ..geometry.boxes import extract_bboxes
+from .metrics import detection_scores, segmentation_scores
+from .submission import mask_path, official_mask, write_classification, write_mask
+from .summary import BOX, COLUMNS, TASKS, summarize
+
+
+class Case(NamedTuple):
+    """One image with its truth and the model's answer.
+
+    info: image_info of the dataset. image: uint8 [height, width, 3]. masks: bool
+    [height, width, n] and class_ids: int [n], the true instances. result: of the
+    detector.
+    """
+
+    info: dict
+    image: np.ndarray
+    masks: np.ndarray
+    class_ids: np.ndarray
+    result: dict
+
+    @property
+    def truth(self):
+        """bool [height, width]: the union of the true instances."""
+        return self.masks.any(axis=-1)
+
+
+def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
+    """Score a detector on every image of a dataset; what training calls.
+
+    out_dir: folder for metrics.json, per_image.csv, classification.csv and masks/;
+        nothing is written without. For the other arguments see score_images.
+
+    Returns {"images": int, "unreadable": int, "low_confidence": int, "unfamiliar":
+    int, "segmentation": {...}, "detection": {"box_iou"}, "classification": {...}},
+    each task with the number of its images; scores as in metrics.py. "unfamiliar" is
+    absent where the detector does not measure it.
+    Raises ValueError if no image can be read.
+    """
+    per_image, unreadable = score_images(
+        detector, dataset, out_dir, progress, image_ids
+    )
+    metrics = {"unreadable": unreadable, **summarize(per_image)}
+    if out_dir is not None:
+        write_tables(out_dir, per_image, metrics)
+    return metrics
+
+
+def score_images(
+    detector, dataset, out_dir=None, progress=True, image_ids=None, details=()
+):
+    """Score a detector on images, one by one.
+
+    detector: function of an image, uint8 [height, width, 3], that returns a dict of
+        rois: [n, (y1, x1, y2, x2)], pixels, the best lesion first;
+        scores: float [n];
+        masks: bool [height, width, n], or no such key: the model does not segment;
+        p_malignant: float, or None: the model does not classify;
+        low_confidence: bool;
+        unfamiliar: bool, and unfamiliar_score: float; None, or no such keys: the model
+            does not measure it.
+    dataset: a prepared mrcnn_skin.data.dataset.Dataset.
+    out_dir: folder for masks/<image>_segmentation.png; None: none are written.
+    progress: show a progress bar.
+    image_ids: of the dataset, which images to score; None for all.
+    details: functions of a Case that return {column: value} to add.
+
+    The true mask is the union of an image's instances, the predicted one is that of
+    the best lesion in the challenge's form (official_mask), empty without a lesion.
+    Images whose dataset has no mask, or no diagnosis, are left out of that task only;
+    so is a task that the model does not have. An image that cannot be read costs a
+    warning and is counted.
+
+    Returns a DataFrame with summary.COLUMNS and those of details, a row an image, and
+    the number of unreadable images. Raises ValueError if no image can be read, or if
+    masks of the dataset are pseudo-masks.
+    """
+    labels = dataset.labels()
+    rows, unreadable = [], 0
+    if image_ids is None:
+        image_ids = dataset.image_ids
+    pseudo = sum(dataset.image_info[i].get("is_pseudo_mask", False) for i in image_ids)
+    if pseudo:
+        raise ValueError(
+            f"{pseudo} of {len(image_ids)} masks are pseudo-masks, predicted by a "
+            "network: they are for training only, and nothing is scored against them"
+        )
+    for image_id in tqdm(image_ids, desc="evaluate", disable=not progress):
+        try:
+            image = dataset.load_image(image_id)
+            truth = load_instances(dataset, image_id, image.shape[:2])
+        except (UnreadableImage, FileNotFoundError) as error:
+            warnings.warn(f"{error}; not scored", stacklevel=2)
+            unreadable += 1
+            continue
+        case = Case(dataset.image_info[image_id], image, *truth, detector(image))
+        prediction = predicted_mask(case.result, image.shape[:2])
+        row = {"image": str(case.info["id"])}
+        if labels[image_id]:  # 0 is an image without a diagnosis
+            row["label"] = dataset.class_names[labels[image_id]]
+        row |= result_columns(case.result) | _truth_columns(case, prediction)
+        for describe in details:
+            row |= describe(case)
+        rows.append(row)
+        if out_dir is not None and prediction is not None:
+            write_mask(mask_path(out_dir, row["image"]), prediction)
+
+    if not rows:
+        raise ValueError(f"none of the {unreadable} images to score can be read")
+    added = dict.fromkeys(column for row in rows for column in row)
+    columns = [*COLUMNS, *(column for column in added if column not in COLUMNS)]
+    return pd.DataFrame(rows, columns=columns), unreadable
+
+
+def format_metrics(metrics):
+    """Return the metrics of evaluate as a small table of text, for printing."""
+    counts = f"{metrics['images']} images, {metrics['low_confidence']} low confidence"
+    if "unfamiliar" in metrics:
+        counts += f", {metrics['unfamiliar']} unfamiliar"
+    if metrics.get("unreadable"):
+        counts += f", {metrics['unreadable']} more could not be read"
+    lines = [counts]
+    for task in TASKS:
+        scores = metrics.get(task, {})
+        if scores:
+            names = [f"{name:>{_width(name)}}" for name in scores]
+            values = [
+                f"{value:>{_width(name)}{'d' if name == 'images' else '.3f'}}"
+                for name, value in scores.items()
+            ]
+            lines += ["", f"{task:<14}" + "".join(names), " " * 14 + "".join(values)]
+    return "\n".join(lines)
+
+
+def write_tables(out_dir, per_image, metrics):
+    """Write per_image.csv, metrics.json and, with diagnoses, classification.csv.
+
+    A score that is nan becomes null in metrics.json, which stays valid JSON.
+    """
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with written_whole(out_dir / "per_image.csv") as partial:
+        per_image.to_csv(partial, index=False)
+    with written_whole(out_dir / "metrics.json") as partial:
+        text = json.dumps(_nan_to_none(metrics), indent=2, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+    diagnosed = per_image.dropna(subset=["p_malignant"])
+    if len(diagnosed):
+        write_classification(
+            out_dir / "classification.csv",
+            diagnosed["image"],
+            diagnosed["p_malignant"],
+        )
+
+
+def predicted_mask(result, shape):
+    """Return the best lesion's mask in the official form, bool [height, width].
+
+    result: of a detector, as in evaluate; shape: (height, width) of the image. The mask
+    is empty without a lesion, and None without a mask head.
+    """
+    if "masks" not in result:
+        return None
+    if not len(result["rois"]):
+        return np.zeros(shape, bool)
+    return official_mask(result["masks"][:, :, 0])
+
+
+def result_columns(result):
+    """Return what a detector said of an image as columns of COLUMNS, without masks."""
+    columns = {
+        "p_malignant": result["p_malignant"],
+        "low_confidence": bool(result["low_confidence"]),
+        "unfamiliar": result.get("unfamiliar"),
+        "unfamiliar_score": result.get("unfamiliar_score"),
+    }
+    if len(result["rois"]):
+        columns["score"] = float(result["scores"][0])
+        columns |= zip(BOX, np.asarray(result["rois"][0]).tolist(), strict=True)
+    return columns
+
+
+def _truth_columns(case, prediction):
+    """Return the scores of one image against its true mask, {} if it has none."""
+    if not case.masks.shape[-1]:
+        return {}
+    truth_box = extract_bboxes(case.truth[:, :, None])[0]
+    boxes = case.result["rois"]
+    columns = detection_scores(truth_box, boxes[0] if len(boxes) else np.zeros(4))
+    if prediction is not None:
+        columns |= segmentation_scores(case.truth, prediction)
+    return columns
+
+
+def _width(name):
+    return max(len(name), 6) + 2
+
+
+def _nan_to_none(value):
+    if isinstance(value, dict):
+        return {key: _nan_to_none(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nan_to_none(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,154 @@
+"""The statistics by which detect() tells images unlike those a network learned from.
+
+They are weights of the inference graph (layers/familiarity.py) and set once, after
+training: Config.UNFAMILIAR_COMPONENTS says of what size they are.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from tqdm import tqdm
+
+from ..graph.folding import Folded
+from .detector import letterbox
+
+LAYER = "unfamiliar_score"
+HELD_OUT = 0.2  # of the images, for the threshold
+FLAGGED = 0.015  # of these
+CUT = 0.4  # of an image's height or width, at most
+
+
+class Statistics(NamedTuple):
+    """Weights of layers.familiarity.Unfamiliarity.
+
+    mean, scale: [size]; factors: [size, components].
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    factors: np.ndarray
+
+    def distances(self, features):
+        """Squared distances [n] of features [n, size], as the layer gives them."""
+        x = (features - self.mean) * self.scale
+        return np.square(x).sum(axis=-1) - np.square(x @ self.factors).sum(axis=-1)
+
+
+def fit_familiarity(model, dataset, seed=0, progress=True):
+    """Set the statistics of a model from the images that it was trained on.
+
+    The statistics are those of all images but HELD_OUT, which choose the threshold:
+    FLAGGED of them are unfamiliar. Images of one patient or lesion stay together.
+
+    Args:
+        model: a MaskRCNN of mode "inference" with its weights; its Config has
+            UNFAMILIAR_COMPONENTS above 0.
+        dataset: a prepared Dataset of training images, none of which is to test what
+            is unfamiliar.
+        seed: of the choice of held-out images.
+        progress: show a progress bar.
+
+    Returns:
+        unfamiliar_score of the held-out images, float [n].
+
+    Raises:
+        ValueError: for a model without the layer, for as many components as features,
+            or fewer than twice as many images as components.
+    """
+    components = model.config.UNFAMILIAR_COMPONENTS
+    if not components or model.mode != "inference":
+        raise ValueError(
+            "the model must be of mode 'inference' with UNFAMILIAR_COMPONENTS above 0, "
+            f"got {model.mode!r} and {components}"
+        )
+    size = model.keras_model.get_layer(LAYER).input.shape[-1]
+    if components >= size:
+        raise ValueError(
+            f"UNFAMILIAR_COMPONENTS must be below the {size} features, got {components}"
+        )
+    if dataset.num_images < 2 * components:
+        raise ValueError(
+            f"{components} components need at least {2 * components} images, got "
+            f"{dataset.num_images}"
+        )
+    features = pooled_features(model, _with_cuts(dataset, seed, progress))
+    held_out = _held_out(dataset, seed)
+    statistics = principal_statistics(features[~held_out], components)
+    scores = statistics.distances(features[held_out])
+    threshold = np.quantile(scores, 1.0 - FLAGGED)
+    scale = statistics.scale / np.sqrt(threshold)
+    model.keras_model.get_layer(LAYER).set_weights(statistics._replace(scale=scale))
+    return scores / threshold
+
+
+def pooled_features(model, images):
+    """What the layer sees of images uint8 [h, w, channels]: float32 [n, size]."""
+    network, config = model.keras_model, model.config
+    source = keras.Model(network.inputs[0], network.get_layer(LAYER).input)
+    folded = Folded(source, config.INFERENCE_PRECISION)
+    folded.follow()
+    channels = config.IMAGE_CHANNEL_COUNT
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, channels], tf.uint8)])
+    def features_of(image):
+        canvas = letterbox(image, config).image
+        return folded.network(canvas[None], training=False)[0]
+
+    return np.stack([features_of(image).numpy() for image in images])
+
+
+def _with_cuts(dataset, seed, progress):
+    """Yield the images of a dataset, every other one cut to another aspect ratio.
+
+    Convolutions see the padding that oblong images have in a square canvas; it has to
+    be familiar also where all training images have one shape.
+    """
+    rng = np.random.default_rng(seed)
+    for image_id in tqdm(dataset.image_ids, desc="features", disable=not progress):
+        image = dataset.load_image(image_id)
+        if image_id % 2:
+            axis = rng.integers(2)
+            margin = int(rng.uniform(0, CUT / 2) * image.shape[axis])
+            kept = np.arange(margin, image.shape[axis] - margin)
+            image = np.take(image, kept, axis)
+        yield image
+
+
+def principal_statistics(features, components):
+    """Fit probabilistic PCA (Tipping and Bishop, 1999) to standardised features.
+
+    With x = (f - mean) / deviation, whose covariance has the eigenvectors v and the
+    eigenvalues w, and the mean s of the eigenvalues that are not kept, the squared
+    Mahalanobis distance is (|x|^2 - sum of (1 - s / w) (x . v)^2) / s.
+
+    Args:
+        features: [n, size].
+        components: how many eigenvectors are kept.
+
+    Returns:
+        Statistics, whose distances are these.
+    """
+    features = np.asarray(features, np.float64)
+    mean, deviation = features.mean(axis=0), features.std(axis=0)
+    # What never varies in training, such as a dead channel, must not outweigh the rest
+    deviation = np.maximum(deviation, 0.1 * np.median(deviation))
+    x = (features - mean) / deviation
+    _, singular, vectors = np.linalg.svd(x, full_matrices=False)
+    kept = np.square(singular[:components]) / len(x)
+    total = np.square(x).mean(axis=0).sum()
+    rest = (total - kept.sum()) / (x.shape[1] - components)
+    factors = vectors[:components].T * np.sqrt(1.0 - rest / kept)
+    return Statistics(mean, 1.0 / (deviation * np.sqrt(rest)), factors)
+
+
+def _held_out(dataset, seed):
+    """Which images choose the threshold, bool [n]."""
+    infos = [dataset.image_info[i] for i in dataset.image_ids]
+    table = pd.DataFrame([info.get("metadata", {}) for info in infos])
+    table = table.reindex(columns=["patient_id", "lesion_id"]).astype(object)
+    table["image"] = [str(info["id"]) for info in infos]
+    numbers, names = pd.factorize(table.bfill(axis="columns").iloc[:, 0].astype(str))
+    return (np.random.default_rng(seed).random(len(names)) < HELD_OUT)[numbers]

@@ -1,0 +1,1 @@
+"""What only Matterport's scripts call, under Matterport's names."""

@@ -1,0 +1,1 @@
+"""A network in use: SavedModel, server files, ONNX, batch scoring."""

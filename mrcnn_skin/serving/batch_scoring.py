@@ -1,0 +1,212 @@
+"""Answers for archives of millions of images: a row for each, in Parquet files.
+
+It finds the images that have no row yet, scores some, and writes parts whole. It knows
+neither the model, which is any function as in evaluation/scoring.py, nor what spreads
+the work: that is samples/isic/score_archive.py. It needs pyarrow (extra "archive").
+"""
+
+import csv
+import itertools
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..atomic import written_whole
+from ..data.file_names import is_image_file, photographs, walk_files
+from ..data.files import UnreadableImage, read_image
+from ..evaluation.scoring import predicted_mask, result_columns
+from ..evaluation.submission import mask_png
+
+# Of an image that cannot be read: id, path and error. Boxes are pixels, the mask and
+# its area in pixels are those of evaluation.submission.official_mask.
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # the file's name without suffix; need not be unique
+        ("path", pa.string()),  # as listed; unique
+        ("p_malignant", pa.float32()),
+        ("label", pa.string()),
+        ("score", pa.float32()),
+        *((side, pa.float32()) for side in ("y1", "x1", "y2", "x2")),
+        ("low_confidence", pa.bool_()),
+        ("unfamiliar", pa.bool_()),  # null where the weights hold no measure of it
+        ("unfamiliar_score", pa.float32()),
+        ("lesion_area", pa.int64()),
+        ("error", pa.string()),
+        ("mask_png", pa.binary()),
+    ]
+)
+PART_ROWS = 1000
+
+
+def list_images(source):
+    """Yield the images of an archive: paths as text, relative to root_of(source).
+
+    source: a folder, which is searched with all folders in it for photographs (see
+    data.file_names); or a text file in UTF-8 with one path a line, absolute or relative
+    to its folder, or a CSV table with a header and a column of paths.
+    Raises OSError for what cannot be listed, ValueError for a table without paths.
+    """
+    if not os.path.isdir(source):
+        yield from _listed(source)
+        return
+    for path in photographs(walk_files(source)):
+        # A name that is no UTF-8 becomes one that is not there, and so an error
+        yield path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _listed(source):
+    """Yield the paths in a text file or CSV table."""
+    root = root_of(source)
+    with open(source, encoding="utf-8-sig", newline="") as file:
+        lines = filter(None, map(str.strip, file))
+        first = next(lines, "")
+        if is_image_file(_path(first, root)) or (root / _path(first, root)).is_file():
+            yield from (_path(line, root) for line in itertools.chain([first], lines))
+        elif first:
+            separator = next((sign for sign in ";\t" if sign in first), ",")
+            rows = csv.reader(lines, delimiter=separator)
+            second = next(rows, [])
+            columns = [i for i, cell in enumerate(second) if is_image_file(cell)]
+            for row in itertools.chain([second], rows):
+                if not columns or columns[0] >= len(row):
+                    raise ValueError(
+                        f"{source} must list image files, or be a CSV table with a "
+                        f"column of them, got {row} below {first[:80]!r}"
+                    )
+                yield _path(row[columns[0]], root)
+
+
+def _path(text, root):
+    """Return a listed path without quotes; Windows' backslashes become slashes."""
+    text = text.strip().strip("\"'")
+    if "\\" in text and not (root / text).is_file():
+        text = text.replace("\\", "/")
+    return text
+
+
+def root_of(source):
+    """The folder that the paths of list_images(source) start from."""
+    source = Path(source).resolve()
+    return source if source.is_dir() else source.parent
+
+
+class Parts:
+    """The Parquet files of answers in a folder, part-00000.parquet and so on.
+
+    origin: {name: text}, what the answers come from: kept in the schema of each part.
+    As a context manager it writes what still waits when the block ends or raises.
+    Raises ValueError for a part of another origin, or one that cannot be read.
+    """
+
+    def __init__(self, folder, origin):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.schema = SCHEMA.with_metadata(origin)
+        self.waiting = []
+        files = sorted(self.folder.glob("part-*.parquet"))
+        numbers = [int(path.stem.removeprefix("part-")) for path in files]
+        self.count = max(numbers, default=-1) + 1
+        self.scored = pa.chunked_array([], SCHEMA.field("path").type)
+        for path in files:
+            chunks = self.scored.chunks + self._paths(path).chunks
+            self.scored = pa.chunked_array(chunks, self.scored.type)
+
+    def _paths(self, file):
+        """The column `path` of a part."""
+        try:
+            table = pq.read_table(file, columns=["path"])
+        except pa.ArrowException as error:
+            raise ValueError(f"{file} is no part of answers: {error}") from error
+        for name, wanted in self.schema.metadata.items():
+            if (table.schema.metadata or {}).get(name) != wanted:
+                raise ValueError(
+                    f"{file} must have been made with the same {name.decode()}; "
+                    "other answers go into another folder"
+                )
+        return table["path"]
+
+    def left_of(self, paths):
+        """The paths of an iterable that have no answer yet, each once; a pa.Array."""
+        paths = pc.unique(pa.array(paths, self.scored.type))
+        return paths.filter(pc.invert(pc.is_in(paths, value_set=self.scored)))
+
+    def add(self, table):
+        """Take a table of answers; parts of PART_ROWS are written."""
+        self.waiting.append(table)
+        if sum(map(len, self.waiting)) >= PART_ROWS:
+            self.write()
+
+    def write(self):
+        """Write what waits as one part, whole or not at all."""
+        if not self.waiting:
+            return
+        table = pa.concat_tables(self.waiting).cast(self.schema)
+        with written_whole(self.folder / f"part-{self.count:05}.parquet") as partial:
+            pq.write_table(table, partial)
+        self.count += 1
+        self.waiting = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.write()
+
+
+def score_files(detector, root, paths, config, masks=False):
+    """Score image files; those that cannot be read have the reason in `error`.
+
+    detector: function of an image, as for evaluation.report.evaluate, whose result has
+    class_ids besides. root: folder; paths: texts, relative to it. config: a Config, for
+    CLASS_NAMES and MAX_IMAGE_PIXELS. masks: fill mask_png too.
+    Returns a pa.Table of SCHEMA in the order of paths. One image is read ahead.
+    """
+    files = [Path(root, path) for path in paths]
+    rows = []
+    for path, (image, error) in zip(
+        paths, _read_ahead(files, config.MAX_IMAGE_PIXELS), strict=True
+    ):
+        row = {"id": PurePosixPath(path).stem, "path": path, "error": error}
+        if error is None:
+            row |= _answer(detector(image), image.shape[:2], config, masks)
+        rows.append(row)
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _read_ahead(files, max_pixels):
+    """Yield _read of each file, while the next one is being read."""
+    pending = deque()
+    with ThreadPoolExecutor(1) as reader:
+        for file in files:
+            pending.append(reader.submit(_read, file, max_pixels))
+            if len(pending) > 1:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _read(path, max_pixels):
+    """(image, None), or (None, the reason)."""
+    try:
+        return read_image(path, max_pixels), None
+    except UnreadableImage as error:
+        return None, error.reason
+    except FileNotFoundError:
+        return None, "there is no such file"
+
+
+def _answer(result, shape, config, masks):
+    """Columns of SCHEMA for what a detector said of an image of this shape."""
+    row = result_columns(result)
+    if len(result["rois"]):
+        row["label"] = config.CLASS_NAMES[result["class_ids"][0]]
+    mask = predicted_mask(result, shape)
+    if mask is not None:
+        row["lesion_area"] = int(mask.sum())
+        row["mask_png"] = mask_png(mask) if masks else None
+    return row

@@ -1,0 +1,1 @@
+"""Weight files: by layer name, pretrained, ImageNet and COCO."""

@@ -1,0 +1,142 @@
+"""Trained networks, by name or path, with the Config that belongs to their weights.
+
+A Config is stored inside every weight file that this package writes. Older files have
+it beside them, as NAME.json or as a run's config.json. by_name.py loads the tensors.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+
+from ..isic_config import IsicConfig
+from .by_name import CONFIG_ATTRIBUTE
+
+
+class Pretrained(NamedTuple):
+    """A network that comes with the package: its file, and the licence of its weights.
+
+    The licence is not that of the code.
+    """
+
+    file: str
+    licence: str
+
+
+PRETRAINED = {
+    "lite_isic": Pretrained(
+        "mrcnn_skin_lite_isic.h5",
+        "CC BY-NC-SA 4.0, non-commercial research; trained on ISIC 2017 and HAM10000",
+    )
+}
+DEFAULT = "lite_isic"
+_ALIASES = {"pretrained": DEFAULT}
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CLONE = _PACKAGE.parent / "weights"
+# Where the files are: in an installed package, and in a clone of the repository
+_FOLDERS = (_PACKAGE / "weights", _CLONE)
+
+
+def download_folder() -> Path:
+    """Return where downloaded weights are kept: weights/ in a clone of the repository.
+
+    An installed package keeps them in $XDG_CACHE_HOME/mrcnn_skin, or ~/.cache.
+    """
+    if (_CLONE / "README.md").is_file():
+        return _CLONE
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "mrcnn_skin"
+
+
+def find_weights(weights: str | Path) -> Path:
+    """Find a weight file; print the licence of a network that comes with the package.
+
+    Args:
+        weights: a name in PRETRAINED, "pretrained" for the default one, or a path.
+
+    Returns:
+        The path of the .h5 file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    name = _ALIASES.get(str(weights), str(weights))
+    if name in PRETRAINED:
+        network = PRETRAINED[name]
+        for path in (folder / network.file for folder in _FOLDERS):
+            if path.is_file():
+                print(f"{name}: licence of the weights {network.licence}")
+                return path
+        raise FileNotFoundError(
+            f"the weights of {name} are not installed: there is no {network.file} in "
+            f"{' or '.join(map(str, _FOLDERS))}"
+        )
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no weight file {path}; networks known by name: "
+            f"{', '.join(PRETRAINED)}"
+        )
+    return path
+
+
+def read_config(path: str | Path, config_class: type = IsicConfig, **overrides: Any):
+    """Read the Config of a weight file.
+
+    Args:
+        path: of a .h5 file. The Config is read from the file itself; if it holds none,
+            from NAME.json for NAME.h5, or else from config.json in its folder.
+        config_class: Config or a subclass, which has all stored fields.
+        **overrides: fields to change.
+
+    Returns:
+        A config_class, or None if there is no Config in these places.
+
+    Raises:
+        ValueError: naming the file, if it holds no valid Config.
+    """
+    found = stored_settings(path)
+    if found is None:
+        return None
+    values, source = found
+    try:
+        return config_class.from_dict({**values, **overrides})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{source} holds no valid configuration: {error}") from error
+
+
+def stored_settings(path: str | Path) -> tuple[dict, Path] | None:
+    """Read the fields of the Config of a weight file; see read_config.
+
+    Returns:
+        {field: value}, and the file that holds them; None if there are none.
+
+    Raises:
+        ValueError: naming the file, if it holds no JSON object.
+    """
+    text, source = _stored_text(path), Path(path)
+    if text is None:
+        beside = source.with_suffix(".json"), source.with_name("config.json")
+        source = next((file for file in beside if file.is_file()), None)
+        if source is None:
+            return None
+        text = source.read_text(encoding="utf-8", errors="replace")
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source} holds no valid configuration: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{source} holds no valid configuration: {text[:40]!r}")
+    return values, source
+
+
+def _stored_text(path):
+    """Return the JSON text that a weight file stores; None if it has none."""
+    try:
+        with h5py.File(path, "r") as handle:
+            return handle.attrs.get(CONFIG_ATTRIBUTE)
+    except OSError:
+        return None  # no HDF5 file; loading it will say so

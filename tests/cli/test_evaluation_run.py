@@ -1,0 +1,87 @@
+"""What evaluate.py computes and warns of, with a detector that needs no network."""
+
+import argparse
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mrcnn_skin import IsicConfig
+from mrcnn_skin.data.synthetic import SyntheticDataset
+
+
+def find_dark(image):
+    """The dark part of an image, the more malignant the darker it is."""
+    mask = image.mean(axis=-1) < 0.8 * np.median(image)
+    y, x = np.nonzero(mask)
+    found = min(len(y), 1)
+    box = [y.min(), x.min(), y.max() + 1, x.max() + 1] if found else []
+    return {
+        "rois": np.reshape(box, (found, 4)),
+        "class_ids": np.ones(found, int),
+        "scores": np.ones(found),
+        "masks": mask[:, :, None][:, :, :found],
+        "p_malignant": float(1 - image.mean() / 255),
+        "low_confidence": False,
+    }
+
+
+def test_robustness_is_in_the_metrics(run, tmp_path):
+    dataset = SyntheticDataset(6, (64, 64), seed=0)
+    model = SimpleNamespace(detector=find_dark, config=IsicConfig())
+    args = argparse.Namespace(
+        tta=False, explain=False, robustness=True, bootstrap=20, seed=0
+    )
+    scored = run.score(model, dataset, None, None, tmp_path, args)
+    rows = scored.metrics["robustness"]
+    assert len({row["corruption"] for row in rows}) == 9
+    assert {row["clean"] for row in rows if row["metric"] == "JA"} == {
+        scored.metrics["segmentation"]["JA"]
+    }
+    assert len(list((tmp_path / "masks").iterdir())) == 6
+    cases = run.draw_cases(scored, dataset)
+    (caption, picture), *_ = cases["worst outlines"]
+    worst = scored.per_image.sort_values("JA").iloc[0]
+    assert caption == f"{worst['image']}: {worst['label']}"
+    assert picture.shape[1:] == (64, 3)
+
+
+@pytest.mark.parametrize(
+    "trained_on, split, words",
+    [
+        ({"dataset": "data"}, "train", "the network was trained on them"),
+        ({"dataset": "x", "extra_train": ["data"]}, "train", "was trained on them"),
+        ({"dataset": "other", "extra_train": None}, "train", None),
+        ({"dataset": "synthetic"}, "train", None),
+        (None, "train", "if the network was trained on them"),
+        ({"dataset": "data"}, "val", None),
+        ({"dataset": "data"}, None, None),
+    ],
+)
+def test_calibration_on_training_images_is_said(
+    run, tmp_path, monkeypatch, trained_on, split, words
+):
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "run" / "best.h5"
+    weights.parent.mkdir()
+    weights.touch()
+    if trained_on is not None:
+        weights.with_name("run.json").write_text(json.dumps(trained_on))
+    args = argparse.Namespace(
+        calibration_split=split, weights=str(weights), logs="logs"
+    )
+    warnings = run.calibration_warnings(tmp_path / "data", args)
+    assert len(warnings) == (words is not None)
+    assert words is None or words in warnings[0]
+
+
+def test_a_temperature_that_does_harm_is_said(run):
+    raw = {"ECE": 0.1, "brier": 0.2, "NLL": 0.3}
+    better = {"ECE": 0.05, "brier": 0.2, "NLL": 0.29}
+    for fine in ({}, {"raw": raw}, {"raw": raw, "scaled": better}):
+        assert run.temperature_warnings({"calibration": fine}) == []
+    calibration = {"raw": raw, "scaled": {**raw, "NLL": 0.41}}
+    [text] = run.temperature_warnings({"calibration": calibration})
+    assert "worse" in text and "NLL 0.410 instead of 0.300" in text
+    assert run.temperature_warnings({}) == []
