@@ -7,9 +7,8 @@ Config. The layers around these functions are in layers/losses.py. With several 
 each gives its share: the shares add up to the global batch's loss.
 """
 
+import tensorflow as tf
 from keras import ops
-
-from .layers.replicas import sum_over_devices
 
 INACTIVE = -1e9  # the logit of a class that cannot be
 
@@ -161,3 +160,14 @@ CLASS_LOSSES = {
 BOX_LOSSES = {"sum": ops.sum, "mean": ops.mean}
 # (target, logits, delta, scale, weight) -> the loss of each mask
 MASK_LOSSES = {"bce+jaccard": bce_and_jaccard, "bce": binary_cross_entropy}
+
+
+def sum_over_devices(tensors):
+    """Sum a tensor, or each of a structure, over the step's devices; itself for one.
+
+    Outside of a strategy's run, as when a graph is built or validated, there is one.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return tensors
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..data.pipeline import iterate, training_batches
-from ..layers.replicas import sum_over_devices
+from ..losses import sum_over_devices
 from ..weights_io.by_name import save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief

@@ -1,4 +1,4 @@
-"""Ask a TensorFlow Serving server: the command `mrcnn-skin client`, see mrcnn_skin/cli."""
+"""Ask a server: the command `mrcnn-skin client`, see mrcnn_skin/cli."""
 
 from mrcnn_skin.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Measure which images a network knows: the command `mrcnn-skin fit-familiarity`, see mrcnn_skin/cli."""
+"""Learn which images are unfamiliar: the command `mrcnn-skin fit-familiarity`."""
 
 from mrcnn_skin.cli.main import main
 

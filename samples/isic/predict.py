@@ -1,4 +1,4 @@
-"""Predict the lesions of image files: the command `mrcnn-skin predict`, see mrcnn_skin/cli."""
+"""Predict lesions: the command `mrcnn-skin predict`, see mrcnn_skin/cli."""
 
 from mrcnn_skin.cli.main import main
 

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from tiny import lean_config
 
-from mrcnn_skin.cli import ablation, ablation_study, training_run
+from mrcnn_skin.cli import ablation as command
+from mrcnn_skin.cli import ablation_study as study
+from mrcnn_skin.cli import training_run
 from mrcnn_skin.training.loop import Trainer
 
 METHOD = ("focal", "cross_entropy", "bce+jaccard")
@@ -20,7 +22,6 @@ def losses(cell):
 
 
 def test_cells_differ_in_what_their_table_is_about():
-    study = ablation_study
     tables = study.make_tables("resnet50", "coco", 2, (1, 2, 4))
     assert set(tables) == set(study.CAPTIONS)
     assert {row: losses(cell) for row, cell in tables["losses"].items()} == {
@@ -66,14 +67,12 @@ def test_cells_differ_in_what_their_table_is_about():
 
 
 def test_a_backbone_and_weights_of_ones_own_are_rows_too():
-    study = ablation_study
     tables = study.make_tables("resnet26", "w/lite.h5", 8, ())
     assert tables["backbones"]["resnet26"].name == "fl+jl"
     assert list(tables["initialisation"]) == ["none", "imagenet", "coco", "lite"]
 
 
 def test_mean_and_spread_by_hand():
-    study = ablation_study
     results = {
         ("fl+jl", 0): {"segmentation": {"JA": 0.7}, "classification": {"AUC": None}},
         ("fl+jl", 1): {"segmentation": {"JA": 0.8}, "classification": {"AUC": 0.5}},
@@ -105,7 +104,6 @@ def ablation(monkeypatch, tmp_path):
         return lean_config(SEED=args.seed, STEPS_PER_EPOCH=2, CHECKPOINT_STEPS=1)
 
     monkeypatch.setattr(training_run, "make_config", small)
-    command = ablation
 
     def run(*options):
         options = ["--dataset=synthetic", "--limit=4", "--weights=none", *options]
@@ -155,7 +153,7 @@ def test_what_cannot_be_run_is_said_and_the_rest_runs(ablation, monkeypatch, tmp
     def refuse(cell, seed, data, args):
         raise ValueError(f"weights do not fit {cell.name}")
 
-    monkeypatch.setattr(ablation, "train_and_score", refuse)
+    monkeypatch.setattr(command, "train_and_score", refuse)
     assert ablation("--tables", "backbones", "--seeds", "3") == 1
     missing = pd.read_csv(tmp_path / "study" / "not_run.csv").set_index("cell")
     assert missing.loc["backbone-resnet101", "reason"] == (

@@ -10,20 +10,20 @@ from PIL import Image
 from prediction_server import grpc_server, rest_server
 
 
-def run(client, monkeypatch, *arguments):
+def run(monkeypatch, *arguments):
     """The client's exit status."""
     monkeypatch.setattr(sys, "argv", ["client.py", *map(str, arguments)])
     return client.main()
 
 
-def check(client, monkeypatch, capsys, model, server, tmp_path):
+def check(monkeypatch, capsys, model, server, tmp_path):
     """One good file and a bad one: what is printed and what is written."""
     good, bad = tmp_path / "good.jpg", tmp_path / "bad.png"
     good.write_bytes(good_files()[2])
     bad.write_bytes(b"nothing")
     out = tmp_path / "masks"
     options = [f"--server={server}", f"--out={out}", "--timeout=120"]
-    assert run(client, monkeypatch, good, bad, *options) == 1
+    assert run(monkeypatch, good, bad, *options) == 1
     lines = capsys.readouterr().out.splitlines()
     (result,) = detect_files(model, [good.read_bytes()], tmp_path)
     assert f"P(malignant) {result['p_malignant']:.2f}" in lines[0]
@@ -38,10 +38,10 @@ def check(client, monkeypatch, capsys, model, server, tmp_path):
 
 
 @pytest.mark.slow
-def test_grpc(client, served_model, served_path, monkeypatch, capsys, tmp_path):
+def test_grpc(served_model, served_path, monkeypatch, capsys, tmp_path):
     pytest.importorskip("tensorflow_serving")
     with grpc_server(served_path) as server:
-        check(client, monkeypatch, capsys, served_model, server, tmp_path)
+        check(monkeypatch, capsys, served_model, server, tmp_path)
 
 
 def test_rest_after_two_refusals(
@@ -49,10 +49,10 @@ def test_rest_after_two_refusals(
 ):
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
     with rest_server(served_path, failures=[503, 429]) as server:
-        check(client, monkeypatch, capsys, served_model, server, tmp_path)
+        check(monkeypatch, capsys, served_model, server, tmp_path)
 
 
-def test_waits_grow_and_end(client, monkeypatch):
+def test_waits_grow_and_end(monkeypatch):
     waits = []
     monkeypatch.setattr(client.time, "sleep", waits.append)
 
@@ -71,8 +71,8 @@ def test_a_server_that_is_away_or_refuses(
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(good_files()[0])
     away = "http://127.0.0.1:9"  # the port of "discard", which nobody serves
-    assert run(client, monkeypatch, photo, f"--server={away}") == 1
+    assert run(monkeypatch, photo, f"--server={away}") == 1
     assert "refused" in capsys.readouterr().out
     with rest_server(served_path, failures=[400]) as server:
-        assert run(client, monkeypatch, photo, f"--server={server}") == 1
+        assert run(monkeypatch, photo, f"--server={server}") == 1
     assert "HTTP 400" in capsys.readouterr().out

@@ -165,7 +165,7 @@ def lacking(tmp_path):
 
 def test_the_home_folder_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    parser = common.Parser()
+    parser = common.Parser("train")
     parser.add_argument("source")
     for option in ("--dataset", "--set"):
         parser.add_argument(option)

@@ -27,7 +27,7 @@ def find_dark(image):
     }
 
 
-def test_robustness_is_in_the_metrics(run, tmp_path):
+def test_robustness_is_in_the_metrics(tmp_path):
     dataset = SyntheticDataset(6, (64, 64), seed=0)
     model = SimpleNamespace(detector=find_dark, config=IsicConfig())
     args = argparse.Namespace(
@@ -60,7 +60,7 @@ def test_robustness_is_in_the_metrics(run, tmp_path):
     ],
 )
 def test_calibration_on_training_images_is_said(
-    run, tmp_path, monkeypatch, trained_on, split, words
+    tmp_path, monkeypatch, trained_on, split, words
 ):
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "run" / "best.h5"
@@ -76,7 +76,7 @@ def test_calibration_on_training_images_is_said(
     assert words is None or words in warnings[0]
 
 
-def test_a_temperature_that_does_harm_is_said(run):
+def test_a_temperature_that_does_harm_is_said():
     raw = {"ECE": 0.1, "brier": 0.2, "NLL": 0.3}
     better = {"ECE": 0.05, "brier": 0.2, "NLL": 0.29}
     for fine in ({}, {"raw": raw}, {"raw": raw, "scaled": better}):
