@@ -9,6 +9,8 @@ from exported import detect_files, good_files
 from PIL import Image
 from prediction_server import grpc_server, rest_server
 
+from mrcnn_skin.cli import client
+
 
 def run(monkeypatch, *arguments):
     """The client's exit status."""
@@ -45,7 +47,7 @@ def test_grpc(served_model, served_path, monkeypatch, capsys, tmp_path):
 
 
 def test_rest_after_two_refusals(
-    client, served_model, served_path, monkeypatch, capsys, tmp_path
+    served_model, served_path, monkeypatch, capsys, tmp_path
 ):
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
     with rest_server(served_path, failures=[503, 429]) as server:
@@ -64,9 +66,7 @@ def test_waits_grow_and_end(monkeypatch):
     assert waits == [0.5, 1, 2]
 
 
-def test_a_server_that_is_away_or_refuses(
-    client, served_path, monkeypatch, capsys, tmp_path
-):
+def test_a_server_that_is_away_or_refuses(served_path, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(good_files()[0])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mrcnn_skin import IsicConfig
+from mrcnn_skin.cli import evaluation_run as run
 from mrcnn_skin.data.synthetic import SyntheticDataset
 
 
