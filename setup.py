@@ -5,7 +5,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-INIT = Path(__file__).with_name("mrcnn_skin") / "__init__.py"
+ROOT = Path(__file__).parent
+INIT = ROOT / "mrcnn_skin" / "__init__.py"
 
 setup(
     name="mrcnn_skin",
@@ -14,6 +15,8 @@ setup(
         "Mask R-CNN for joint classification, detection and segmentation "
         "of skin lesions, on TensorFlow and Keras 3"
     ),
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
     author="mrcnn_skin contributors",
     license="MIT AND CC-BY-NC-SA-4.0",
     license_files=["LICENSE", "weights/README.md"],
@@ -49,12 +52,14 @@ setup(
         "scipy>=1.15,<2",
     ],
     extras_require={
+        # The CUDA libraries that TensorFlow needs for an NVIDIA card
+        "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
         "dicom": ["pydicom>=3,<4"],
-        # For samples/isic/export.py and client.py
+        # For mrcnn-skin export and client
         "serving": ["tensorflow-serving-api>=2.21,<3"],
-        # For samples/isic/export.py --format=onnx, and to run what it writes
+        # For mrcnn-skin export --format=onnx, and to run what it writes
         "onnx": ["onnxscript>=0.7.2,<0.8", "onnxruntime>=1.23,<2"],
-        # For samples/isic/score_archive.py
+        # For mrcnn-skin score
         "archive": ["ray[data]>=2.60,<3", "pyarrow>=20,<27"],
         "coco": ["pycocotools>=2.0.10,<3"],
         "test": [
@@ -71,7 +76,7 @@ setup(
         ],
         # For samples/isic/inspect_*.ipynb
         "notebooks": ["notebook>=7,<8"],
-        # For samples/isic/demo.py; gradio wants Pillow below 13
+        # For mrcnn-skin demo; gradio wants Pillow below 13
         "demo": ["gradio>=6,<7"],
         # For samples/convert_efficientnet_lite.py
         "convert": [

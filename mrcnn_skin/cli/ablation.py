@@ -19,7 +19,7 @@ import gc
 import json
 from pathlib import Path
 
-from . import common, datasets, training_run
+from . import command, datasets, options, training_run
 
 # Between two calls only these may change; all else makes another study.
 FREE = {"tables", "cells", "seeds", "batches"}
@@ -82,7 +82,7 @@ def read_options(argv):
     if "tables" in given:
         stored.pop("cells", None)
     options = {**DEFAULTS, **(quick if given.get("quick") else {}), **stored, **given}
-    options["dataset"] = options["dataset"] or common.default_dataset()
+    options["dataset"] = options["dataset"] or datasets.default_dataset()
     changed = [n for n in stored if n not in FREE and options[n] != stored[n]]
     if changed:
         name = changed[0]
@@ -107,7 +107,7 @@ def remember_options(args):
 
 
 def make_parser():
-    parser = common.Parser(
+    parser = command.Parser(
         "ablation", description=__doc__, argument_default=argparse.SUPPRESS
     )
     add = parser.add_argument
@@ -145,7 +145,7 @@ def make_parser():
     )
     training_run.add_data_options(add)
     training_run.add_recipe_options(add)
-    common.add_config_options(parser, DEFAULTS["backbone"], common.SIDES_IN_WORDS)
+    options.add_config_options(parser, DEFAULTS["backbone"], options.SIDES_IN_WORDS)
     return parser
 
 

@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from . import common
+from . import command
 
 GRPC_TRIES_AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 HTTP_TRIES_AGAIN = (429, 502, 503)  # 503 is REST's name for a full queue
@@ -32,7 +32,7 @@ class ServerError(Exception):
 
 
 def main(argv=None):
-    parser = common.Parser("client", description=__doc__)
+    parser = command.Parser("client", description=__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG files")
     parser.add_argument(
         "--server",

@@ -5,10 +5,14 @@ left out is printed with the reason, and written as dropped.csv.
 """
 
 import hashlib
+import os
 from pathlib import Path
 
-from . import common
+from . import models
 
+DATA_DIR = Path("datasets/isic")
+DATA_VARIABLE = "MRCNN_SKIN_DATA"
+SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 CHECKED_FILES = "checked_files.jsonl"
 SHOWN = 20  # dropped files named on the terminal, unless all are asked for; and rows
 KNOWN_LAYOUTS = (
@@ -165,10 +169,10 @@ def outline_unmasked(train, args):
     """
     from ..training.pseudo_masks import add_pseudo_masks
 
-    path = common.trained_weights(args.pseudo_masks, args.logs).resolve()
+    path = models.trained_weights(args.pseudo_masks, args.logs).resolve()
     about = f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
     name = f"{path.stem}-{hashlib.sha256(about.encode()).hexdigest()[:8]}"
-    model = common.build_model(path, common.stored_config(path))
+    model = models.build_model(path, models.stored_config(path))
     folder = Path(args.logs, "pseudo_masks", name)
     table = add_pseudo_masks(train, model.detector, folder)
     kept = int((table["mask"] != "").sum())
@@ -255,3 +259,24 @@ def write_dropped(dropped, folder):
         folder.mkdir(parents=True, exist_ok=True)
         with written_whole(folder / "dropped.csv") as partial:
             dropped.to_csv(partial, index=False)
+
+
+def default_dataset():
+    """Where the data are if nobody says: DATA_DIR, $MRCNN_SKIN_DATA, or "synthetic"."""
+    for folder in (DATA_DIR, os.environ.get(DATA_VARIABLE)):
+        if folder and Path(folder).is_dir():
+            return str(folder)
+    print(
+        f"No --dataset, no {DATA_DIR}, no ${DATA_VARIABLE}: using GENERATED lesions, "
+        "not photographs. The result says nothing about real skin."
+    )
+    return "synthetic"
+
+
+def open_synthetic(count, side, split):
+    """Generate the lesions of a split, and print how many; no two splits share one."""
+    from ..data.synthetic import SyntheticDataset
+
+    dataset = SyntheticDataset(count, (side, side), SYNTHETIC_SEEDS[split])
+    print(dataset.summary())
+    return dataset

@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import common, predict
+from . import command, models, options, predict
 
 NOTICE = (
     "Research use only. This is no medical device, and nothing on this page is a "
@@ -63,11 +63,11 @@ class Choice(NamedTuple):
 
 
 def main(argv=None):
-    parser = common.Parser("demo", description=__doc__)
+    parser = command.Parser("demo", description=__doc__)
     parser.add_argument(
         "--weights",
         action="append",
-        help=f"{common.WEIGHTS_HELP}; may be repeated (default: pretrained)",
+        help=f"{options.WEIGHTS_HELP}; may be repeated (default: pretrained)",
     )
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument(
@@ -78,7 +78,7 @@ def main(argv=None):
     )
     parser.add_argument("--host", default="127.0.0.1", help="address of the page")
     parser.add_argument("--port", type=int, default=7860, help="of that address")
-    common.add_config_options(parser)
+    options.add_config_options(parser)
     args = parser.parse_args(argv)
     if importlib.util.find_spec("gradio") is None:
         raise ValueError('the page needs gradio: pip install -e ".[demo]"')
@@ -96,8 +96,8 @@ def load(weights, args):
     """Load one of the models; returns its name on the page and a Choice."""
     from ..inference.explanation import GradCam
 
-    path = common.trained_weights(weights, args.logs)
-    model = common.load_model(path, args)
+    path = models.trained_weights(weights, args.logs)
+    model = models.load_model(path, args)
     config = model.config
     grad_cam = None
     if "classify" in config.TASKS and config.MALIGNANT_CLASS_IDS:

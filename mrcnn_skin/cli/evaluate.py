@@ -21,7 +21,7 @@ a mistake in the options or the data, nothing is written.
 
 from pathlib import Path
 
-from . import common, datasets
+from . import command, datasets, models, options, results
 from . import evaluation_run as run
 
 
@@ -32,10 +32,10 @@ def main(argv=None):
     from ..evaluation.model_card import write_model_card
     from ..evaluation.scoring import format_metrics, write_tables
 
-    common.require_own_results(args.out)
+    results.require_own_results(args.out)
     other = run.read_other(args.compare)
-    model = common.load_model(args.weights, args)
-    folder = args.dataset or common.default_dataset()
+    model = models.load_model(args.weights, args)
+    folder = args.dataset or datasets.default_dataset()
     dataset = open_split(folder, args.split, model.config, args)
     dropped = ()
     if folder != "synthetic":
@@ -50,7 +50,7 @@ def main(argv=None):
         scored = run.score(model, dataset, calibration, other, out, args)
         scored.metrics["warnings"] = warnings + run.temperature_warnings(scored.metrics)
         write_tables(out, scored.per_image, scored.metrics)
-        common.write_contact_sheet(scored.detector, dataset, out)
+        results.write_contact_sheet(scored.detector, dataset, out)
         cases = run.draw_cases(scored, dataset)
         title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
         parts = (title, facts, scored.metrics, scored.per_image)
@@ -65,7 +65,7 @@ def main(argv=None):
 
 
 def parse_arguments(argv):
-    parser = common.Parser("evaluate", description=__doc__)
+    parser = command.Parser("evaluate", description=__doc__)
     parser.add_argument(
         "--dataset",
         help="folder of images with masks, labels or both, or synthetic; default: "
@@ -74,19 +74,19 @@ def parse_arguments(argv):
     )
     parser.add_argument(
         "--split",
-        choices=(*common.SYNTHETIC_SEEDS, "all"),
+        choices=(*datasets.SYNTHETIC_SEEDS, "all"),
         default="val",
         help="images to score; all takes every image of the folder, as for one of "
         "your own. Without official splits, val and test are a tenth each, at random",
     )
     parser.add_argument(
         "--calibration-split",
-        choices=tuple(common.SYNTHETIC_SEEDS),
+        choices=tuple(datasets.SYNTHETIC_SEEDS),
         help="choose the temperature and the thresholds for 80, 90 and 95 %% "
         "sensitivity on these images, none of which may be among those of --split "
         "(default: no such figures)",
     )
-    parser.add_argument("--weights", default="last", help=common.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="last", help=options.WEIGHTS_HELP)
     parser.add_argument("--out", default="evaluation", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--limit", type=int, help="evaluate so many images only")
@@ -119,8 +119,8 @@ def parse_arguments(argv):
     )
     parser.add_argument("--seed", type=int, default=0, help="of resamples and overlays")
     datasets.add_label_options(parser.add_argument)
-    common.add_precision_option(parser)
-    common.add_config_options(parser)
+    options.add_precision_option(parser)
+    options.add_config_options(parser)
     args = parser.parse_args(argv)
     if args.bootstrap < 0:
         raise ValueError(f"--bootstrap must be 0 or more, got {args.bootstrap}")
@@ -137,6 +137,6 @@ def open_split(folder, split, config, args):
         if split == "all":
             raise ValueError("--split=all needs a folder of images, got synthetic")
         side = config.IMAGE_MAX_DIM
-        return common.open_synthetic(args.limit or 100, side, split)
+        return datasets.open_synthetic(args.limit or 100, side, split)
     part = None if split == "all" else split
     return datasets.open_scored(folder, part, config, args)

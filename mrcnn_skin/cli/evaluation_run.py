@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import common
+from . import models, results
 
 SHOWN_CASES = 3  # pictures a heading
 
@@ -67,7 +67,7 @@ def calibration_warnings(folder, args):
     """
     if args.calibration_split != "train":
         return []
-    run_file = common.trained_weights(args.weights, args.logs).with_name("run.json")
+    run_file = models.trained_weights(args.weights, args.logs).with_name("run.json")
     doubt = "if the network was trained on them, as on most training splits, "
     if run_file.is_file():
         options = json.loads(run_file.read_text(encoding="utf-8"))
@@ -162,7 +162,7 @@ def draw_cases(scored, dataset):
     drawn = {}
     for heading, rows in choose_cases(scored.per_image, SHOWN_CASES).items():
         pictures = drawn[heading] = []
-        ids = common.image_ids_of(dataset, [row["image"] for row in rows])
+        ids = results.image_ids_of(dataset, [row["image"] for row in rows])
         for row, image_id in zip(rows, ids, strict=True):
             picture = draw_prediction(dataset, image_id, scored.detector)
             caption = f"{row['image']}: {row['label'] or 'no diagnosis'}"
@@ -184,7 +184,7 @@ def facts(model, dataset, folder, dropped, args):
     from ..evaluation import coco
 
     config = model.config
-    weights = common.trained_weights(args.weights, args.logs)
+    weights = models.trained_weights(args.weights, args.logs)
     generated = folder == "synthetic"
     images = "generated lesions, no photographs" if generated else str(folder)
     known = {

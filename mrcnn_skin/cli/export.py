@@ -23,12 +23,12 @@ Research software, no medical device.
 
 from pathlib import Path
 
-from . import common
+from . import command, models, options
 
 
 def main(argv=None):
-    parser = common.Parser("export", description=__doc__)
-    parser.add_argument("--weights", default="last", help=common.WEIGHTS_HELP)
+    parser = command.Parser("export", description=__doc__)
+    parser.add_argument("--weights", default="last", help=options.WEIGHTS_HELP)
     parser.add_argument(
         "--format", choices=("saved_model", "onnx"), default="saved_model"
     )
@@ -51,8 +51,8 @@ def main(argv=None):
         "does not wait; may be repeated (default: a generated lesion)",
     )
     parser.add_argument("--logs", default="logs", help="folder of the runs")
-    common.add_precision_option(parser)
-    common.add_config_options(parser)
+    options.add_precision_option(parser)
+    options.add_config_options(parser)
     args = parser.parse_args(argv)
 
     if args.format == "onnx":
@@ -74,7 +74,7 @@ def write_onnx(args):
         from ..weights_io.pretrained import DEFAULT, PRETRAINED
 
         licence = PRETRAINED[DEFAULT].licence
-    model = common.load_model(args.weights, args)
+    model = models.load_model(args.weights, args)
     from ..serving.onnx.export import export_onnx
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def write_saved_model(args):
         raise ValueError("--licence is for --format=onnx, not for saved_model")
     require("tensorflow_serving", "serving")  # for the warm-up requests
     warmup = [Path(name).read_bytes() for name in args.warmup or []]
-    model = common.load_model(args.weights, args)
+    model = models.load_model(args.weights, args)
     from ..serving.saved_model import export_saved_model
     from ..serving.server_files import write_server_files
 

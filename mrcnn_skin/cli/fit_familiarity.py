@@ -11,11 +11,11 @@ It needs neither masks nor labels, and takes one pass over the images; 1000 are 
 
 from pathlib import Path
 
-from . import common, datasets
+from . import command, datasets, models, options
 
 
 def main(argv=None):
-    parser = common.Parser("fit-familiarity", description=__doc__)
+    parser = command.Parser("fit-familiarity", description=__doc__)
     parser.add_argument(
         "--dataset",
         action="append",
@@ -36,11 +36,11 @@ def main(argv=None):
         default=64,
         help="principal components that the weights hold",
     )
-    parser.add_argument("--weights", default="last", help=common.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="last", help=options.WEIGHTS_HELP)
     parser.add_argument("--out", default="familiar.h5", help="weight file to write")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--seed", type=int, default=0, help="of the held-out images")
-    common.add_config_options(parser)
+    options.add_config_options(parser)
     args = parser.parse_args(argv)
     out = Path(args.out)
     if out.suffix != ".h5":
@@ -55,10 +55,10 @@ def fit(args, out):
     from ..data.leaks import find_leaks
     from ..inference.familiarity import LAYER, fit_familiarity
 
-    path = common.trained_weights(args.weights, args.logs)
-    config = common.trained_config(path, args)
+    path = models.trained_weights(args.weights, args.logs)
+    config = models.trained_config(path, args)
     config = config.replace(UNFAMILIAR_COMPONENTS=args.components)
-    model = common.build_model(path, config, exclude=LAYER)
+    model = models.build_model(path, config, exclude=LAYER)
     dataset = open_images(args.dataset, "train", args.limit)
     if args.held_out:
         held_out = open_images(args.held_out, None)

@@ -5,7 +5,7 @@ import importlib
 import sys
 
 from .. import __version__
-from . import common
+from .command import run
 
 COMMANDS = {
     "train": "train a network on images of your own, ISIC, or generated lesions",
@@ -17,6 +17,7 @@ COMMANDS = {
     "score": "diagnosis and box for archives of millions of images",
     "demo": "a local page to drop images on",
     "fit-familiarity": "measure which images a network knows, to flag the others",
+    "info": "print versions, devices, and which precision is fast here",
 }
 
 
@@ -31,7 +32,7 @@ def main(command=None):
         args = make_parser().parse_args(options)
         command, options = args.command, args.options
     module = importlib.import_module(f".{command.replace('-', '_')}", __package__)
-    common.run(command, lambda: module.main(options))
+    run(command, lambda: module.main(options))
 
 
 def make_parser():

@@ -16,24 +16,24 @@ Research software, no medical device.
 import itertools
 from pathlib import Path
 
-from . import common
+from . import command, models, options, results
 
 
 def main(argv=None):
-    parser = common.Parser("predict", description=__doc__)
+    parser = command.Parser("predict", description=__doc__)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders"
     )
-    parser.add_argument("--weights", default="pretrained", help=common.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument("--out", default="predictions", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
-    common.add_precision_option(parser)
-    common.add_config_options(parser)
+    options.add_precision_option(parser)
+    options.add_config_options(parser)
     args = parser.parse_args(argv)
 
-    common.require_own_results(args.out)
+    results.require_own_results(args.out)
     paths = find_images(args.images)
-    model = common.load_model(args.weights, args)
+    model = models.load_model(args.weights, args)
     rows, failures = [], []
     for number, path in enumerate(paths, start=1):
         print(f"[{number}/{len(paths)}] {path}", end="", flush=True)

@@ -25,13 +25,13 @@ import os
 import time
 from pathlib import Path
 
-from . import common
+from . import command, models, options
 
 
 def main(argv=None):
-    parser = common.Parser("score", description=__doc__)
+    parser = command.Parser("score", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder, or list of paths")
-    parser.add_argument("--weights", default="pretrained", help=common.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument("--out", default="answers", help="folder for the answers")
     parser.add_argument(
         "--workers",
@@ -59,8 +59,8 @@ def main(argv=None):
         "--masks", action="store_true", help="fill mask_png: 255 is lesion"
     )
     parser.add_argument("--logs", default="logs", help="folder of the runs")
-    common.add_precision_option(parser)
-    common.add_config_options(parser)
+    options.add_precision_option(parser)
+    options.add_config_options(parser)
     args = parser.parse_args(argv)
     for name in ("workers", "threads", "batch_size"):
         value = getattr(args, name)
@@ -77,8 +77,8 @@ def score(args):
     except ImportError as error:
         raise ValueError(f'{error}: pip install -e ".[archive]"') from error
 
-    weights = common.trained_weights(args.weights, args.logs).resolve()
-    config = common.trained_config(weights, args)
+    weights = models.trained_weights(args.weights, args.logs).resolve()
+    config = models.trained_config(weights, args)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     with Parts(args.out, {"weights": digest, "config": config.to_json()}) as parts:
         paths = parts.left_of(list_images(args.source))
@@ -93,7 +93,7 @@ def score(args):
         tables = ()
         if len(paths):
             # Here once, too: what is wrong in a worker ends in pages of Ray's stacks
-            common.build_model(weights, config)
+            models.build_model(weights, config)
             tables = score_on_ray(paths, scorer, args)
         scored, unreadable = collect(tables, parts, len(paths), done)
     missing = len(paths) - scored
@@ -118,7 +118,7 @@ def score_on_ray(paths, scorer, args):
     threads = args.threads or max(1, os.cpu_count() // args.workers)
     if args.address:
         # Nodes have the requirements, and get these sources from here
-        package = str(common.ROOT / "mrcnn_skin")
+        package = str(models.ROOT / "mrcnn_skin")
         sources = {"py_modules": [package], "working_dir": str(Path(__file__).parent)}
         ray.init(args.address, runtime_env=sources, **quiet)
     else:
@@ -148,7 +148,7 @@ class Scorer:
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        self.model = common.build_model(weights, config)
+        self.model = models.build_model(weights, config)
         self.root, self.masks = root, masks
 
     def __call__(self, batch):

@@ -20,7 +20,7 @@ import argparse
 import json
 from pathlib import Path
 
-from . import common, datasets, training_run
+from . import command, datasets, options, results, training_run
 from .training_run import DEFAULTS, QUICK
 
 
@@ -35,7 +35,7 @@ def main(argv=None):
     from ..training.stages import parse_stages, require_stages
 
     resuming = args.weights == "last"
-    args.dataset = args.dataset or common.default_dataset()
+    args.dataset = args.dataset or datasets.default_dataset()
     args.weights = stored.get("weights", args.weights)
     args.stages = training_run.find_stages(args)
     stages = parse_stages(args.stages)
@@ -63,14 +63,14 @@ def main(argv=None):
 
 
 def make_parser():
-    parser = common.Parser(
+    parser = command.Parser(
         "train", description=__doc__, argument_default=argparse.SUPPRESS
     )
     training_run.add_data_options(parser.add_argument)
     add_run_options(parser.add_argument)
     training_run.add_recipe_options(parser.add_argument)
     backbone = "resnet101 for --weights=coco, whose file has it, else resnet50"
-    common.add_config_options(parser, backbone, common.SIDES_IN_WORDS)
+    options.add_config_options(parser, backbone, options.SIDES_IN_WORDS)
     return parser
 
 
@@ -147,7 +147,7 @@ def report(model, dataset, run_dir, chosen_by_them):
 
     best, metrics = training_run.score_best(model, dataset, run_dir)
     detector = model.ready_detector()
-    common.write_contact_sheet(detector, dataset, run_dir / "evaluation")
+    results.write_contact_sheet(detector, dataset, run_dir / "evaluation")
     limit = ", but the best epoch was chosen by them" if chosen_by_them else ""
     print(f"\n{best.name} on {dataset.num_images} images, not trained on{limit}:")
     print(format_metrics(metrics))

@@ -3,7 +3,7 @@
 Each command adds options of its own. What a run does is mrcnn_skin's affair.
 """
 
-from . import common, datasets
+from . import datasets, models, options
 
 STAGES = {
     "pretrained": "heads:20:1e-3,all:20:1e-4",
@@ -167,7 +167,7 @@ def make_config(args):
 
     Raises ValueError for weights of another backbone.
     """
-    if args.backbone in common.LITE_BACKBONES and args.weights in ("coco", "imagenet"):
+    if args.backbone in options.LITE_BACKBONES and args.weights in ("coco", "imagenet"):
         raise ValueError(
             f"--weights={args.weights} is a ResNet's: with --backbone={args.backbone} "
             "it must be none or the file of samples/convert_efficientnet_lite.py"
@@ -185,8 +185,8 @@ def make_config(args):
     ):
         if value is not None:
             overrides[name] = value
-    overrides |= common.config_overrides(args)
-    return common.default_config(args).replace(**overrides)
+    overrides |= options.config_overrides(args)
+    return options.default_config(args).replace(**overrides)
 
 
 def find_weights(weights):
@@ -200,7 +200,7 @@ def find_weights(weights):
         return fetch_coco_weights(download_folder())
     if weights == "imagenet":
         return fetch_imagenet_weights(download_folder())
-    return common.trained_weights(weights, logs=None)
+    return models.trained_weights(weights, logs=None)
 
 
 def open_datasets(args, config):
@@ -212,7 +212,7 @@ def open_datasets(args, config):
         return train, val, val, dropped
     side = config.IMAGE_MAX_DIM
     train, val, test = (
-        common.open_synthetic(min(count, args.limit or count), side, split)
+        datasets.open_synthetic(min(count, args.limit or count), side, split)
         for split, count in SYNTHETIC_COUNTS.items()
     )
     return train, val, test, ()
@@ -239,6 +239,6 @@ def score_best(model, dataset, run_dir):
     """
     from ..evaluation.scoring import evaluate
 
-    best = common.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
+    best = models.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
     model.load_weights(best)
     return best, evaluate(model.ready_detector(), dataset, run_dir / "evaluation")

@@ -1,6 +1,11 @@
 """Which devices a run computes on, in one process or in several."""
 
+import os
+from pathlib import Path
+
 import tensorflow as tf
+
+NVIDIA_CARDS = Path("/proc/driver/nvidia/gpus")  # a folder for each
 
 
 def in_cluster():
@@ -54,6 +59,31 @@ def device_strategy(count):
             "devices; build the model before anything else"
         )
     return tf.distribute.MirroredStrategy([cpu.name for cpu in cpus[:count]])
+
+
+def describe_devices():
+    """Return in words the GPUs that TensorFlow computes on, or the processor."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"the processor, {os.cpu_count()} cores; no GPU"
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    names = [x.get("device_name", "a GPU") for x in details]
+    return f"{len(gpus)} GPU(s): {', '.join(names)}"
+
+
+def unused_gpu(cards=NVIDIA_CARDS):
+    """Return a warning if there is an NVIDIA card that TensorFlow cannot use, or "".
+
+    cards: the folder in which the driver lists the cards.
+    """
+    if tf.config.list_physical_devices("GPU") or not cards.is_dir():
+        return ""
+    if not (count := len(list(cards.iterdir()))):
+        return ""
+    return (
+        f"the driver lists {count} NVIDIA card(s), but TensorFlow uses none: install "
+        'the CUDA libraries with pip install "mrcnn_skin[gpu]"'
+    )
 
 
 def make_repeatable():

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mrcnn_skin import IsicDataset  # noqa: E402
-from mrcnn_skin.cli import common  # noqa: E402
+from mrcnn_skin.cli import command, models, options  # noqa: E402
 
 SIDE = 320  # pixels of the pictures that are drawn here
 PACKAGES = ("skimage/data", "sklearn/datasets/images", "imgaug", "networkx")
@@ -185,7 +185,7 @@ def other_pictures(skin_dataset=None):
 
 
 def main():
-    parser = common.Parser("unfamiliar", description=__doc__)
+    parser = command.Parser("unfamiliar", description=__doc__)
     parser.add_argument("--isic", metavar="DIR", help="its validation images are taken")
     parser.add_argument(
         "--ham",
@@ -194,11 +194,11 @@ def main():
     )
     parser.add_argument("--frames", metavar="DIR", help="whole frames, all of them")
     parser.add_argument("--limit", type=int, help="images of each folder")
-    parser.add_argument("--weights", default="pretrained", help=common.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument("--logs", default="logs", help="folder of the runs")
-    common.add_config_options(parser)
+    options.add_config_options(parser)
     args = parser.parse_args()
-    detector = common.load_model(args.weights, args).ready_detector()
+    detector = models.load_model(args.weights, args).ready_detector()
 
     lesions = {
         f"{Path(folder).name}, {split or 'all'}": open_images(folder, split, args.limit)
@@ -247,4 +247,4 @@ def print_row(kind, scores):
 
 
 if __name__ == "__main__":
-    common.run("unfamiliar", main)
+    command.run("unfamiliar", main)

@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from mrcnn_skin.cli import common, datasets, training_run
+from mrcnn_skin.cli import command, datasets, models, options, training_run
 
 LOGS = Path(
     os.path.relpath(Path(__file__).resolve().parents[2] / "logs")
@@ -31,7 +31,7 @@ def start(dpi=72, quality=85):
     dpi, quality: of the figures, which are JPEG, so that notebooks with photographs
     stay small.
     """
-    common.silence_native_logs()
+    command.silence_native_logs()
     from IPython import get_ipython
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -47,7 +47,7 @@ def open_images(folder, split, config, limit=40):
     from mrcnn_skin.data.synthetic import SyntheticDataset
 
     if folder == "synthetic":
-        dataset = SyntheticDataset(limit, SHAPE, common.SYNTHETIC_SEEDS[split])
+        dataset = SyntheticDataset(limit, SHAPE, datasets.SYNTHETIC_SEEDS[split])
     else:
         dataset = datasets.open_isic(folder, split, config, LOGS, limit, check="header")
     print(dataset.summary())
@@ -69,7 +69,7 @@ def open_model(weights=None):
         except FileNotFoundError:
             weights = _small_weights()
     options = argparse.Namespace(logs=LOGS, backbone=None, image_size=None, set=None)
-    return common.load_model(weights, options)
+    return models.load_model(weights, options)
 
 
 def score(model, images):
@@ -91,7 +91,7 @@ def _small_weights():
     from mrcnn_skin.data.synthetic import SyntheticDataset
     from mrcnn_skin.training.stages import Stage
 
-    sides = common.image_size_overrides(SMALL_SIDE)
+    sides = options.image_size_overrides(SMALL_SIDE)
     settings = training_run.FROM_SCRATCH | training_run.QUICK_CONFIG | sides | SMALL
     config = IsicConfig(**settings)
     path = LOGS / SMALL_RUN / f"mask_rcnn_{config.NAME}_last.h5"

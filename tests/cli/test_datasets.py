@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mrcnn_skin import IsicConfig
-from mrcnn_skin.cli import common, datasets, predict
+from mrcnn_skin.cli import command, datasets, predict, results
 from mrcnn_skin.data.synthetic import write_synthetic_isic
 from mrcnn_skin.evaluation.submission import write_mask
 
@@ -165,7 +165,7 @@ def lacking(tmp_path):
 
 def test_the_home_folder_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    parser = common.Parser("train")
+    parser = command.Parser("train")
     parser.add_argument("source")
     for option in ("--dataset", "--set"):
         parser.add_argument(option)
@@ -335,14 +335,14 @@ def test_label_options_reach_the_tables(parts):
 
 
 def test_no_ground_truth_is_replaced_by_results(tmp_path):
-    common.require_own_results(tmp_path / "new")
+    results.require_own_results(tmp_path / "new")
     masks = tmp_path / "data" / "masks"
     masks.mkdir(parents=True)
     write_mask(masks / "a.png", np.ones((4, 4), bool))
-    common.require_own_results(tmp_path / "data")  # a prediction alone
+    results.require_own_results(tmp_path / "data")  # a prediction alone
     Image.new("L", (4, 4)).save(masks / "b.png")
     with pytest.raises(ValueError, match="did not write, such as .*b.png"):
-        common.require_own_results(tmp_path / "data")
+        results.require_own_results(tmp_path / "data")
     (tmp_path / "data" / "predictions.csv").touch()
     (tmp_path / "data" / "overlays").mkdir()
-    common.require_own_results(tmp_path / "data")  # results of an older version
+    results.require_own_results(tmp_path / "data")  # results of an older version

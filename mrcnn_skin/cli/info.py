@@ -1,0 +1,55 @@
+"""Print what a report of a problem needs: versions, devices, the fast precision.
+
+    mrcnn-skin info
+"""
+
+import platform
+from importlib import metadata
+
+from .. import __version__
+from . import command
+
+PACKAGES = "tensorflow", "keras", "numpy", "scikit-image", "imgaug", "opencv-python"
+# Convolutions in bfloat16 are fast only where the processor has instructions for it
+BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
+SHOWN_FLAGS = ("avx2", "fma", "avx512f", *sorted(BFLOAT16_FLAGS))
+
+
+def main(argv=None):
+    command.Parser("info", description=__doc__).parse_args(argv)
+    print(f"mrcnn_skin {__version__}, Python {platform.python_version()}")
+    print(", ".join(f"{name} {_version(name)}" for name in PACKAGES))
+    print(f"system: {platform.platform()}")
+    flags = cpu_flags()
+    shown = [flag for flag in SHOWN_FLAGS if flag in flags]
+    print(f"processor instructions: {' '.join(shown) or 'unknown'}")
+    fast = "bfloat16" if flags & BFLOAT16_FLAGS else "float32"
+    print(f"fast precision on this processor: {fast} (--precision={fast})")
+
+    from ..training.devices import describe_devices, unused_gpu
+
+    print(f"devices: {describe_devices()}")
+    if warning := unused_gpu():
+        print(f"WARNING: {warning}")
+
+
+def cpu_flags(cpuinfo="/proc/cpuinfo"):
+    """The processor's instruction sets as Linux names them; empty if unknown.
+
+    cpuinfo: the file that lists them.
+    """
+    try:
+        with open(cpuinfo, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith(("flags", "Features")):
+                    return set(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return set()
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
