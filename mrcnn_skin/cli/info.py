@@ -1,6 +1,6 @@
 """Print what a report of a problem needs: versions, devices, the fast precision.
 
-    mrcnn-skin info
+mrcnn-skin info
 """
 
 import platform

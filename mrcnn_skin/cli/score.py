@@ -118,8 +118,7 @@ def score_on_ray(paths, scorer, args):
     threads = args.threads or max(1, os.cpu_count() // args.workers)
     if args.address:
         # Nodes have the requirements, and get these sources from here
-        package = str(models.ROOT / "mrcnn_skin")
-        sources = {"py_modules": [package], "working_dir": str(Path(__file__).parent)}
+        sources = {"py_modules": [str(Path(__file__).resolve().parents[1])]}
         ray.init(args.address, runtime_env=sources, **quiet)
     else:
         cores = args.workers * threads

@@ -31,6 +31,7 @@ def main(argv=None):
     args = argparse.Namespace(**options)
 
     from .. import MaskRCNN
+    from ..training import devices
     from ..training.checkpoint import CheckpointFolder
     from ..training.stages import parse_stages, require_stages
 
@@ -56,6 +57,9 @@ def main(argv=None):
     if weight_file:
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
+    print(f"devices: {devices.describe_devices()}")
+    if warning := devices.unused_gpu():
+        print(f"WARNING: {warning}")
     callbacks = [loss_curves(run_dir)] if model.is_chief else []
     model.train(train, val, stages=stages, custom_callbacks=callbacks)
     if model.is_chief:

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import kernels
+from tiny import tiny_config
 
+from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
+from mrcnn_skin.inference.detector import Detector
 from mrcnn_skin.layers.roi_align import PyramidROIAlign
-from mrcnn_skin.training.devices import device_strategy, make_repeatable
+from mrcnn_skin.training.devices import device_strategy, make_repeatable, unused_gpu
 
 
 def test_one_device_keeps_the_strategy_in_force():
@@ -93,3 +97,46 @@ def test_two_devices_learn_what_one_does(tmp_path):
         timeout=300,
     )
     assert process.returncode == 0, process.stderr[-3000:]
+
+
+def test_a_card_that_tensorflow_does_not_use_is_warned_of(tmp_path):
+    assert unused_gpu(tmp_path / "none") == "" == unused_gpu(tmp_path)
+    (tmp_path / "0000:01:00.0").mkdir()
+    if tf.config.list_physical_devices("GPU"):
+        assert unused_gpu(tmp_path) == ""
+    else:
+        assert "1 NVIDIA card(s)" in unused_gpu(tmp_path)
+
+
+def operations(graph):
+    """Names of all operations of a graph and the functions that it calls."""
+    definition = graph.as_graph_def()
+    bodies = [definition.node, *(f.node_def for f in definition.library.function)]
+    return {node.op for body in bodies for node in body}
+
+
+def lacks_gpu_kernel(name):
+    """Whether TensorFlow's registry has kernels of an operation, but none for GPUs."""
+    found = kernels.get_registered_kernels_for_op(name).kernel
+    return found and not {"GPU", "DEFAULT"} & {kernel.device_type for kernel in found}
+
+
+@pytest.mark.skipif(
+    not tf.test.is_built_with_cuda(), reason="this TensorFlow has no GPU kernels"
+)
+def test_all_operations_but_one_have_a_gpu_kernel():
+    config = tiny_config()
+    model = build_training_model(config)
+
+    def step(inputs):
+        with tf.GradientTape() as tape:
+            loss = tf.add_n(list(model(inputs, training=True).values()))
+        return tape.gradient(loss, model.trainable_weights)
+
+    specs = [tf.TensorSpec([1, *x.shape[1:]], x.dtype) for x in model.inputs]
+    training = tf.function(step).get_concrete_function(specs).graph
+    detector = Detector(build_inference_model(config), config)
+    detection = detector._detect.get_concrete_function().graph
+    assert not [name for name in operations(training) if lacks_gpu_kernel(name)]
+    lacking = [name for name in operations(detection) if lacks_gpu_kernel(name)]
+    assert lacking == ["ScaleAndTranslate"]
