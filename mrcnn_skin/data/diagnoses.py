@@ -7,14 +7,16 @@ What counts as malignant:
 - the words benign and malignant, and the diagnoses of DIAGNOSES, in a column of
   WORD_COLUMNS; a word that is not among them is no label;
 - 0 and 1 in a column of BINARY_COLUMNS; other numbers are class numbers and no label;
-- one column a diagnosis (ISIC 2018 Task 3): marks of one kind. A row without a mark
-  has no label, but for ISIC 2017's pair melanoma and seborrheic_keratosis;
+- one column a diagnosis (ISIC 2018 Task 3): marks of one kind, and none in a column of
+  unknown meaning beside them. A row without a mark has no label, but for ISIC 2017's
+  pair melanoma and seborrheic_keratosis, where it has no other columns of marks;
 - PH2's clinical diagnosis: 2 is melanoma; 0 and 1 are common and atypical nevi.
 Actinic keratosis is malignant under the challenges' codes AKIEC and AK. Spelled out,
 or as PAD-UFES-20's ACK, it is no label: its own authors count it as no cancer.
 """
 
 import re
+from itertools import groupby
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -62,6 +64,7 @@ _UNSURE_WORDS = ("unk", "unknown", "indeterminate", "uncertain", "other", "none"
 _PREDICTION_COLUMNS = ("p_malignant", "predicted_class")
 _MARKS, _NO_MARKS = ("1", "true", "yes", "x"), ("0", "false", "no", "")
 _TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
+_MANY_VALUES = 1000  # of a column, more than there are diagnoses
 _TRUE = ("1", "true", "t", "yes", "y")
 _ISIC_2017 = {"melanoma", "seborrheic_keratosis"}
 _PH2_DIAGNOSES = {"0": BENIGN, "1": BENIGN, "2": MALIGNANT}
@@ -103,6 +106,8 @@ class LabelOptions(NamedTuple):
             if value is not None and not all(isinstance(text, str) for text in texts):
                 wanted = "text or a list of texts" if is_list else "text"
                 raise ValueError(f"{name} must be {wanted}, got {value!r}")
+            if name == "label_column" and len({*map(normalise, texts)}) < len(texts):
+                raise ValueError(f"{name} names a column twice: {', '.join(texts)}")
         for name in ("malignant", "benign"):
             value = options.get(name) or ()
             options[name] = (value,) if isinstance(value, str) else tuple(value)
@@ -148,9 +153,16 @@ def read_labels(table, name, options=AS_WRITTEN):
     """
     columns = options.label_columns()
     if len(columns) > 1:
+        if not any(meaning_of(column, options) for column in columns):
+            raise ValueError(
+                f"{name}: none of the columns {', '.join(columns)} is a known "
+                "diagnosis: malignant must name some of them"
+            )
         return [_one_hot(table[list(columns)], options)]
     if columns:
-        return [_one_column(table, columns[0], name, options)]
+        reading = _one_column(table, columns[0], name, options)
+        is_told = options.malignant or options.benign
+        return [reading] if is_told else _compare([reading], table)
     if any(column in table for column in _PREDICTION_COLUMNS):
         return []
     if not table.attrs.get("has_header", True):
@@ -163,8 +175,8 @@ def read_labels(table, name, options=AS_WRITTEN):
     one_hot = [c for c in table if c not in BINARY_COLUMNS and names_class(c, options)]
     # A short name alone may be anything
     if len(one_hot) > 1 or any(len(column) > 3 for column in one_hot):
-        readings.append(_one_hot(table[one_hot], options))
-    return [_without_unsure(reading, table) for reading in readings]
+        readings.append(_one_hot_beside(readings, table, one_hot, options))
+    return [_without_unsure(reading, table) for reading in _compare(readings, table)]
 
 
 def meaning_of(value, options=AS_WRITTEN):
@@ -207,15 +219,25 @@ def _one_column(table, column, name, options):
             f"{name}: column {column!r} has none of the values {', '.join(told)}, it "
             f"has {_shown(values)}"
         )
-    if has_told and (options.label_column or not is_truth):
+    if has_told and is_truth and not options.label_column:
+        raise ValueError(
+            f"{name}: column {column!r} has {_shown(values)}, which malignant or "
+            "benign names; label_column must say that it is meant"
+        )
+    if has_told:
         return _by_words(column, cells, options)
     if is_truth:
         of_true = BINARY_COLUMNS.get(column)
         is_vague = column in ("label", "labels", "class", "target")
         is_vague &= not values <= {"0", "1", "true", "false"}
-        if (of_true is None or is_vague) and not options.label_column:
-            return _nothing(column, cells, f"{_shown(values)} are not explained")
-        return _by_truth(column, cells, of_true or MALIGNANT)
+        if of_true is not None and not is_vague:
+            return _by_truth(column, cells, of_true)
+        reason = f"{_shown(values)} are not explained"
+        if options.label_column:
+            raise ValueError(
+                f"{name}: column {column!r}: {reason}, malignant must name one of them"
+            )
+        return _nothing(column, cells, reason)
     is_ph2 = column == "clinical_diagnosis" and re.match(
         "PH2", PurePosixPath(name).name, re.I
     )
@@ -251,8 +273,83 @@ def _by_truth(column, cells, of_true):
     return Reading((column,), cells.map(labels), meaning)
 
 
-def _one_hot(table, options):
-    """Read columns of which one is marked: what their names mean."""
+def _compare(readings, table):
+    """Compare what 0 and 1 stand for with the diagnoses in other columns.
+
+    Rows where they disagree become contradictory. Where most do, 0 and 1 have another
+    meaning than their column's name says, and the other rows have no label.
+    """
+    compared = []
+    for reading in readings:
+        [column, *others] = reading.columns
+        cells = table[column].map(normalise)
+        if others or not any(set(cells) - {""} <= words for words in _TRUTH_WORDS):
+            compared.append(reading)
+            continue
+        for other, labels in _diagnoses(table):
+            both = reading.labels.notna() & labels.notna()
+            against = both & (reading.labels != labels)
+            if not against.any():
+                continue
+            if 2 * against.sum() > both.sum():
+                meaning = f"{reading.meaning}, but the column {other} contradicts it"
+                labels_left = reading.labels.where(against)
+                reading = reading._replace(labels=labels_left, meaning=meaning)
+            if not any(other in known.columns for known in readings):
+                compared.append(Reading((other,), labels.where(against), "diagnoses"))
+        compared.append(reading)
+    return compared
+
+
+def _diagnoses(table):
+    """Yield (column, labels of its words) of the columns of diagnoses, of any name."""
+    for column in table:
+        values = pd.Series(table[column].unique(), dtype=object)
+        values = values[values.map(normalise) != ""]
+        if "pred" in column or len(values) > _MANY_VALUES:
+            continue
+        meanings = {value: meaning_of(value) for value in values}
+        if 2 * len(list(filter(None, meanings.values()))) >= max(len(values), 1):
+            yield column, table[column].map(meanings)
+
+
+def _one_hot_beside(readings, table, one_hot, options):
+    """Read the columns of diagnoses of which one is marked, beside other columns.
+
+    A mark in a column of unknown meaning beside them takes a row's label, unless other
+    readings contradict that label.
+    """
+    has_more = any(_has_marks(table[c]) for c in table if c not in one_hot)
+    reading = _one_hot(table[_block(table, one_hot)], options, has_more)
+    alone = _one_hot(table[one_hot], options, has_more).labels
+    disputed = pd.Series(False, table.index)
+    for other in readings:
+        disputed |= alone.notna() & other.labels.notna() & (alone != other.labels)
+    return reading._replace(labels=reading.labels.where(~disputed, alone))
+
+
+def _has_marks(cells):
+    """Whether a column holds marks only, and not about benign or malignant."""
+    values = set(cells.map(normalise)) - {""}
+    is_read = cells.name in BINARY_COLUMNS or cells.name in WORD_COLUMNS
+    return bool(values) and values <= {*_MARKS, *_NO_MARKS} and not is_read
+
+
+def _block(table, one_hot):
+    """Return the columns of diagnoses, and those of marks that stand beside them."""
+    block = []
+    runs = groupby(table, lambda c: c in one_hot or _has_marks(table[c]))
+    for is_marks, run in runs:
+        run = list(run)
+        block += run if is_marks and not set(run).isdisjoint(one_hot) else []
+    return block
+
+
+def _one_hot(table, options, has_more=False):
+    """Read columns of which one is marked: what their names mean.
+
+    has_more: whether there are columns of marks beside them, or elsewhere.
+    """
     marks = table.map(normalise)
     columns = tuple(table)
     values = {value for column in columns for value in marks[column].unique()}
@@ -271,11 +368,11 @@ def _one_hot(table, options):
     labels = pd.Series(None, table.index, dtype=object)
     for label, other in ((BENIGN, MALIGNANT), (MALIGNANT, BENIGN)):
         labels[is_clear & by_kind[label] & ~by_kind[other]] = label
-    if set(columns) == _ISIC_2017:
+    if set(columns) == _ISIC_2017 and not has_more:
         labels[is_clear & (marks == "0").all(axis=1)] = BENIGN
     parts = [
-        f"{_shown(c for c in columns if kinds[c] == label)} = {label}"
-        for label in (MALIGNANT, BENIGN)
+        f"{_shown(c for c in columns if kinds[c] == label)} = {label or 'no label'}"
+        for label in (MALIGNANT, BENIGN, None)
         if label in kinds.values()
     ]
     return Reading(columns, labels, "marks: " + "; ".join(parts))

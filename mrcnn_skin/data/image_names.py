@@ -3,15 +3,18 @@
 import re
 import unicodedata
 from collections import defaultdict
+from functools import cache, partial
+from os.path import commonprefix
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from .file_names import is_image_file
+from .file_names import is_image_file, split_name
 
-# Names of the ISIC Archive mean the same photograph in every folder.
-_GLOBAL_NAME = re.compile(r"ISIC_\d+", re.I)
+# Names of these collections mean the same photograph in every folder.
+_GLOBAL_NAME = re.compile(r"ISIC_\d+|BCN_\d+|PAT_\d+_\d+_\d+|IMD\d+", re.I)
 _NUMBER = re.compile(r"(?P<prefix>ISIC_)?0*(?P<number>\d{1,12})(?:\.0+)?", re.I)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 class ImageNames:
@@ -19,7 +22,7 @@ class ImageNames:
 
     ids: list of one id an image. It is the file's name without its suffix; where
         images of several folders share it, their folders come with it, "patient1/x",
-        unless it is a name of the ISIC Archive.
+        unless it is a name that a collection gives once, such as ISIC_0000001.
     """
 
     def __init__(self, paths):
@@ -33,57 +36,105 @@ class ImageNames:
             number = _NUMBER.fullmatch(name)
             if number and "." not in name:
                 self._numbers[bool(number["prefix"]), number["number"]].append(i)
+        folders = {folder for *folders, _ in self._parts for folder in folders}
+        self._folder_kinds = set(map(_kind, folders))
         self.ids = [parts[-1] for parts in self._parts]
         for name, images in self._images.items():
             if len(images) > 1 and not _GLOBAL_NAME.match(name):
                 self._add_folders(images)
 
-    def find(self, cells):
+    def find(self, cells, source=""):
         """Return the image id that each cell means; None for no image, or several.
 
         A cell may have a folder and a suffix, or be a number that has lost its leading
-        zeros or become 1.0. A folder decides between images of the same name, and has
-        to agree with the image's where the table has the name in several folders.
+        zeros or become 1.0. See `places` for the folders.
+        """
+        found = ({self.ids[i] for i in places} for places in self.places(cells, source))
+        return [ids.pop() if len(ids) == 1 else None for ids in found]
+
+    def places(self, cells, source=""):
+        """Return the indices of the images that each cell may mean.
+
+        Of images of one name, the folder in the cell decides, or else that of the
+        table. Neither may name another folder of the data set, such as patient2/ for an
+        image in patient1/, or another split. Where the table has a name in several
+        folders, the cell's has to agree with the image's.
+
+        Args:
+            cells: texts. source: path of their table, relative to the data set.
         """
         cells = [_parts(cell) for cell in cells]
         folders = defaultdict(set)
         for *folder, name in cells:
             folders[name].add(tuple(folder))
-        found = [self._find(cell, len(folders[cell[-1]]) > 1) for cell in cells]
-        return [ids.pop() if len(ids) == 1 else None for ids in found]
+        *source_folder, source_name = _parts(source)
+        fits = cache(partial(self._fits, source_name))
+        found = []
+        for *folder, name in cells:
+            images = self._named(name)
+            if not _GLOBAL_NAME.match(name):
+                said = *source_folder, *folder
+                images = [i for i in images if fits(said, self._folder(i))]
+                if len(folders[name]) > 1 and folder:
+                    images = [i for i in images if set(folder) & set(self._folder(i))]
+            found.append(self._closest(images, folder, source_folder))
+        return found
 
     def knows(self, cells):
-        """Return bool [cells]: whether a cell means an image, or one of several.
+        """Return bool [cells]: whether a cell has the name of an image, or of several.
 
         A mere number may be anything, and does not count.
         """
         is_number = re.compile(r"\d+(\.0*)?").fullmatch
-        known = (not is_number(c) and self._find(_parts(c), False) for c in cells)
-        return np.array([bool(ids) for ids in known], bool)
+        known = (not is_number(c) and self._named(_parts(c)[-1]) for c in cells)
+        return np.array([bool(images) for images in known], bool)
 
-    def _find(self, cell, folder_must_agree):
-        """Return the set of ids that a cell may mean."""
-        *folder, name = cell
+    def _named(self, name):
+        """Return the indices of the images of this name, whatever their folder."""
         images = self._images.get(name) or self._lower.get(name.lower(), ())
         number = _NUMBER.fullmatch(name)
         if not images and number:
             prefix, number = bool(number["prefix"]), number["number"]
             images = self._numbers.get((prefix, number), ())
             images = images or self._numbers.get((True, number), ())
-        if images and folder and not _GLOBAL_NAME.match(name):
-            common = {i: len(set(folder) & set(self._parts[i][:-1])) for i in images}
-            most = max(common.values())
-            images = [i for i in images if common[i] == most]
-            if folder_must_agree and not most:
-                return set()
-        return {self.ids[i] for i in images}
+        return images
+
+    def _folder(self, i):
+        return self._parts[i][:-1]
+
+    def _fits(self, source_name, folders, own):
+        """Whether neither folders nor a table's name speak of others than its own."""
+        splits = splits_in("/".join((*folders, source_name)))
+        own_splits = splits_in("/".join(own))
+        if splits and own_splits and not splits & own_splits:
+            return False
+        own = set(map(str.lower, own))
+        return all(
+            folder.lower() in own or _kind(folder) not in self._folder_kinds
+            for folder in folders
+        )
+
+    def _closest(self, images, folder, source_folder):
+        """Return the images with most of a cell's folders, or else of the table's."""
+        if len(images) < 2:
+            return images
+
+        def common(i):
+            own = self._folder(i)
+            return (
+                len(set(folder) & set(own)),
+                len(commonprefix([own, tuple(source_folder)])),
+            )
+
+        most = max(map(common, images))
+        return [i for i in images if common(i) == most]
 
     def _add_folders(self, images):
         """Put as many folders before the ids of images of one name as it takes.
 
         Folders in which they all end, such as images/, tell nothing.
         """
-        folders = [self._parts[i][:-1] for i in images]
+        folders = [self._folder(i) for i in images]
         while all(folders) and len({folder[-1] for folder in folders}) == 1:
             folders = [folder[:-1] for folder in folders]
         depth = 1
@@ -96,6 +147,16 @@ class ImageNames:
 def bare_name(cell):
     """Return a cell's file name without folder and image suffix."""
     return _parts(cell)[-1]
+
+
+def _kind(folder):
+    """Return a folder's name without what tells it from others of its kind."""
+    return re.sub(r"\d+", "0", folder.lower())
+
+
+def splits_in(text):
+    """Return the set of splits that a text names, such as {"train"}."""
+    return {split_name(word) for word in _WORD.findall(text)} - {None}
 
 
 def _parts(cell):

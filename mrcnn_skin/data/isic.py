@@ -6,10 +6,14 @@ isic_layouts; copies of a photograph under another id are found by leaks.
 """
 
 from collections import Counter
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from skimage import measure
 
 from . import files, isic_layouts
@@ -83,7 +87,7 @@ class IsicDataset(Dataset):
         Official splits are used where the folder names show them. Images without
         one are split by seed: val_fraction each for val and test, the rest train.
         Where there is no official val, it is taken from train. Images of one
-        patient (or else one lesion) stay together; labels are stratified.
+        patient or one lesion stay together; labels are stratified.
 
         subset: "train", "val", "test", or None for all of them.
         limit: take at most so many images, in the proportions of the labels.
@@ -111,11 +115,21 @@ class IsicDataset(Dataset):
         Raises ValueError for a wrong argument, for label values that no image has, or
         when no image is left.
         """
+        if not isinstance(dataset_dir, str | PathLike):
+            raise ValueError(f"dataset_dir must be a folder, got {dataset_dir!r}")
         _check_choice("subset", subset, (*SPLITS, None))
         _check_choice("instances", instances, ("image", "component"))
         _check_choice("check", check, DEPTHS)
         _check_range("val_fraction", val_fraction, 0, 0.5)
         _check_range("min_component_area", min_component_area, 0, 1)
+        if not (limit is None or isinstance(limit, Integral)):
+            raise ValueError(f"limit must be a number of images, got {limit!r}")
+        if not isinstance(annotators, str):
+            raise ValueError(f"annotators must be text, got {annotators!r}")
+        if not isinstance(mask_values, list | tuple | set | None):
+            raise ValueError(
+                f"mask_values must be a list of values or names, got {mask_values!r}"
+            )
         for name, class_id in CLASS_IDS.items():
             self.add_class(SOURCE, class_id, name)
 
@@ -333,8 +347,7 @@ def assign_splits(records, val_fraction, seed):
     Of the groups of each label, the share val_fraction goes to val, and to test
     (rounded: a label with very few groups may give none).
     """
-    group = records["patient_id"].fillna(records["lesion_id"])
-    group = group.fillna(records["image_id"])
+    group = _groups(records)
     split = records["split"].copy()
     unsplit = split.isna()
     if unsplit.any():
@@ -381,6 +394,24 @@ def split_components(mask, min_area):
     large = [i for i in order if areas[i] >= min_area * mask.size]
     numbers = np.array(large or order[:1], int) + 1
     return components[:, :, None] == numbers
+
+
+def _groups(records):
+    """Return a name for each record, which those of one patient or lesion share.
+
+    Where only some of a lesion's images name the patient, all belong to that group.
+    """
+    columns = ["patient_id", "lesion_id", "image_id"]
+    codes, count = [], len(records)
+    for column in columns:
+        code, names = pd.factorize(records[column])
+        codes.append(np.where(code < 0, np.arange(len(records)), code + count))
+        count += len(names)
+    edges = np.tile(np.arange(len(records)), len(columns)), np.concatenate(codes)
+    graph = coo_array((np.ones(len(edges[0])), edges), (count, count))
+    component = connected_components(graph, directed=False)[1][: len(records)]
+    own = records[columns].bfill(axis=1)["patient_id"]
+    return own.groupby(component).transform("min")
 
 
 def _sample_groups(records, group, fraction, seed):
@@ -437,5 +468,5 @@ def _check_choice(name, value, choices):
 
 
 def _check_range(name, value, low, high):
-    if not low <= value < high:
-        raise ValueError(f"{name} must be in [{low}, {high}), got {value}")
+    if not (isinstance(value, Real) and low <= value < high):
+        raise ValueError(f"{name} must be in [{low}, {high}), got {value!r}")

@@ -21,11 +21,18 @@ from .diagnoses import (
     normalise,
     read_labels,
 )
-from .image_names import ImageNames, bare_name
+from .image_names import ImageNames, bare_name, splits_in
 from .isic_tables import column_name, read_table
 
 # Kaggle's sample_submission.csv has a label for every image, and it is not the truth.
 _NO_TRUTH = re.compile(r"submission|prediction", re.I)
+# Columns that may say which images belong together
+_GROUP_COLUMN = re.compile(
+    r"(patient|subject|person|participant|case|individual|lesion)"
+    r"(_?(id|no|nr|num|number|code|name|key))?|pid|mrn"
+)
+# What stands for a patient or lesion that is not known; so does a cell without letters.
+_NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"}
 _SHOWN = 160  # characters of a reason
 _LABEL_COLUMNS = ["label", "label_problem", "label_sources"]
 
@@ -57,14 +64,18 @@ def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
         read, with the reason; meanings, {label source: what its values mean}.
 
     Raises:
-        ValueError: where the options name a table, column or value that is not there.
+        ValueError: where the options name a table, column or value that is not there;
+            where a column of splits says something else, or two of them disagree.
     """
     names = ImageNames(paths)
     records = records.assign(image_id=names.ids)
     joined = _Joined(names, options)
     tables, label_table = _tables(Path(dataset_dir), table_paths, options)
     for name, path in tables.items():
-        joined.add(name, path, label_table in (None, path))
+        if label_table == path:
+            joined.add_label_table(name, path)
+        else:
+            joined.add(name, path, gives_labels=label_table is None)
     joined.require_options()
     if not (options.label_table or options.label_column):
         joined.add_folders(paths)
@@ -108,36 +119,55 @@ class _Joined:
         self.claims, self.notes, self.meanings = [], [], {}
         self.metadata, self.unknown_ids = [], []
         self.columns, self.values = set(), set()
+        self.splits = {}  # {image id: (split, its table and column)}
+
+    def add_label_table(self, name, path):
+        """Read the table that the user names. Raises ValueError without labels."""
+        columns = self.add(name, path, gives_labels=True)
+        if columns is None:
+            raise ValueError(f"label_table: {self.notes[-1]}")
+        missing = {column_name(c) for c in self.options.label_columns()} - set(columns)
+        if missing:
+            raise ValueError(
+                f"the label table {name} has no column {', '.join(sorted(missing))}; "
+                f"it has {', '.join(columns)}"
+            )
 
     def add(self, name, path, gives_labels):
-        """Read a table; one that cannot be read becomes a note."""
+        """Read a table; one that cannot be read becomes a note.
+
+        Returns its columns, None if it was not read.
+        """
         if _NO_TRUTH.search(path.name) and not self.options.label_table:
             self.notes.append(
                 f"{name}: by its name it holds predictions, not the truth"
             )
-            return
+            return None
         try:
             table = read_table(path, self.names, self.options.image_column)
         except (ValueError, ImportError) as error:
             self.notes.append(str(error))
-            return
+            return None
         column = table.attrs["image_column"]
-        ids = self.names.find(table[column]) if column else [None] * len(table)
+        ids = self.names.find(table[column], name) if column else [None] * len(table)
         found = pd.Series(ids, table.index, dtype=object).notna()
         if not found.any():
             what = (
                 f"its column {column!r} names no image" if column else "no image column"
             )
             self.notes.append(f"{name}: {what} of this folder")
-            return
+            return None
         self._note_unknown(name, table[column][~found])
         self.columns |= set(table)
         rows = table[found].assign(image_id=[i for i in ids if i is not None])
         self.metadata.append(self._renamed(rows))
+        self._add_splits(name, rows)
+        self._note_unread(name, rows)
         wanted = [column_name(c) for c in self.options.label_columns()]
         if gives_labels and set(wanted) <= set(table):
             told = self.options._replace(label_column=tuple(wanted))
             self._add_claims(name, rows, read_labels(table, name, told))
+        return list(table)
 
     def add_folders(self, paths):
         """Read the folders of the images, at their paths, as labels."""
@@ -157,15 +187,53 @@ class _Joined:
             )
 
     def _renamed(self, rows):
-        """Call the columns that the user names as the loader does."""
-        options = self.options
-        for ours, theirs in (
-            ("split", options.split_column),
-            ("patient_id", options.group_column),
-        ):
-            if theirs and column_name(theirs) in rows:
-                rows = rows.assign(**{ours: rows[column_name(theirs)]})
+        """Call the group column as the loader does; unknown patients have no name."""
+        theirs = column_name(self.options.group_column or "")
+        if theirs in rows:
+            rows = rows.assign(patient_id=rows[theirs])
+        for ours in {"patient_id", "lesion_id"}.intersection(rows):
+            rows = rows.assign(**{ours: rows[ours].where(rows[ours].map(_is_known))})
         return rows
+
+    def _add_splits(self, name, rows):
+        """Take each row's split. Raises ValueError if it is none, or another one."""
+        column = column_name(self.options.split_column or "split")
+        if column not in rows:
+            return
+        cells = rows[column].map(normalise)
+        splits = {cell: splits_in(cell) for cell in cells.unique()}
+        wrong = [cell for cell in splits if cell and len(splits[cell]) != 1]
+        source = f"{name}, column {column}"
+        if wrong:
+            raise ValueError(
+                f"{source} must say train, val, test or nothing, got "
+                f"{', '.join(map(repr, sorted(wrong)[:8]))}; rename it, or name "
+                "another one: split_column"
+            )
+        for image_id, cell in zip(rows["image_id"], cells, strict=True):
+            for split in splits[cell]:
+                first, where = self.splits.setdefault(image_id, (split, source))
+                if first != split:
+                    raise ValueError(
+                        f"image {image_id!r} has two splits: {first} ({where}) and "
+                        f"{split} ({source})"
+                    )
+
+    def _note_unread(self, name, rows):
+        """Note the columns that look like groups or splits, and are read as neither."""
+        options = self.options
+        read = {"split", "patient_id", "lesion_id", "image_id"}
+        read |= {column_name(c or "") for c in options[-2:]}
+        for column in sorted(set(rows) - read):
+            values = rows[column].unique()
+            if _GROUP_COLUMN.fullmatch(column) and len(values) < len(rows):
+                use = "group_column would keep its images in one split"
+            elif len(values) < 10 and all(map(splits_in, filter(None, values))):
+                use = "split_column would take its splits"
+            else:
+                continue
+            if any(values):
+                self.notes.append(f"{name}: column {column!r} is not read: {use}")
 
     def _add_claims(self, name, rows, readings):
         for reading in readings:
@@ -219,6 +287,24 @@ class _Joined:
             if missing:
                 self.notes.insert(0, f"no label is {words}, named as {name}")
 
+    def _splits_of(self, records):
+        """Join the splits of folders and tables; split_column overrules the folders.
+
+        Raises ValueError if folder and table disagree and nobody has said which counts.
+        """
+        nothing = (None, "")
+        splits = []
+        for image_id, own in records[["image_id", "split"]].itertuples(index=False):
+            split, source = self.splits.get(image_id, nothing)
+            if None not in (split, own) and split != own:
+                if not self.options.split_column:
+                    raise ValueError(
+                        f"{source} says that {image_id!r} is in {split}, its folder "
+                        f"says {own}; split_column=split makes the column count"
+                    )
+            splits.append(split or own)
+        return pd.Series(splits, records.index, dtype=object)
+
     def onto(self, records):
         """Return the records with all of it."""
         verdicts = _verdicts(self.claims)
@@ -226,11 +312,11 @@ class _Joined:
         told = [verdicts.get(image_id, nothing) for image_id in records["image_id"]]
         told = pd.DataFrame(told, records.index, _LABEL_COLUMNS, dtype=object)
         records = records.assign(**{name: told[name] for name in told})
+        records["split"] = self._splits_of(records)
         if self.metadata:
             rows = pd.concat(self.metadata, ignore_index=True)
             rows = rows.where(rows.ne("") & rows.notna(), None)
             rows = rows.groupby("image_id").first()
-            rows = rows.rename(columns={"split": "split_told"})
             rows = rows.drop(columns=records.columns, errors="ignore")
             records = records.join(rows, on="image_id")
         records.attrs = {
@@ -239,6 +325,12 @@ class _Joined:
             "meanings": self.meanings,
         }
         return records
+
+
+def _is_known(name):
+    """Whether a cell names a patient or lesion, and does not say that it is unknown."""
+    text = normalise(name)
+    return text not in _NOBODY and any(map(str.isalnum, text)) and name != "-1"
 
 
 def _tables(dataset_dir, table_paths, options):
@@ -251,6 +343,9 @@ def _tables(dataset_dir, table_paths, options):
     if not wanted:
         return paths, None
     named = [path for path in paths.values() if path.name == wanted]
+    if len(named) > 1 and not (dataset_dir / wanted).is_file():
+        listed = ", ".join(str(path.relative_to(dataset_dir)) for path in named)
+        raise ValueError(f"several label tables are named {wanted}: {listed}")
     places = [dataset_dir / wanted, Path(wanted), *named]
     place = next((path for path in places if path.is_file()), None)
     if place is None:

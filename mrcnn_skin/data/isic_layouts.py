@@ -100,13 +100,10 @@ def _layout_name(folder):
 
 
 def _complete(records):
-    """Settle the split, the age, and the columns that every data set has."""
-    if "split_told" in records:
-        told = records.pop("split_told").fillna("").map(split_name)
-        records["split"] = records["split"].where(records["split"].notna(), told)
+    """Settle the age, and the columns that every data set has."""
     if "age" in records:
         records["age"] = pd.to_numeric(records["age"], errors="coerce")
-    for column in ("split", "lesion_id", "patient_id"):
+    for column in ("lesion_id", "patient_id"):
         values = records.get(column, pd.Series(None, records.index, dtype=object))
         records[column] = values.astype(object).where(values.notna(), None)
     return records

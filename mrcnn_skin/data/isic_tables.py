@@ -38,6 +38,7 @@ _COLUMN_NAMES = {
 }
 # Older exports of the ISIC Archive name a column "meta.clinical.diagnosis".
 _PREFIX = re.compile(r"^meta(data)?_clinical_")
+_FIRST_CELLS = 1000  # of a column, of which one has to name an image
 _HEADER_ROWS = 10  # titles and remarks above the header, at most
 _DELIMITERS = ",;\t|"
 
@@ -53,7 +54,7 @@ def read_table(path, names=None, image_column=None):
         path: of the table.
         names: ImageNames of the data set. With them, an image column of any name is
             found by its cells, and so is that of a table without header.
-        image_column: its name, instead of IMAGE_COLUMNS.
+        image_column: its name, instead of IMAGE_COLUMNS, where the table has it.
 
     Returns:
         DataFrame of strings, "" for an empty cell. Column names are lower case with
@@ -146,15 +147,16 @@ def _with_header(rows, names, image_column):
     """Turn rows into a table; see read_table."""
     rows = rows.reset_index(drop=True)
     heads = rows[:_HEADER_ROWS].map(column_name)
-    wanted = [column_name(image_column)] if image_column else list(IMAGE_COLUMNS)
+    wanted = [column_name(image_column)] if image_column else []
+    if not heads.isin(wanted).any(axis=None):
+        wanted = list(IMAGE_COLUMNS)
     is_header = heads.isin(wanted).any(axis=1)
     if is_header.any():
         table = _below(rows, is_header.idxmax())
         table.attrs["image_column"] = _choose_image_column(table, wanted, names)
         return table
-    if image_column:
-        raise ValueError(f"it has no column {image_column!r}")
-    position = _find_image_column(rows, names)
+    found = _find_image_columns(rows, names)
+    position = found[0] if len(found) == 1 else None
     if position is not None and names.knows(rows[position][:1]).all():
         table = rows.rename(columns=lambda i: f"column_{i + 1}")
         table.attrs |= {
@@ -203,14 +205,15 @@ def _widths(rows):
 def _choose_image_column(table, wanted, names):
     """Return the image column among the known names; the first that names images.
 
-    Raises ValueError if two of them name different images.
+    Raises ValueError if another column names other images.
     """
     columns = [name for name in wanted if name in table]
-    if names is not None and table[columns[0]].str.isdigit().all() and len(wanted) > 1:
-        # Perhaps row numbers, beside names under a heading that is not known
-        other = _find_image_column(table, names)
-        columns += [other] if other is not None and other not in columns else []
-    if names is None or len(columns) == 1:
+    if names is None:
+        return columns[0]
+    if len(wanted) > 1:  # nobody has said it
+        others = _find_image_columns(table, names, headers=0)
+        columns += [name for name in others if name not in columns]
+    if len(columns) == 1:
         return columns[0]
     found = {name: pd.Series(names.find(table[name])) for name in columns}
     found = {name: ids for name, ids in found.items() if ids.notna().any()}
@@ -227,15 +230,18 @@ def _choose_image_column(table, wanted, names):
     return first
 
 
-def _find_image_column(rows, names):
-    """Return the one column whose cells name images; else None."""
-    if names is None:
-        return None
+def _find_image_columns(rows, names, headers=1):
+    """Return the columns of which most cells name images, each once.
+
+    headers: number of cells above them that need not.
+    """
     found = []
-    for position in rows:
+    for position in rows if names is not None else ():
         cells = rows[position][rows[position] != ""]
+        if not names.knows(cells[:_FIRST_CELLS]).any():
+            continue
         known = names.knows(cells)
-        is_most = known.any() and known.sum() * 2 >= len(cells) - 1
+        is_most = known.sum() * 2 > len(cells) - headers
         if is_most and not cells[known].duplicated().any():
             found.append(position)
-    return found[0] if len(found) == 1 else None
+    return found

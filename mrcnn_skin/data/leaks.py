@@ -85,12 +85,12 @@ def find_listed(dataset, table_path):
     column = table.attrs["image_column"]
     if column is None:
         raise ValueError(f"{table_path} has no column of image names")
-    listed = set(names.find(table[column]))
+    listed = {i for places in names.places(table[column]) for i in places}
     reason = f"listed as held out: {table_path}"
     rows = [
         (info["id"], info["path"], reason)
-        for info in dataset.image_info
-        if info["id"] in listed
+        for i, info in enumerate(dataset.image_info)
+        if i in listed
     ]
     return pd.DataFrame(rows, columns=["image_id", "file", "reason"])
 

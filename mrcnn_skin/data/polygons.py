@@ -5,14 +5,14 @@ are taken; where there are several names, the user must say which are lesions.
 """
 
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from skimage.draw import polygon2mask
 
-from .file_names import image_id
 from .files import same_aspect
+from .image_names import ImageNames
 
 MAX_JSON_BYTES = 500_000_000
 _CIRCLE_POINTS = 64
@@ -80,9 +80,7 @@ def find_outlines(dataset_dir, paths, photographs, names=None):
     Raises:
         ValueError: if no area has one of the names.
     """
-    by_id = {}
-    for photograph in photographs:
-        by_id.setdefault(image_id(photograph), []).append(photograph)
+    images = ImageNames(photographs)
     found, notes = {}, []
     for path in (path for path in paths if path.lower().endswith(".json")):
         try:
@@ -90,9 +88,10 @@ def find_outlines(dataset_dir, paths, photographs, names=None):
         except ValueError as error:
             notes.append(str(error))
             continue
-        for name, outlines in content.items():
-            photograph = _photograph_of(name, path, by_id)
-            if photograph and outlines.shapes:
+        places = images.places(content, path)
+        for outlines, indices in zip(content.values(), places, strict=True):
+            if len(indices) == 1 and outlines.shapes:
+                photograph = photographs[indices[0]]
                 before = found.get(photograph, Outlines(None, []))
                 size = outlines.size or before.size
                 found[photograph] = Outlines(size, before.shapes + outlines.shapes)
@@ -137,15 +136,6 @@ def outline_problem(outlines, shape):
     high = np.array([outlines.size or shape], float)[0, ::-1]
     inside = (corners.max(axis=0) > 0).all() and (corners.min(axis=0) < high).all()
     return None if inside and np.ptp(corners, axis=0).all() else "empty mask"
-
-
-def _photograph_of(name, path, by_id):
-    """Return the photograph of this file name; of several that beside the JSON."""
-    found = by_id.get(image_id(str(name).replace("\\", "/")), [])
-    folder = PurePosixPath(path).parent
-    beside = [one for one in found if PurePosixPath(one).parent == folder]
-    found = beside or found
-    return found[0] if len(found) == 1 else None
 
 
 def _read_coco(content, source):

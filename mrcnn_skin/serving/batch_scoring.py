@@ -5,6 +5,7 @@ neither the model, which is any function as in evaluation/scoring.py, nor what s
 the work: that is samples/isic/score_archive.py. It needs pyarrow (extra "archive").
 """
 
+import codecs
 import csv
 import itertools
 import os
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from ..atomic import written_whole
 from ..data.file_names import is_image_file, photographs, walk_files
 from ..data.files import UnreadableImage, read_image
+from ..data.isic_tables import IMAGE_COLUMNS, column_name
 from ..evaluation.scoring import predicted_mask, result_columns
 from ..evaluation.submission import mask_png
 
@@ -41,15 +43,18 @@ SCHEMA = pa.schema(
     ]
 )
 PART_ROWS = 1000
+_FIRST_LINES = 100  # of a list, which show how it is written
+_TITLES = set(map(column_name, IMAGE_COLUMNS))
 
 
 def list_images(source):
     """Yield the images of an archive: paths as text, relative to root_of(source).
 
     source: a folder, which is searched with all folders in it for photographs (see
-    data.file_names); or a text file in UTF-8 with one path a line, absolute or relative
-    to its folder, or a CSV table with a header and a column of paths.
-    Raises OSError for what cannot be listed, ValueError for a table without paths.
+    data.file_names); or a text file in UTF-8 or UTF-16 with one path a line, absolute
+    or relative to its folder, or a CSV table with a column of paths.
+    Raises OSError for what cannot be listed, ValueError for a table without paths, or
+    with several columns of them.
     """
     if not os.path.isdir(source):
         yield from _listed(source)
@@ -62,23 +67,65 @@ def list_images(source):
 def _listed(source):
     """Yield the paths in a text file or CSV table."""
     root = root_of(source)
-    with open(source, encoding="utf-8-sig", newline="") as file:
+    with open(source, "rb") as file:
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if is_utf16 else "utf-8-sig"
+    with open(source, encoding=encoding, newline="") as file:
         lines = filter(None, map(str.strip, file))
-        first = next(lines, "")
-        if is_image_file(_path(first, root)) or (root / _path(first, root)).is_file():
-            yield from (_path(line, root) for line in itertools.chain([first], lines))
-        elif first:
-            separator = next((sign for sign in ";\t" if sign in first), ",")
-            rows = csv.reader(lines, delimiter=separator)
-            second = next(rows, [])
-            columns = [i for i, cell in enumerate(second) if is_image_file(cell)]
-            for row in itertools.chain([second], rows):
-                if not columns or columns[0] >= len(row):
-                    raise ValueError(
-                        f"{source} must list image files, or be a CSV table with a "
-                        f"column of them, got {row} below {first[:80]!r}"
-                    )
-                yield _path(row[columns[0]], root)
+        first = list(itertools.islice(lines, _FIRST_LINES))
+        if not first:
+            return
+        separator, column = _place_of_paths(source, first, root)
+        rows = _split(itertools.chain(first, lines), separator)
+        for number, row in enumerate(rows):
+            if column >= len(row):
+                raise ValueError(
+                    f"{source} must list image files, or have them in column "
+                    f"{column + 1} of each row, got {row}"
+                )
+            path = _path(row[column], root)
+            is_image = is_image_file(path) or (root / path).is_file()
+            is_title = separator or path[:1] == "#" or column_name(path) in _TITLES
+            if path and (is_image or number or not is_title):
+                yield path
+
+
+def _place_of_paths(source, lines, root):
+    """Return the separator of a list's first lines and the column of paths.
+
+    The separator is None for a path a line. The column is the one that names most
+    photographs that exist, or has a usual title, or else looks like photographs.
+    """
+    scores = {}
+    for separator in (None, *",;\t|"):
+        columns = itertools.zip_longest(*_split(lines, separator), fillvalue="")
+        for i, cells in enumerate(columns):
+            paths = [_path(cell, root) for cell in cells]
+            images = [path for path in paths if any(photographs([path]))]
+            found = sum((root / path).is_file() for path in paths if path)
+            title = column_name(cells[0]) in _TITLES
+            if found or images:
+                scores[separator, i] = (found, title, len(images))
+    best = max(scores, key=scores.get, default=None)
+    if best is None:
+        raise ValueError(
+            f"{source} must list image files, or be a CSV table with a column of them, "
+            f"got {lines[0][:80]!r}"
+        )
+    same = [i for sign, i in scores if scores[sign, i] == scores[best]]
+    if best[0] and len(same) > 1:
+        raise ValueError(
+            f"{source} must have one column of image files, got columns "
+            f"{', '.join(str(i + 1) for i in same)}"
+        )
+    return best
+
+
+def _split(lines, separator):
+    """Return the cells of each line; None leaves it whole."""
+    if separator is None:
+        return ([line] for line in lines)
+    return csv.reader(lines, delimiter=separator)
 
 
 def _path(text, root):

@@ -80,6 +80,42 @@ READ = {
         "image_id,melanoma,seborrheic_keratosis\na,1.0,0.0\nb,0.0,1.0\nc,0.0,0.0\n",
         {"a": M, "b": B, "c": B},
     ),
+    "one-hot, a mark beside": (
+        "image,MEL,NV,CARC\na,0,1,1\nb,1,0,0\nc,0,0,1\n",
+        {"b": M},
+    ),
+    "one-hot, a mark elsewhere": (
+        "image,MEL,NV,age,itch\na,0,1,50,1\nb,1,0,40,0\n",
+        {"a": B, "b": M},
+    ),
+    "PH2": (
+        "Image Name,Common Nevus,Melanoma,Asymmetry,White,Red\na,X,,0,,X\nb,,X,2,X,\n",
+        {"a": B, "b": M},
+    ),
+    "ISIC 2017 and one more": (
+        "image_id,melanoma,seborrheic_keratosis,carcinoma\na,0,0,1\nb,0,0,0\nc,0,1,0\n",
+        {"c": B},
+    ),
+    "ISIC 2017 and marks": (
+        "image_id,melanoma,seborrheic_keratosis,age,hair\na,0,0,40,1\nb,1,0,50,0\n",
+        {"b": M},
+    ),
+    "ISIC 2017 and metadata": (
+        "image_id,age,melanoma,seborrheic_keratosis,sex\na,40,0,0,male\n",
+        {"a": B},
+    ),
+    "0 and 1 beside words": (
+        "image,label,class_name\na,1,melanoma\nb,0,nevus\nc,0,?\n",
+        {"a": M, "b": B, "c": B},
+    ),
+    "0 and 1 beside predictions": (
+        "image,label,pred\na,1,benign\nb,0,benign\n",
+        {"a": M, "b": B},
+    ),
+    "0 and 1, one row contradicts": (
+        "image,label,class_name\na,1,melanoma\nb,0,nevus\nc,0,melanoma\n",
+        {"a": M, "b": B},
+    ),
     "melanoma alone": ("image,melanoma\na,1\nb,0\n", {"a": M}),
     "unsure beside": ("image,malignant,indeterminate\na,0,1\nb,0,0\n", {"b": B}),
     "class numbers beside dx": ("image,label,dx\na,4,mel\nb,5,nv\n", {"a": M, "b": B}),
@@ -178,6 +214,10 @@ REFUSED = {
         "image,filename,label\na,b,benign\n",
         "columns 'image' and 'filename' name different images",
     ),
+    "two columns of names": (
+        "name,scan,label\nb,a.jpg,benign\na,c,malignant\n",
+        "columns 'name' and 'scan' name different images",
+    ),
     "two label columns": ("image,label,label\na,benign,malignant\n", "columns 'label'"),
     "quotes": ('image,label\na,"benign\n', "labels.csv"),
 }
@@ -202,7 +242,12 @@ def test_a_table_that_is_not_clear_gives_a_reason(folder, case):
         ("image,benign,malignant\na,0,0\n", "contradictory labels: "),
         ("image,MEL,NV\na,1,1\n", "no label: labels.csv says mel=1 nv=1"),
         ("image,MEL,NV,UNK\na,0,0,1\nb,1,0,0\n", "no label: labels.csv says unk=1"),
-        ("image,MEL,NV,ACK\na,0,0,1\nb,1,0,0\n", "no label: labels.csv says no mark"),
+        ("image,MEL,NV,ACK\na,0,0,1\nb,1,0,0\n", "no label: labels.csv says ack=1"),
+        ("image,MEL,NV,CARC\na,0,1,1\n", "no label: labels.csv says nv=1 carc=1"),
+        (
+            "image,label,melanoma,X\na,benign,1,1\n",
+            "contradictory labels: labels.csv says label=benign; labels.csv says mela",
+        ),
         ("image,dx\na,ack\nb,nv\n", "no label: labels.csv says dx=ack"),
         ("image,label\na,4\nb,1\n", "no label: labels.csv says label=4"),
         ("image,label\na,\nb,benign\n", "no label"),
@@ -213,6 +258,22 @@ def test_an_image_without_label_says_what_its_table_says(folder, text, problem):
     record = records_of(folder, text).loc["a"]
     assert record["label"] is None
     assert record["label_problem"].startswith(problem)
+
+
+@pytest.mark.parametrize("code", ["label", "class", "target", "malignant"])
+@pytest.mark.parametrize(
+    "column", ["class_name", "ground_truth", "lesion_type", "diagnosis_3", "dx"]
+)
+def test_a_code_that_other_columns_contradict_is_no_label(folder, code, column):
+    """1 was benign in these tables, and once became malignant."""
+    text = f"image,{code},{column}\na,0,Melanoma\nb,1,Nevus\nc,0,Melanoma Invasive\n"
+    records = records_of(folder, text)
+    assert labels_of(records) == {}
+    problem = records.loc["a", "label_problem"]
+    assert problem.startswith("contradictory labels: ") and f"{code}=0" in problem
+    assert f"{column}=Melanoma" in problem
+    told = records_of(folder, text, label_column=code, malignant=("0",))
+    assert labels_of(told) == {"a": M, "b": B, "c": M}
 
 
 @pytest.mark.parametrize(
@@ -261,7 +322,17 @@ def test_predictions_are_no_truth(folder, name, text):
             {"label_column": ("P", "Q"), "malignant": ("Q",)},
             {"a": B, "b": M},
         ),
-        ("image,biopsy\na,1\nb,0\n", {"label_column": "biopsy"}, {"a": M, "b": B}),
+        (
+            "image,healthy\na,1\nb,0\n",
+            {"label_column": "healthy", "malignant": ("0",)},
+            {"a": B, "b": M},
+        ),
+        (
+            "image,label,age\na,1,0\nb,0,1\n",
+            {"label_column": "label", "malignant": ("0",)},
+            {"a": B, "b": M},
+        ),
+        ("image,benign\na,1\nb,0\n", {"label_column": "benign"}, {"a": B, "b": M}),
         ("id,foto,label\nc,a,benign\n", {"image_column": "foto"}, {"a": B}),
     ],
 )
@@ -312,55 +383,6 @@ def test_encodings(folder, encoding):
     (folder / "Läsion.jpg").touch()
     records = records_of(folder, "image,label\r\nLäsion,benign\r\n", encoding=encoding)
     assert labels_of(records) == {"Läsion": B}
-
-
-@pytest.mark.parametrize(
-    "images, cells, expected",
-    [
-        (["0001.jpg", "0002.jpg"], ["1", "2.0"], ["0001", "0002"]),
-        (["1.jpg", "0001.jpg"], ["1", "0001"], ["1", "0001"]),
-        (
-            ["ISIC_0000123.jpg"],
-            ["123", "isic_123", "ISIC_0000123.JPG"],
-            ["ISIC_0000123"] * 3,
-        ),
-        (["7.jpg", "ISIC_0000007.jpg"], ["7"], ["7"]),
-        (
-            ["patient1/x.jpg", "patient2/x.jpg"],
-            ["patient1/x.jpg", "data/patient2/x", "x"],
-            ["patient1/x", "patient2/x", None],
-        ),
-        (["p1/x.jpg"], ["p1/x.jpg", "p2/x.jpg"], ["p1/x", None]),
-        (["images/a.b.jpg"], ["a.b", "a.b.jpg", "a"], ["a.b", "a.b", None]),
-    ],
-)
-def test_cells_name_images(tmp_path, images, cells, expected):
-    for name in images:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    kinds = [B, M, B][: len(cells)]
-    rows = "".join(f"{c},{k}\n" for c, k in zip(cells, kinds, strict=True))
-    if len(set(expected)) < len(expected):
-        rows = "".join(f"{c},benign\n" for c in cells)
-        kinds = [B] * len(cells)
-    (tmp_path / "t.csv").write_text("image,label\n" + rows)
-    records = read_records(tmp_path).set_index("image_id")
-    wanted = {i: k for i, k in zip(expected, kinds, strict=True) if i}
-    wanted = {
-        i.rpartition("/")[2] if len(images) == 1 else i: k for i, k in wanted.items()
-    }
-    assert labels_of(records) == wanted
-
-
-def test_row_numbers_are_no_names_where_a_column_has_names(tmp_path):
-    for i in (1, 2):
-        (tmp_path / f"ISIC_000000{i}.jpg").touch()
-    rows = "1,ISIC_0000002,benign\n2,ISIC_0000001,malignant\n"
-    (tmp_path / "t.csv").write_text("id,foto,label\n" + rows)
-    records = read_records(tmp_path)
-    assert list(records["label"]) == [None, None]
-    [note] = records.attrs["notes"]
-    assert "columns 'id' and 'foto' name different images" in note
 
 
 def test_a_folder_per_class(tmp_path):

@@ -111,49 +111,6 @@ def test_split_depends_on_the_seed_only(plain):
     assert first != other
 
 
-def records(**columns):
-    frame = pd.DataFrame(columns, dtype=object)
-    missing = dict.fromkeys(["split", "label", "lesion_id", "patient_id"])
-    return frame.assign(**{k: v for k, v in missing.items() if k not in frame})
-
-
-@pytest.mark.parametrize("column", ["lesion_id", "patient_id"])
-def test_groups_stay_together(column):
-    groups = [f"g{i // 3}" for i in range(60)]
-    frame = records(
-        image_id=[str(i) for i in range(60)],
-        label=["benign"] * 30 + ["malignant"] * 30,
-        **{column: groups},
-    )
-    splits = isic.assign_splits(frame, val_fraction=0.2, seed=3)
-    assert splits.groupby(groups).nunique().max() == 1
-    assert Counter(splits) == {"train": 36, "val": 12, "test": 12}
-
-
-def test_patient_goes_before_lesion():
-    frame = records(
-        image_id=[str(i) for i in range(40)],
-        label=["benign"] * 40,
-        lesion_id=[f"l{i}" for i in range(40)],
-        patient_id=[f"p{i // 4}" for i in range(40)],
-    )
-    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
-    assert splits.groupby(frame["patient_id"]).nunique().max() == 1
-
-
-def test_official_splits_are_kept_and_a_missing_val_taken_from_train():
-    frame = records(
-        image_id=[str(i) for i in range(30)],
-        label=["benign", "malignant"] * 15,
-        split=["train"] * 20 + ["test"] * 10,
-    )
-    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
-    assert Counter(splits) == {"train": 16, "val": 4, "test": 10}
-    assert set(splits[20:]) == {"test"}
-    frame.loc[0, "split"] = "val"
-    pd.testing.assert_series_equal(isic.assign_splits(frame, 0.2, 0), frame["split"])
-
-
 def test_limit_is_stratified_and_seeded(plain):
     dataset = load(plain, limit=6)
     labels = Counter(info["label"] for info in dataset.image_info)
@@ -161,15 +118,6 @@ def test_limit_is_stratified_and_seeded(plain):
     assert ids_of(dataset) == ids_of(load(plain, limit=6))
     assert set(ids_of(dataset)) < set(ids_of(load(plain, limit=8)))
     assert len(load(plain, limit=1000).image_info) == 20
-
-
-def test_limit_follows_the_proportions():
-    frame = records(
-        image_id=[str(i) for i in range(50)],
-        label=["benign"] * 40 + ["malignant"] * 10,
-    )
-    chosen = isic.take_stratified(frame, limit=10, seed=0)
-    assert Counter(chosen["label"]) == {"benign": 8, "malignant": 2}
 
 
 def test_dropped_files_have_a_reason(plain):
@@ -409,12 +357,24 @@ def test_empty_result_says_what_was_looked_for_and_found(plain, tmp_path_factory
         {"val_fraction": 0.5},
         {"min_component_area": 100},
         {"limit": 0},
+        {"limit": "3"},
+        {"limit": 2.5},
+        {"val_fraction": "0.1"},
+        {"min_component_area": None},
+        {"annotators": ("1",)},
+        {"mask_values": 255},
+        {"mask_values": "255"},
     ],
 )
 def test_wrong_arguments_are_named(plain, wrong):
     [(name, value)] = wrong.items()
-    with pytest.raises(ValueError, match=rf"{name} must .*{value}"):
+    with pytest.raises(ValueError, match=rf"{name} must .*{re.escape(repr(value))}"):
         load(plain, **wrong)
+
+
+def test_no_folder_at_all():
+    with pytest.raises(ValueError, match="dataset_dir must be a folder, got None"):
+        IsicDataset().load_isic(None)
 
 
 def counts(dataset):

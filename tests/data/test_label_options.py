@@ -62,8 +62,64 @@ def test_names_of_columns_and_folders_are_values(tmp_path):
         ({"malignant": (1,)}, r"malignant must be .* got \(1,\)"),
         ({"image_column": ("a", "b")}, "image_column must be text, got"),
         ({"malignant": "mel", "benign": ("MEL",)}, "both name mel"),
+        ({"label_column": ("dx", "DX")}, "label_column names a column twice: dx, DX"),
     ],
 )
 def test_options_of_another_form(folder, options, words):
     with pytest.raises(ValueError, match=words):
         IsicDataset().load_isic(folder, None, require_masks=False, **options)
+
+
+@pytest.mark.parametrize(
+    "text, options, words",
+    [
+        (
+            "image,healthy\na,1\nb,0\n",
+            {"label_column": "healthy"},
+            "labels.csv: column 'healthy': 0, 1 are not explained, malignant must",
+        ),
+        ("image,biopsy\na,no\nb,yes\n", {"label_column": "biopsy"}, "no, yes are not"),
+        ("image,label\na,no\nb,yes\n", {"label_column": "label"}, "no, yes are not"),
+        (
+            "image,label\na,1\nb,0\n",
+            {"malignant": "0"},
+            "column 'label' has 0, 1, which malignant or .*; label_column must say",
+        ),
+        ("image,benign\na,1\nb,0\n", {"benign": "0"}, "label_column must say"),
+        (
+            "image,P,Q\na,1,0\nb,0,1\n",
+            {"label_column": ("P", "Q")},
+            "none of the columns p, q is a known diagnosis: malignant must",
+        ),
+        (
+            "image,code\na,x\n",
+            {"label_table": "labels.csv", "label_column": "dx"},
+            "the label table labels.csv has no column dx; it has image, code",
+        ),
+        ("image\nz\n", {"label_table": "labels.csv"}, "label_table: .*no image"),
+        ("image,x\na,1,2\n", {"label_table": "labels.csv"}, "1 rows have more cells"),
+    ],
+)
+def test_options_that_leave_a_question_are_refused(folder, text, options, words):
+    (folder / "labels.csv").write_text(text)
+    (folder / "other.csv").write_text("image,dx\na,mel\n")
+    with pytest.raises(ValueError, match=words):
+        labels(folder, **options)
+
+
+def test_a_label_table_needs_its_folder_where_several_have_its_name(folder):
+    for name, label in (("p", "benign"), ("q", "malignant")):
+        (folder / name).mkdir()
+        (folder / name / "t.csv").write_text(f"image,label\na,{label}\n")
+    with pytest.raises(ValueError, match="several label tables .* t.csv: p/t.csv, q"):
+        labels(folder, label_table="t.csv")
+    assert labels(folder, label_table="q/t.csv")[0]["a"] == "malignant"
+
+
+def test_an_image_column_is_meant_for_the_tables_that_have_it(folder):
+    (folder / "labels.csv").write_text("id,foto,dx\nb,a,mel\n")
+    (folder / "more.csv").write_text("image,age\na,50\n")
+    records = read_records(folder, LabelOptions.of(image_column="foto"))
+    record = records.set_index("image_id").loc["a"]
+    assert (record["label"], record["age"]) == ("malignant", 50)
+    assert not records.attrs["notes"]

@@ -85,14 +85,36 @@ def test_masks_and_hidden_files_are_no_photographs(tmp_path):
         ('id;"file"\n7;"b\\1.png"\n8;b/2.png\n', ["b/1.png", "b/2.png"]),
         ('label,image\n0,"b/1, 2.png"\n', ["b/1, 2.png"]),
         ("without_suffix\nb/1.png\n", ["without_suffix", "b/1.png"]),
+        ("missing\nb/1.png\n", ["missing", "b/1.png"]),
+        ("# mine\nb/1.png\n", ["b/1.png"]),
+        ("b/1.png,benign\nb/2.png,malignant\n", ["b/1.png", "b/2.png"]),
+        ("b/1.png|benign\n", ["b/1.png"]),
+        ("1,here.png\n2,b/2.png\n", ["here.png", "b/2.png"]),
+        ("mask,photo\nb/1_mask.png,b/1.png\n", ["b/1.png"]),
+        ("mask,photo\nmasks/1.png,b/1.png\n", ["b/1.png"]),
+        ("truth,image\na/1.png,b/1.png\n", ["b/1.png"]),
+        ("path,x\n,1\nb/1.png,2\n,3\n", ["b/1.png"]),
         ("", []),
     ],
 )
 def test_a_list_of_paths(tmp_path, text, paths):
-    for name in ("list.txt", "without_suffix", "here\\2.png"):
+    for name in ("list.txt", "without_suffix", "here\\2.png", "here.png"):
         (tmp_path / name).write_text(text, "utf-8")
     assert list(list_images(tmp_path / "list.txt")) == paths
     assert root_of(tmp_path / "list.txt") == tmp_path
+
+
+def test_a_list_in_the_unicode_text_of_excel(tmp_path):
+    (tmp_path / "list.txt").write_text("path\tx\nö.png\t1\n", "utf-16")
+    assert list(list_images(tmp_path / "list.txt")) == ["ö.png"]
+
+
+def test_a_list_with_two_columns_of_images_is_refused(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.csv").write_text("left,right\na.png,b.png\n")
+    with pytest.raises(ValueError, match="one column of image files, got columns 1, 2"):
+        list(list_images(tmp_path / "list.csv"))
 
 
 @pytest.mark.parametrize("text", ["id,label\n1,2\n", "x,path\n1,b.jpg\n3\n", "id\n"])

@@ -1,0 +1,167 @@
+"""How images are drawn into train, val and test, and which stay together."""
+
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from mrcnn_skin.data import isic
+from mrcnn_skin.data.diagnoses import LabelOptions
+from mrcnn_skin.data.isic_layouts import read_records
+
+
+def records(**columns):
+    frame = pd.DataFrame(columns, dtype=object)
+    missing = dict.fromkeys(["split", "label", "lesion_id", "patient_id"])
+    return frame.assign(**{k: v for k, v in missing.items() if k not in frame})
+
+
+@pytest.mark.parametrize("column", ["lesion_id", "patient_id"])
+def test_groups_stay_together(column):
+    groups = [f"g{i // 3}" for i in range(60)]
+    frame = records(
+        image_id=[str(i) for i in range(60)],
+        label=["benign"] * 30 + ["malignant"] * 30,
+        **{column: groups},
+    )
+    splits = isic.assign_splits(frame, val_fraction=0.2, seed=3)
+    assert splits.groupby(groups).nunique().max() == 1
+    assert Counter(splits) == {"train": 36, "val": 12, "test": 12}
+
+
+def test_patient_goes_before_lesion():
+    frame = records(
+        image_id=[str(i) for i in range(40)],
+        label=["benign"] * 40,
+        lesion_id=[f"l{i}" for i in range(40)],
+        patient_id=[f"p{i // 4}" for i in range(40)],
+    )
+    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
+    assert splits.groupby(frame["patient_id"]).nunique().max() == 1
+
+
+def test_official_splits_are_kept_and_a_missing_val_taken_from_train():
+    frame = records(
+        image_id=[str(i) for i in range(30)],
+        label=["benign", "malignant"] * 15,
+        split=["train"] * 20 + ["test"] * 10,
+    )
+    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
+    assert Counter(splits) == {"train": 16, "val": 4, "test": 10}
+    assert set(splits[20:]) == {"test"}
+    frame.loc[0, "split"] = "val"
+    pd.testing.assert_series_equal(isic.assign_splits(frame, 0.2, 0), frame["split"])
+
+
+def test_limit_follows_the_proportions():
+    frame = records(
+        image_id=[str(i) for i in range(50)],
+        label=["benign"] * 40 + ["malignant"] * 10,
+    )
+    chosen = isic.take_stratified(frame, limit=10, seed=0)
+    assert Counter(chosen["label"]) == {"benign": 8, "malignant": 2}
+
+
+@pytest.mark.parametrize(
+    "patients, lesions, groups",
+    [
+        ("ppqq", ".l..", "ppqq"),
+        ("p.q.", "llmm", "ppqq"),  # only some of a lesion's rows name the patient
+        ("p..q", "lll.", "pppq"),
+        ("pq..", "ll.l", "pp.p"),  # a lesion of two patients
+        ("....", "....", "...."),
+    ],
+)
+def test_a_group_is_what_shares_a_patient_or_a_lesion(patients, lesions, groups):
+    def column(letters):
+        return [None if letter == "." else letter for letter in letters]
+
+    frame = records(
+        image_id=list("abcd"), patient_id=column(patients), lesion_id=column(lesions)
+    )
+    found = isic._groups(frame)
+    wanted = [i if g == "." else g for i, g in zip("abcd", groups, strict=True)]
+    for i in range(4):
+        same = [wanted[i] == other for other in wanted]
+        assert list(found == found[i]) == same
+
+
+def read(folder, images, tables, **options):
+    for name in images:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    for name, text in tables.items():
+        (folder / name).write_text(text)
+    return read_records(folder, LabelOptions.of(**options)).set_index("image_id")
+
+
+@pytest.mark.parametrize(
+    "column", ["unknown", "Unknown", "NA", "none", "NaN", "n/a", "-", "?", "-1", ""]
+)
+def test_an_unknown_patient_is_no_group(tmp_path, column):
+    """They once were one patient, all in one split."""
+    text = f"image,patient_id,lesion\na,{column},{column}\nb,{column},7\nc,IP_1,7\n"
+    found = read(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], {"t.csv": text})
+    assert list(found["patient_id"]) == [None, None, "IP_1"]
+    assert list(found["lesion_id"]) == [None, "7", "7"]
+
+
+SPLITS = {
+    "words": ("image,split\na,TRAINING SET\nb,Test-set\n", ["train", "test"]),
+    "empty": ("image,split\na,val\nb,NA\n", ["val", None]),
+}
+
+
+@pytest.mark.parametrize("case", SPLITS)
+def test_a_column_of_splits(tmp_path, case):
+    text, wanted = SPLITS[case]
+    found = read(tmp_path, ["a.jpg", "b.jpg"], {"t.csv": text})
+    assert list(found["split"]) == wanted
+
+
+UNCLEAR_SPLITS = {
+    "other words": (
+        {"t.csv": "image,split\na,train\nb,hold-out\n"},
+        "t.csv, column split must say train, val, test or nothing, got 'hold out'",
+    ),
+    "numbers": ({"t.csv": "image,split\na,0\nb,1\n"}, "got '0', '1'"),
+    "two words": ({"t.csv": "image,split\na,train or val\n"}, "got 'train or val'"),
+    "two tables": (
+        {"t.csv": "image,split\na,train\n", "u.csv": "image,split\na,test\n"},
+        r"'a' has two splits: train \(t.csv, column split\) and test \(u.csv",
+    ),
+    "two rows": ({"t.csv": "image,split\na,val\na,test\n"}, "two splits: val .*test"),
+    "a folder": (
+        {"t.csv": "image,split\nc,train\n"},
+        "t.csv, column split says that 'c' is in train, its folder says test",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNCLEAR_SPLITS)
+def test_splits_that_are_not_clear_are_refused(tmp_path, case):
+    tables, words = UNCLEAR_SPLITS[case]
+    with pytest.raises(ValueError, match=words):
+        read(tmp_path, ["a.jpg", "b.jpg", "test/c.jpg"], tables)
+
+
+def test_the_split_column_that_the_user_names_overrules_folders(tmp_path):
+    table = {"t.csv": "image,part,split\na,val,0\nb,,1\n"}
+    images = ["test/a.jpg", "test/b.jpg"]
+    found = read(tmp_path, images, table, split_column="part")
+    assert list(found["split"]) == ["val", "test"]
+    with pytest.raises(ValueError, match="column split must say"):
+        read(tmp_path, images, table, split_column="split")
+
+
+def test_columns_that_look_like_groups_or_splits_are_noted(tmp_path):
+    text = "image,Subject No,partition,site,case\na,7,train,back,1\nb,7,test,back,2\n"
+    notes = read(tmp_path, ["a.jpg", "b.jpg"], {"t.csv": text}).attrs["notes"]
+    assert notes == [
+        "t.csv: column 'partition' is not read: split_column would take its splits",
+        "t.csv: column 'subject_no' is not read: group_column would keep its images "
+        "in one split",
+    ]
+    told = {"group_column": "Subject No", "split_column": "partition"}
+    found = read(tmp_path, ["a.jpg", "b.jpg"], {"t.csv": text}, **told)
+    assert not found.attrs["notes"] and list(found["split"]) == ["train", "test"]
