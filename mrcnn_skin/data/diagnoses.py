@@ -158,7 +158,7 @@ def read_labels(table, name, options=AS_WRITTEN):
                 f"{name}: none of the columns {', '.join(columns)} is a known "
                 "diagnosis: malignant must name some of them"
             )
-        return [_one_hot(table[list(columns)], options)]
+        return [_one_hot(table[list(columns)], options, set(columns) == _ISIC_2017)]
     if columns:
         reading = _one_column(table, columns[0], name, options)
         is_told = options.malignant or options.benign
@@ -172,10 +172,7 @@ def read_labels(table, name, options=AS_WRITTEN):
         for column in table
         if column in WORD_COLUMNS or column in BINARY_COLUMNS
     ]
-    one_hot = [c for c in table if c not in BINARY_COLUMNS and names_class(c, options)]
-    # A short name alone may be anything
-    if len(one_hot) > 1 or any(len(column) > 3 for column in one_hot):
-        readings.append(_one_hot_beside(readings, table, one_hot, options))
+    readings += _marked_diagnoses(table, readings, options)
     return [_without_unsure(reading, table) for reading in _compare(readings, table)]
 
 
@@ -279,77 +276,62 @@ def _compare(readings, table):
     Rows where they disagree become contradictory. Where most do, 0 and 1 have another
     meaning than their column's name says, and the other rows have no label.
     """
-    compared = []
+    compared, contradictions = [], []
     for reading in readings:
-        [column, *others] = reading.columns
-        cells = table[column].map(normalise)
-        if others or not any(set(cells) - {""} <= words for words in _TRUTH_WORDS):
-            compared.append(reading)
-            continue
-        for other, labels in _diagnoses(table):
+        cells = table[reading.columns[0]].map(normalise)
+        is_code = any(set(cells) - {""} <= words for words in _TRUTH_WORDS)
+        for other, labels in _diagnoses(table) if is_code else ():
             both = reading.labels.notna() & labels.notna()
             against = both & (reading.labels != labels)
-            if not against.any():
-                continue
             if 2 * against.sum() > both.sum():
-                meaning = f"{reading.meaning}, but the column {other} contradicts it"
-                labels_left = reading.labels.where(against)
-                reading = reading._replace(labels=labels_left, meaning=meaning)
-            if not any(other in known.columns for known in readings):
-                compared.append(Reading((other,), labels.where(against), "diagnoses"))
+                reading = reading._replace(labels=reading.labels.where(against))
+            if against.any():
+                contradicting = labels.where(against)
+                contradictions.append(Reading((other,), contradicting, "diagnoses"))
         compared.append(reading)
-    return compared
+    return [*compared, *contradictions]
 
 
 def _diagnoses(table):
     """Yield (column, labels of its words) of the columns of diagnoses, of any name."""
     for column in table:
-        values = pd.Series(table[column].unique(), dtype=object)
-        values = values[values.map(normalise) != ""]
+        values = [value for value in table[column].unique() if normalise(value)]
         if "pred" in column or len(values) > _MANY_VALUES:
             continue
         meanings = {value: meaning_of(value) for value in values}
-        if 2 * len(list(filter(None, meanings.values()))) >= max(len(values), 1):
+        if 2 * len([m for m in meanings.values() if m]) >= max(len(values), 1):
             yield column, table[column].map(meanings)
 
 
-def _one_hot_beside(readings, table, one_hot, options):
-    """Read the columns of diagnoses of which one is marked, beside other columns.
+def _marked_diagnoses(table, readings, options):
+    """Read the columns of diagnoses of which one is marked, if there are some.
 
-    A mark in a column of unknown meaning beside them takes a row's label, unless other
-    readings contradict that label.
+    Where no other reading has labels, the columns of marks that stand beside them
+    belong to them: a mark there is a diagnosis of unknown meaning.
     """
-    has_more = any(_has_marks(table[c]) for c in table if c not in one_hot)
-    reading = _one_hot(table[_block(table, one_hot)], options, has_more)
-    alone = _one_hot(table[one_hot], options, has_more).labels
-    disputed = pd.Series(False, table.index)
-    for other in readings:
-        disputed |= alone.notna() & other.labels.notna() & (alone != other.labels)
-    return reading._replace(labels=reading.labels.where(~disputed, alone))
+    one_hot = [c for c in table if c not in BINARY_COLUMNS and names_class(c, options)]
+    # A short name alone may be anything
+    if len(one_hot) < 2 and not any(len(column) > 3 for column in one_hot):
+        return []
+    marks = {
+        column: column in one_hot or _has_marks(table[column])
+        for column in table
+        if column not in (*WORD_COLUMNS, *BINARY_COLUMNS)
+    }
+    is_2017 = {column for column in marks if marks[column]} == _ISIC_2017
+    if not any(reading.labels.notna().any() for reading in readings):
+        runs = [list(run) for is_mark, run in groupby(marks, marks.get) if is_mark]
+        one_hot = [c for run in runs if not set(run).isdisjoint(one_hot) for c in run]
+    return [_one_hot(table[one_hot], options, is_2017)]
 
 
 def _has_marks(cells):
-    """Whether a column holds marks only, and not about benign or malignant."""
     values = set(cells.map(normalise)) - {""}
-    is_read = cells.name in BINARY_COLUMNS or cells.name in WORD_COLUMNS
-    return bool(values) and values <= {*_MARKS, *_NO_MARKS} and not is_read
+    return bool(values) and values <= {*_MARKS, *_NO_MARKS}
 
 
-def _block(table, one_hot):
-    """Return the columns of diagnoses, and those of marks that stand beside them."""
-    block = []
-    runs = groupby(table, lambda c: c in one_hot or _has_marks(table[c]))
-    for is_marks, run in runs:
-        run = list(run)
-        block += run if is_marks and not set(run).isdisjoint(one_hot) else []
-    return block
-
-
-def _one_hot(table, options, has_more=False):
-    """Read columns of which one is marked: what their names mean.
-
-    has_more: whether there are columns of marks beside them, or elsewhere.
-    """
+def _one_hot(table, options, zeros_are_benign):
+    """Read columns of which one is marked: what their names mean."""
     marks = table.map(normalise)
     columns = tuple(table)
     values = {value for column in columns for value in marks[column].unique()}
@@ -368,7 +350,7 @@ def _one_hot(table, options, has_more=False):
     labels = pd.Series(None, table.index, dtype=object)
     for label, other in ((BENIGN, MALIGNANT), (MALIGNANT, BENIGN)):
         labels[is_clear & by_kind[label] & ~by_kind[other]] = label
-    if set(columns) == _ISIC_2017 and not has_more:
+    if zeros_are_benign:
         labels[is_clear & (marks == "0").all(axis=1)] = BENIGN
     parts = [
         f"{_shown(c for c in columns if kinds[c] == label)} = {label or 'no label'}"

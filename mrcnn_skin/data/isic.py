@@ -12,8 +12,6 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from skimage import measure
 
 from . import files, isic_layouts
@@ -23,6 +21,7 @@ from .diagnoses import BENIGN, MALIGNANT, LabelOptions
 from .file_checks import DEPTHS, check_files
 from .file_names import MASK_HINT
 from .polygons import draw_outlines, outline_problem
+from .splits import assign_splits, split_notes, take_stratified
 
 SOURCE = "isic"
 CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
@@ -141,7 +140,7 @@ class IsicDataset(Dataset):
         self.unknown_ids += told["unknown_ids"]
         self.label_meanings |= told["meanings"]
         found["mask_paths"], joined = choose_all(found["mask_paths"], annotators)
-        notes = [*told["notes"], *_split_notes(found, subset, val_fraction, seed)]
+        notes = [*told["notes"], *split_notes(found, subset, val_fraction, seed)]
         notes += [joined] if joined else []
         self.notes += [note for note in notes if note not in self.notes]
         found["split"] = assign_splits(found, val_fraction, seed)
@@ -340,46 +339,6 @@ def _check_outlines(records, require_masks):
     return records
 
 
-def assign_splits(records, val_fraction, seed):
-    """Return "train", "val" or "test" for each record; see IsicDataset.load_isic.
-
-    records: as from isic_layouts.read_records; official splits are kept.
-    Of the groups of each label, the share val_fraction goes to val, and to test
-    (rounded: a label with very few groups may give none).
-    """
-    group = _groups(records)
-    split = records["split"].copy()
-    unsplit = split.isna()
-    if unsplit.any():
-        of_test = _sample_groups(records[unsplit], group, val_fraction, seed)
-        split[unsplit] = "train"
-        split[unsplit & group.isin(of_test)] = "test"
-        # The same number of groups as test, out of fewer.
-        val_fraction_left = val_fraction / (1 - val_fraction)
-    else:
-        val_fraction_left = val_fraction
-    if "val" not in set(split):
-        train = split == "train"
-        of_val = _sample_groups(records[train], group, val_fraction_left, seed)
-        split[train & group.isin(of_val)] = "val"
-    return split
-
-
-def take_stratified(records, limit, seed):
-    """Return at most limit records, in the proportions of their labels.
-
-    The choice depends on seed only, and a larger limit adds to a smaller one's.
-    Raises ValueError if limit is not positive.
-    """
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}")
-    shuffled = records["label"].fillna("").sample(frac=1, random_state=seed)
-    by_label = shuffled.groupby(shuffled)
-    position = (by_label.cumcount() + 0.5) / by_label.transform("size")
-    chosen = position.sort_values(kind="stable").index[:limit]
-    return records.loc[chosen].sort_index()
-
-
 def split_components(mask, min_area):
     """Split a mask into its connected components (8 neighbours).
 
@@ -394,48 +353,6 @@ def split_components(mask, min_area):
     large = [i for i in order if areas[i] >= min_area * mask.size]
     numbers = np.array(large or order[:1], int) + 1
     return components[:, :, None] == numbers
-
-
-def _groups(records):
-    """Return a name for each record, which those of one patient or lesion share.
-
-    Where only some of a lesion's images name the patient, all belong to that group.
-    """
-    columns = ["patient_id", "lesion_id", "image_id"]
-    codes, count = [], len(records)
-    for column in columns:
-        code, names = pd.factorize(records[column])
-        codes.append(np.where(code < 0, np.arange(len(records)), code + count))
-        count += len(names)
-    edges = np.tile(np.arange(len(records)), len(columns)), np.concatenate(codes)
-    graph = coo_array((np.ones(len(edges[0])), edges), (count, count))
-    component = connected_components(graph, directed=False)[1][: len(records)]
-    own = records[columns].bfill(axis=1)["patient_id"]
-    return own.groupby(component).transform("min")
-
-
-def _sample_groups(records, group, fraction, seed):
-    """Return a share of the groups of records, stratified by label."""
-    # "malignant" sorts last: a group with one malignant image counts as such.
-    labels = records["label"].fillna("").groupby(group[records.index]).max()
-    return labels.groupby(labels).sample(frac=fraction, random_state=seed).index
-
-
-def _split_notes(found, subset, val_fraction, seed):
-    """Say how many images have no split of their own and were drawn into one."""
-    unsplit, official = found["split"].isna().sum(), set(found["split"].dropna())
-    if subset is None or not len(found) or (not unsplit and "val" in official):
-        return []
-    what = "there is no official split val", "of train was drawn for it"
-    if unsplit:
-        what = (
-            f"{unsplit} of {len(found)} images have no official split",
-            "of them each were drawn for val and test",
-        )
-    return [
-        f"{what[0]}: {val_fraction:.0%} {what[1]} (seed {seed}); subset None, or "
-        "--split=all, takes all images"
-    ]
 
 
 def _shorter(path, folder):

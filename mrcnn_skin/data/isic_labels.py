@@ -244,7 +244,7 @@ class _Joined:
             for column in columns:
                 self.values |= set(map(normalise, rows[column].unique()))
             labels = reading.labels[rows.index]
-            self.meanings[source] = reading.meaning
+            self.meanings.setdefault(source, reading.meaning)
             if labels.isna().all():
                 self.notes.append(f"{source}: {reading.meaning}")
             texts = _texts(rows, columns)

@@ -245,7 +245,7 @@ def test_a_table_that_is_not_clear_gives_a_reason(folder, case):
         ("image,MEL,NV,ACK\na,0,0,1\nb,1,0,0\n", "no label: labels.csv says ack=1"),
         ("image,MEL,NV,CARC\na,0,1,1\n", "no label: labels.csv says nv=1 carc=1"),
         (
-            "image,label,melanoma,X\na,benign,1,1\n",
+            "image,label,melanoma,x\na,benign,1,1\n",
             "contradictory labels: labels.csv says label=benign; labels.csv says mela",
         ),
         ("image,dx\na,ack\nb,nv\n", "no label: labels.csv says dx=ack"),

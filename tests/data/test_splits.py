@@ -5,9 +5,9 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from mrcnn_skin.data import isic
 from mrcnn_skin.data.diagnoses import LabelOptions
 from mrcnn_skin.data.isic_layouts import read_records
+from mrcnn_skin.data.splits import assign_splits, find_groups, take_stratified
 
 
 def records(**columns):
@@ -24,7 +24,7 @@ def test_groups_stay_together(column):
         label=["benign"] * 30 + ["malignant"] * 30,
         **{column: groups},
     )
-    splits = isic.assign_splits(frame, val_fraction=0.2, seed=3)
+    splits = assign_splits(frame, val_fraction=0.2, seed=3)
     assert splits.groupby(groups).nunique().max() == 1
     assert Counter(splits) == {"train": 36, "val": 12, "test": 12}
 
@@ -36,7 +36,7 @@ def test_patient_goes_before_lesion():
         lesion_id=[f"l{i}" for i in range(40)],
         patient_id=[f"p{i // 4}" for i in range(40)],
     )
-    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
+    splits = assign_splits(frame, val_fraction=0.2, seed=0)
     assert splits.groupby(frame["patient_id"]).nunique().max() == 1
 
 
@@ -46,11 +46,22 @@ def test_official_splits_are_kept_and_a_missing_val_taken_from_train():
         label=["benign", "malignant"] * 15,
         split=["train"] * 20 + ["test"] * 10,
     )
-    splits = isic.assign_splits(frame, val_fraction=0.2, seed=0)
+    splits = assign_splits(frame, val_fraction=0.2, seed=0)
     assert Counter(splits) == {"train": 16, "val": 4, "test": 10}
     assert set(splits[20:]) == {"test"}
     frame.loc[0, "split"] = "val"
-    pd.testing.assert_series_equal(isic.assign_splits(frame, 0.2, 0), frame["split"])
+    pd.testing.assert_series_equal(assign_splits(frame, 0.2, 0), frame["split"])
+
+
+def test_images_follow_their_group_into_its_official_split():
+    frame = records(
+        image_id=list("abcdefgh"),
+        patient_id=["p", "p", "q", "q", "r", "r", None, None],
+        lesion_id=[None, None, None, None, None, "l", "l", "m"],
+        split=["test", None, "train", None, "val", None, None, "train"],
+    )
+    found = assign_splits(frame, val_fraction=0.4, seed=0)
+    assert list(found) == [*("test", "test", "train", "train"), *["val"] * 3, "train"]
 
 
 def test_limit_follows_the_proportions():
@@ -58,7 +69,7 @@ def test_limit_follows_the_proportions():
         image_id=[str(i) for i in range(50)],
         label=["benign"] * 40 + ["malignant"] * 10,
     )
-    chosen = isic.take_stratified(frame, limit=10, seed=0)
+    chosen = take_stratified(frame, limit=10, seed=0)
     assert Counter(chosen["label"]) == {"benign": 8, "malignant": 2}
 
 
@@ -79,7 +90,7 @@ def test_a_group_is_what_shares_a_patient_or_a_lesion(patients, lesions, groups)
     frame = records(
         image_id=list("abcd"), patient_id=column(patients), lesion_id=column(lesions)
     )
-    found = isic._groups(frame)
+    found = find_groups(frame)
     wanted = [i if g == "." else g for i, g in zip("abcd", groups, strict=True)]
     for i in range(4):
         same = [wanted[i] == other for other in wanted]
