@@ -25,13 +25,13 @@ KNOWN_LAYOUTS = (
 LABEL_OPTIONS = {
     "label_table": (
         "TABLE",
-        "the one table that holds the labels (default: all tables)",
+        "name or path of the one table that holds the labels (default: all tables)",
     ),
     "image_column": (
         "COLUMN",
-        "the column of image names (default: isic_id, image_id, image_name, img_id, "
-        "bcn_filename, image, filename, file, path, name, id, or the one whose cells "
-        "name images)",
+        "the column of image names, in the tables that have it (default: isic_id, "
+        "image_id, image_name, img_id, bcn_filename, image, filename, file, path, "
+        "name, id, or the one whose cells name images)",
     ),
     "label_column": (
         "COLUMN,...",
@@ -60,10 +60,14 @@ LABEL_OPTIONS = {
         "of several masks of one image take the union, what more than half of them "
         "have, or those by one annotator, such as 2 or A00 (default: union)",
     ),
-    "split_column": ("COLUMN", "of train, val and test (default: split)"),
+    "split_column": (
+        "COLUMN",
+        "of train, val and test, which overrules folders (default: split)",
+    ),
     "group_column": (
         "COLUMN",
-        "of what has to stay in one split (default: patient_id, or else lesion_id)",
+        "of what has to stay in one split, as lesion_id always does (default: "
+        "patient_id)",
     ),
 }
 

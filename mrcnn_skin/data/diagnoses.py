@@ -66,6 +66,7 @@ _MARKS, _NO_MARKS = ("1", "true", "yes", "x"), ("0", "false", "no", "")
 _TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
 _MANY_VALUES = 1000  # of a column, more than there are diagnoses
 _TRUE = ("1", "true", "t", "yes", "y")
+_WEIGHT_COLUMNS = ("score_weight", "validation_weight")  # of ISIC 2019, 0 or 1
 _ISIC_2017 = {"melanoma", "seborrheic_keratosis"}
 _PH2_DIAGNOSES = {"0": BENIGN, "1": BENIGN, "2": MALIGNANT}
 
@@ -316,7 +317,7 @@ def _marked_diagnoses(table, readings, options):
     marks = {
         column: column in one_hot or _has_marks(table[column])
         for column in table
-        if column not in (*WORD_COLUMNS, *BINARY_COLUMNS)
+        if column not in (*WORD_COLUMNS, *BINARY_COLUMNS, *_WEIGHT_COLUMNS)
     }
     is_2017 = {column for column in marks if marks[column]} == _ISIC_2017
     if not any(reading.labels.notna().any() for reading in readings):

@@ -88,6 +88,11 @@ READ = {
         "image,MEL,NV,age,itch\na,0,1,50,1\nb,1,0,40,0\n",
         {"a": B, "b": M},
     ),
+    "ISIC 2019, test": (
+        "image,MEL,NV,UNK,score_weight,validation_weight\n"
+        "a,1.0,0.0,0.0,1.0,0.0\nb,0.0,1.0,0.0,1.0,1.0\nc,0.0,0.0,1.0,0.0,0.0\n",
+        {"a": M, "b": B},
+    ),
     "PH2": (
         "Image Name,Common Nevus,Melanoma,Asymmetry,White,Red\na,X,,0,,X\nb,,X,2,X,\n",
         {"a": B, "b": M},
@@ -383,56 +388,6 @@ def test_encodings(folder, encoding):
     (folder / "Läsion.jpg").touch()
     records = records_of(folder, "image,label\r\nLäsion,benign\r\n", encoding=encoding)
     assert labels_of(records) == {"Läsion": B}
-
-
-def test_a_folder_per_class(tmp_path):
-    for name in (
-        *("train/nevus/1.jpg", "train/melanoma/1.jpg", "train/actinic keratosis/1.jpg"),
-        *("test/nevus/1.jpg", "test/basal cell carcinoma/2.jpg"),
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    records = read_records(tmp_path).set_index("image_id")
-    assert labels_of(records) == {
-        "train/nevus/1": B,
-        "train/melanoma/1": M,
-        "test/nevus/1": B,
-        "2": M,
-    }
-    lost = records.loc["train/actinic keratosis/1", "label_problem"]
-    assert lost == "no label: the folder is actinic keratosis/"
-    assert list(records["split"]) == ["test", "test", "train", "train", "train"]
-
-
-@pytest.mark.parametrize(
-    "folders, labels",
-    [
-        (["benign", "malignant"], [B, M]),
-        (["mel", "nv"], [M, B]),
-        (["df"], [None]),  # perhaps somebody's initials
-        (["Naevi", "Basal_Cell_Carcinoma"], [B, M]),
-        (["Valencia", "Testudo"], [None, None]),
-        (["benign/nevus", "malignant/melanoma"], [B, M]),
-        (["benign/melanoma", "benign/nevus"], [None, B]),
-    ],
-)
-def test_folders_that_name_a_class(tmp_path, folders, labels):
-    for i, name in enumerate(folders):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / f"{i}.jpg").touch()
-    records = read_records(tmp_path).sort_values("image_id")
-    assert list(records["label"]) == labels
-    assert set(records["split"]) == {None}
-
-
-def test_a_folder_and_a_table_may_contradict_each_other(tmp_path):
-    (tmp_path / "benign").mkdir()
-    (tmp_path / "benign" / "a.jpg").touch()
-    (tmp_path / "labels.csv").write_text("image,label\na,malignant\n")
-    [problem] = read_records(tmp_path)["label_problem"]
-    assert problem == (
-        "contradictory labels: the folder is benign/; labels.csv says label=malignant"
-    )
 
 
 @pytest.mark.parametrize(
