@@ -170,6 +170,7 @@ async def guard(request, call_next):
 def answer_page(path, choice, threshold):
     """The HTML that answers a file: what a Choice says, or why it cannot be read."""
     from ..data.files import UnreadableImage, read_image
+    from ..evaluation.scoring import describe_answer
 
     try:
         image = read_image(path, choice.model.config.MAX_IMAGE_PIXELS)
@@ -177,7 +178,8 @@ def answer_page(path, choice, threshold):
         reason = f"{path.name} cannot be read as an image: {error.reason}"
         return f'<p class="problem" role="alert">{html.escape(reason)}</p>'
     result = choice.model.detect([image])[0]
-    row, mask = predict.describe(image, result, choice.model.config)
+    classes = choice.model.config.CLASS_NAMES
+    row, mask = describe_answer(result, image.shape[:2], classes)
     pictures = {"outline and box of the lesion": predict.draw(image, result, row, mask)}
     if choice.grad_cam:
         from ..inference.explanation import overlay_heat
@@ -206,8 +208,9 @@ def warning(row):
 def diagnosis(row, threshold, scores):
     """P(malignant) beside its operating point, as HTML; the class without one."""
     p = row["p_malignant"]
-    if p is None or row["class"] == "none":
-        return f"<p>Class: {html.escape(row['class'])}</p>"
+    if p is None:
+        name = row["predicted_class"]
+        return f"<p>Class: {html.escape(name)}</p>" if name else ""
     side, called = ("Above", "malignant") if p > threshold else ("Not above", "benign")
     return (
         f'<p><span class="p">P(malignant) {p:.2f}</span></p>'
@@ -220,7 +223,7 @@ def diagnosis(row, threshold, scores):
 def facts(row, image):
     """Confidence, area and box in words, as HTML."""
     height, width = image.shape[:2]
-    if row["class"] == "none":
+    if row["score"] is None:
         return f"<p>No lesion found in {width} x {height} pixels.</p>"
     flag = (
         '<p><span class="flag">Low confidence: the model is not sure that this is a '
@@ -228,12 +231,15 @@ def facts(row, image):
         if row["low_confidence"]
         else ""
     )
-    area, share = row["lesion_area"], row["lesion_area"] / (height * width)
+    area = ""
+    if row["lesion_area"] is not None:
+        share = row["lesion_area"] / (height * width)
+        area = f"Lesion area: {row['lesion_area']:,} pixels, {share:.1%} of the image."
     box = "x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}".format(**row)
     return (
-        f"{flag}<p>Lesion area: {area:,} pixels, {share:.1%} of the image."
-        f'<br><span class="small">Box: {box}, of {width} x {height} pixels. '
-        f"Confidence {row['confidence']:.2f}.</span></p>"
+        f'{flag}<p>{area}<br><span class="small">Box: {box}, of {width} x {height} '
+        f"pixels. Score {row['score']:.2f}: how sure the model is that this region is "
+        "a lesion, not how certain the diagnosis is.</span></p>"
     )
 
 

@@ -34,14 +34,17 @@ def read_other(path):
         return None
     import pandas as pd
 
-    from ..evaluation.summary import COLUMNS
+    from ..evaluation.summary import SEGMENTATION
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no table to compare with: {path}")
     table = pd.read_csv(path, dtype={"image": str})
-    missing = [column for column in COLUMNS if column not in table]
+    if "true_class" not in table:  # before version 0.2
+        table = table.rename(columns={"label": "true_class"})
+    needed = "image", "true_class", "p_malignant", "low_confidence", "unfamiliar"
+    missing = {*needed, "box_iou", *SEGMENTATION} - {*table}
     if missing:
-        raise ValueError(f"{path} must be a per_image.csv; it lacks {missing}")
+        raise ValueError(f"{path} must be a per_image.csv; it lacks {sorted(missing)}")
     return table
 
 
@@ -146,11 +149,11 @@ def score(model, dataset, calibration, other, out, args):
 
 def explanation_scores(per_image):
     """Mean share of the heat inside the outline, beside the outline's share."""
-    table = per_image.reindex(columns=["heat_inside", "lesion_area"]).dropna()
+    table = per_image.reindex(columns=["heat_inside", "true_area_share"]).dropna()
     return {
         "images": len(table),
         "heat_inside": float(table["heat_inside"].mean()),
-        "lesion_area": float(table["lesion_area"].mean()),
+        "true_area_share": float(table["true_area_share"].mean()),
     }
 
 
@@ -165,7 +168,7 @@ def draw_cases(scored, dataset):
         ids = results.image_ids_of(dataset, [row["image"] for row in rows])
         for row, image_id in zip(rows, ids, strict=True):
             picture = draw_prediction(dataset, image_id, scored.detector)
-            caption = f"{row['image']}: {row['label'] or 'no diagnosis'}"
+            caption = describe_case(row)
             pictures.append((caption, picture))
             if scored.grad_cam:
                 from ..inference.explanation import overlay_heat
@@ -174,6 +177,21 @@ def draw_cases(scored, dataset):
                 seen = overlay_heat(image, scored.grad_cam(image))
                 pictures.append((f"{row['image']}: Grad-CAM", seen))
     return drawn
+
+
+def describe_case(row):
+    """Caption of a case: its name, true class, and what the network said of it."""
+    parts = [row["image"]]
+    if row["true_class"]:
+        parts.append(f"truth: {row['true_class']}")
+    parts.append(f"prediction: {row['predicted_class'] or 'lesion'}")
+    if row["score"] is None:
+        parts[-1] = "no lesion found"
+    if row["p_malignant"] is not None:
+        parts.append(f"P(malignant) {row['p_malignant']:.2f}")
+    if row["JA"] is not None:
+        parts.append(f"Jaccard index {row['JA']:.2f}")
+    return ", ".join(parts)
 
 
 def facts(model, dataset, folder, dropped, args):

@@ -1,20 +1,30 @@
 """Predict the diagnosis, box and mask of the lesion in any image.
 
-Writes into --out, for each image: masks/<image>.png of the image's own size (255 is
-lesion), overlays/<image>.png, and a line of predictions.csv. A file that cannot be
-read is named and passed over.
+Writes into --out, for each image, masks/NAME.png of the image's own size (255 is
+lesion), overlays/NAME.png, and a row of predictions.csv:
+
+  image             its path, relative to the FOLDER that it was found in
+  p_malignant       probability that the lesion is malignant
+  predicted_class   class of the region with the highest score
+  score             confidence that this region is a lesion; it says nothing about
+                    how certain the diagnosis is
+  low_confidence    no region exceeded DETECTION_MIN_CONFIDENCE: the best one is shown
+  unfamiliar        the image is unlike those of the training (unfamiliar_score > 1)
+  y1, x1, y2, x2    box, pixels;  lesion_area: pixels of the mask
+
+A FOLDER is searched with all folders inside it; its masks, hidden files and results of
+this package are not analysed. Unreadable files are listed and skipped.
 
     mrcnn-skin predict photo.jpg
     mrcnn-skin predict photo.jpg FOLDER --weights=last --out=predictions
 
-Exit status: 0 every image has its answer; 1 some were passed over, the others are
-written; 2 a mistake in the options, nothing is written.
+Exit status: 0 every image was analysed; 1 some were skipped, the others are written; 2
+a mistake in the options, nothing is written.
 
 Research software, no medical device.
 """
 
-import itertools
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from . import command, models, options, results
 
@@ -31,112 +41,107 @@ def main(argv=None):
     options.add_config_options(parser)
     args = parser.parse_args(argv)
 
+    from ..data.files import read_image
+
     results.require_own_results(args.out)
-    paths = find_images(args.images)
+    images = find_images(args.images)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
     model = models.load_model(args.weights, args)
     rows, failures = [], []
-    for number, path in enumerate(paths, start=1):
-        print(f"[{number}/{len(paths)}] {path}", end="", flush=True)
-        try:
-            rows.append(predict(model, path, Path(args.out)))
-        except (ValueError, OSError) as error:
-            print(f": passed over, {error}")
-            failures.append(path)
-            continue
-        print(f": {caption(rows[-1])}")
+    try:
+        for number, (name, path) in enumerate(images.items(), start=1):
+            print(f"[{number}/{len(images)}] {path}", end="", flush=True)
+            try:
+                image = read_image(path, model.config.MAX_IMAGE_PIXELS)
+                result = model.detect([image])[0]
+            except (ValueError, OSError) as error:
+                print(f": skipped, {error}")
+                failures.append(path)
+                continue
+            row = write_answer(image, result, name, model.config, out)
+            rows.append({"image": name, **row})
+            print(f": {caption(row)}")
+    finally:  # of what was analysed before Ctrl-C, too
+        if rows:
+            write_csv(rows, out / "predictions.csv")
     if not rows:
         raise OSError("none of the images could be read")
-    write_csv(rows, Path(args.out) / "predictions.csv")
-    print(f"{len(rows)} of {len(paths)} images, in {Path(args.out).resolve()}")
+    print(f"{len(rows)} of {len(images)} images, in {out.resolve()}")
     for path in failures:
-        print(f"passed over: {path}")
+        print(f"skipped: {path}")
     return 1 if failures else 0
 
 
 def find_images(arguments):
-    """Files named, and the photographs of folders named, each once and in order.
+    """Files named, and the photographs in the folders named, each once and in order.
 
-    Masks, superpixels and hidden files of a folder are no photographs (see
-    data.file_names); folders inside it are not searched.
+    Masks, superpixels, hidden files and results of this package are no photographs
+    (see data.file_names).
 
-    Raises FileNotFoundError for a path that is not there or a folder without images,
-    ValueError for two files whose results would have one name.
+    Returns:
+        {name: Path}; the name of a file in a folder is its path from there, with
+        forward slashes.
+
+    Raises:
+        FileNotFoundError: for a missing path, or a folder without photographs.
+        ValueError: for two files whose results would have the same name.
     """
     from ..data.file_names import photographs, walk_files
 
-    paths = []
+    images, by_stem = {}, {}
     for argument in map(Path, arguments):
-        found = [argument]
+        names = [argument.name]
+        folder = argument.parent
         if argument.is_dir():
-            names = itertools.takewhile(lambda n: "/" not in n, walk_files(argument))
-            found = [argument / name for name in photographs(names)]
-        if not found or not found[0].exists():
+            names, folder = list(photographs(walk_files(argument))), argument
+        if not names or not (folder / names[0]).exists():
             raise FileNotFoundError(f"there is no photograph at {argument}")
-        paths += found
-    paths = list(dict.fromkeys(paths))
-    by_stem = {}
-    for path in paths:
-        if by_stem.setdefault(path.stem, path) != path:
-            raise ValueError(
-                f"{path} and {by_stem[path.stem]} would both be written as {path.stem}"
-            )
-    return paths
+        for name in names:
+            path, stem = folder / name, PurePosixPath(name).with_suffix("")
+            other = by_stem.setdefault(stem, path)
+            if other != path:
+                raise ValueError(
+                    f"{path} and {other} would both be written as {stem}.png; analyse "
+                    "them apart, each with its own --out"
+                )
+            images[name] = path
+    return images
 
 
-def predict(model, path, out):
-    """Detect in one image file, write its pictures, return its row of the table."""
-    from ..data.files import read_image
+def write_answer(image, result, name, config, out):
+    """Write the mask and the overlay of an image; returns its row without the name."""
+    from ..evaluation.scoring import describe_answer
     from ..evaluation.submission import write_mask
     from ..visualize import save_image
 
-    image = read_image(path, model.config.MAX_IMAGE_PIXELS)
-    result = model.detect([image])[0]
-    row, mask = describe(image, result, model.config)
-    if "masks" in result:
-        write_mask(out / "masks" / f"{path.stem}.png", mask)
-    folder = out / "overlays"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_image(draw(image, result, row, mask), folder / f"{path.stem}.png")
-    return {"image": path.name, **row}
-
-
-def describe(image, result, config):
-    """What is said of an image, as a row of predictions.csv, and its official mask.
-
-    image: uint8 [h, w, 3]; result: of MaskRCNN.detect.
-    Returns a dict (p_malignant, class, confidence, low_confidence, unfamiliar,
-    unfamiliar_score, y1, x1, y2, x2 in pixels, lesion_area in pixels) and bool [h, w],
-    empty without a mask.
-    """
-    import numpy as np
-
-    from ..evaluation.submission import official_mask
-
-    found = len(result["rois"])
-    row = {"p_malignant": result["p_malignant"]}
-    row["class"] = config.CLASS_NAMES[result["class_ids"][0]] if found else "none"
-    row["confidence"] = float(result["scores"][0]) if found else 0.0
-    for name in ("low_confidence", "unfamiliar", "unfamiliar_score"):
-        row[name] = result[name]
-    box = result["rois"][0] if found else np.full(4, np.nan)
-    row |= dict(zip(("y1", "x1", "y2", "x2"), box.round(1).tolist(), strict=True))
-    mask = np.zeros(image.shape[:2], bool)
-    if found and "masks" in result:
-        mask = official_mask(result["masks"][..., 0])
-    row["lesion_area"] = int(mask.sum())
-    return row, mask
+    row, mask = describe_answer(result, image.shape[:2], config.CLASS_NAMES)
+    file = PurePosixPath(name).with_suffix(".png")
+    if mask is not None:
+        write_mask(out / "masks" / file, mask)
+    overlay = out / "overlays" / file
+    overlay.parent.mkdir(parents=True, exist_ok=True)
+    save_image(draw(image, result, row, mask), overlay)
+    return row
 
 
 def draw(image, result, row, mask):
-    """Outline, box and caption of the best lesion; the arguments are of describe."""
+    """Draw outline, box and caption of the best lesion, uint8 [h + strip, w, 3].
+
+    row, mask: of evaluation.scoring.describe_answer.
+    """
+    import numpy as np
+
     from ..visualize import overlay
 
-    return overlay(image, mask[..., None], result["rois"][:1], [caption(row)])
+    masks = np.zeros((*image.shape[:2], 0), bool) if mask is None else mask[..., None]
+    return overlay(image, masks, result["rois"][:1], [caption(row)])
 
 
 def caption(row):
-    """What stands above the box: class, P(malignant), and what speaks against it."""
-    text = row["class"]
+    """One line on an answer: class, P(malignant), and what speaks against it."""
+    text = "no lesion found" if row["score"] is None else "lesion"
+    text = row["predicted_class"] or text
     if row["p_malignant"] is not None:
         text += f"  P(malignant) {row['p_malignant']:.2f}"
     text += "  (low confidence)" if row["low_confidence"] else ""

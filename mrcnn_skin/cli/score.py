@@ -1,19 +1,18 @@
 """Score an archive of any size: diagnosis, box and lesion area of millions of images.
 
 SOURCE is a folder, searched with all folders in it, or a text file with a path a line.
-Workers with a network each share the images by Ray Data: on this machine, or on a
-cluster that sees the same paths and has the requirements of mrcnn_skin installed.
+Ray Data distributes the images to workers with a network each: on this machine, or on
+a cluster that sees the same paths and has the requirements of mrcnn_skin installed.
 
     mrcnn-skin score SOURCE --weights=last --out=answers --workers=4
 
-OUT gets part-*.parquet: id, path, p_malignant, label, score, y1, x1, y2, x2 (pixels),
-low_confidence, unfamiliar, unfamiliar_score, lesion_area (pixels), error, mask_png
-(with --masks). An image that cannot be read has its reason in `error`. Started again,
-the command resumes with the images that have no answer yet, including those added to
-SOURCE meanwhile.
+OUT gets part-*.parquet with the columns of predictions.csv (`mrcnn-skin predict
+--help` explains them), image being the path in SOURCE, and error, the reason why an
+image could not be read; with --masks also mask_png. Run again, the command resumes
+with the images that have no answer yet, including those added to SOURCE meanwhile.
 
-Needs Ray and pyarrow (pip install -e ".[archive]"). Exit status: 0 all that
-were left are scored; 1 some cannot be read, or failed; 2 a mistake in the options.
+Needs Ray and pyarrow (pip install -e ".[archive]"). Exit status: 0 all remaining
+images were scored; 1 some were unreadable or failed; 2 a mistake in the options.
 
 Research software, no medical device.
 """

@@ -48,7 +48,7 @@ def compare(per_image, other, resamples=RESAMPLES, seed=0):
     Returns a DataFrame, a row a metric: task, metric, value, other, difference (value
     - other), low, high (95 %), p (two-sided: twice the share of resampled differences
     on the rarer side of 0), images. p is not corrected for the number of metrics.
-    Raises ValueError if no image is in both or their labels differ.
+    Raises ValueError if no image is in both or a true_class differs.
     """
     first, second = align(per_image, other)
     values, others = _resample([first, second], resamples, seed)
@@ -70,7 +70,7 @@ def compare(per_image, other, resamples=RESAMPLES, seed=0):
 def align(per_image, other):
     """The rows of two tables whose image is in both, in the order of the first.
 
-    Raises ValueError if no image is in both, or a label differs.
+    Raises ValueError if no image is in both, or a true_class differs.
     """
     both = per_image["image"].isin(other["image"])
     first = per_image[both].reset_index(drop=True)
@@ -78,11 +78,11 @@ def align(per_image, other):
         raise ValueError("the two tables to compare share no image")
     second = other.drop_duplicates("image").set_index("image")
     second = second.loc[first["image"]].reset_index()
-    labels = first["label"].fillna(""), second["label"].fillna("")
+    labels = first["true_class"].fillna(""), second["true_class"].fillna("")
     differ = labels[0] != labels[1]
     if differ.any():
         raise ValueError(
-            "the two tables to compare must have the same labels, got "
+            "the two tables to compare must have the same true_class, got "
             f"{labels[0][differ].iloc[0]!r} and {labels[1][differ].iloc[0]!r} "
             f"for {first['image'][differ].iloc[0]}"
         )

@@ -9,12 +9,12 @@ def describe(case):
 
     case: a report.Case. Returns a dict of age, sex, site, source, patient_id and
     lesion_id as far as they are known, height and width in pixels, and, with a true
-    mask, lesion_area, its share of the image, and ITA, see skin_tone.
+    mask, true_area_share, its share of the image, and ITA, see skin_tone.
     """
     height, width = case.image.shape[:2]
     columns = metadata_columns(case.info) | {"height": height, "width": width}
     if case.masks.shape[-1]:
         truth = case.truth
-        columns["lesion_area"] = float(truth.mean())
+        columns["true_area_share"] = float(truth.mean())
         columns["ITA"] = typology_angle(case.image, truth)
     return columns

@@ -102,7 +102,7 @@ CLEAR_DERM = [
 
 def _known(facts, metrics, per_image):
     """Text by the keys of the headings."""
-    counts = per_image["label"].value_counts()
+    counts = per_image["true_class"].value_counts()
     balance = ", ".join(f"{count} {label}" for label, count in counts.items())
     network = [facts.get(k) for k in ("network", "losses", "training", "weights")]
     return FIXED | {

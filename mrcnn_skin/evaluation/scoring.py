@@ -21,7 +21,7 @@ from ..data.files import UnreadableImage
 from ..geometry.boxes import extract_bboxes
 from .metrics import detection_scores, segmentation_scores
 from .submission import mask_path, official_mask, write_classification, write_mask
-from .summary import BOX, COLUMNS, TASKS, summarize
+from .summary import ANSWER, BOX, COLUMNS, TASKS, summarize
 
 
 class Case(NamedTuple):
@@ -75,6 +75,8 @@ def score_images(
         scores: float [n];
         masks: bool [height, width, n], or no such key: the model does not segment;
         p_malignant: float, or None: the model does not classify;
+        class_ids: int [n], and probs: [n, classes], which only a model that classifies
+            has;
         low_confidence: bool;
         unfamiliar: bool, and unfamiliar_score: float; None, or no such keys: the model
             does not measure it.
@@ -113,11 +115,13 @@ def score_images(
             unreadable += 1
             continue
         case = Case(dataset.image_info[image_id], image, *truth, detector(image))
-        prediction = predicted_mask(case.result, image.shape[:2])
+        answer, prediction = describe_answer(
+            case.result, image.shape[:2], dataset.class_names
+        )
         row = {"image": str(case.info["id"])}
         if labels[image_id]:  # 0 is an image without a diagnosis
-            row["label"] = dataset.class_names[labels[image_id]]
-        row |= result_columns(case.result) | _truth_columns(case, prediction)
+            row["true_class"] = dataset.class_names[labels[image_id]]
+        row |= answer | _truth_columns(case, prediction)
         for describe in details:
             row |= describe(case)
         rows.append(row)
@@ -175,8 +179,8 @@ def write_tables(out_dir, per_image, metrics):
 def predicted_mask(result, shape):
     """Return the best lesion's mask in the official form, bool [height, width].
 
-    result: of a detector, as in evaluate; shape: (height, width) of the image. The mask
-    is empty without a lesion, and None without a mask head.
+    result: of a detector, as in score_images; shape: (height, width) of the image. The
+    mask is empty without a lesion, and None without a mask head.
     """
     if "masks" not in result:
         return None
@@ -185,18 +189,41 @@ def predicted_mask(result, shape):
     return official_mask(result["masks"][:, :, 0])
 
 
-def result_columns(result):
-    """Return what a detector said of an image as columns of COLUMNS, without masks."""
-    columns = {
-        "p_malignant": result["p_malignant"],
-        "low_confidence": bool(result["low_confidence"]),
-        "unfamiliar": result.get("unfamiliar"),
-        "unfamiliar_score": result.get("unfamiliar_score"),
-    }
+def describe_answer(result, shape, class_names):
+    """Describe what a detector found in an image, for every table and page.
+
+    Args:
+        result: of a detector, as in score_images.
+        shape: (height, width) of the image.
+        class_names: by class id, the background's first.
+
+    Returns:
+        A dict with the keys summary.ANSWER, None where there is nothing to say:
+        p_malignant; predicted_class, the best region's; score, the confidence that
+        this region is a lesion, not the certainty of the diagnosis; low_confidence and
+        unfamiliar (bool); unfamiliar_score; y1, x1, y2, x2 and lesion_area in pixels.
+        And predicted_mask(result, shape).
+    """
+    mask = predicted_mask(result, shape)
+    row = dict.fromkeys(ANSWER)
+    row["p_malignant"] = _short(result["p_malignant"])
+    row["low_confidence"] = bool(result["low_confidence"])
+    row["unfamiliar"] = result.get("unfamiliar")
+    row["unfamiliar_score"] = _short(result.get("unfamiliar_score"))
     if len(result["rois"]):
-        columns["score"] = float(result["scores"][0])
-        columns |= zip(BOX, np.asarray(result["rois"][0]).tolist(), strict=True)
-    return columns
+        row["score"] = _short(result["scores"][0])
+        box = (round(float(side), 1) for side in result["rois"][0])
+        row |= zip(BOX, box, strict=True)
+        if "probs" in result:  # without, every region is of class 1
+            row["predicted_class"] = class_names[result["class_ids"][0]]
+    if mask is not None:
+        row["lesion_area"] = int(mask.sum())
+    return row, mask
+
+
+def _short(value):
+    """Return a float32 as the Python float with the fewest digits that equals it."""
+    return None if value is None else float(str(np.float32(value)))
 
 
 def _truth_columns(case, prediction):

@@ -49,8 +49,8 @@ def analyse(per_image, calibration=None, other=None, resamples=RESAMPLES, seed=0
 
 def diagnoses(per_image):
     """Labels bool [n] and P(malignant) float [n] of the images that have both."""
-    table = per_image.dropna(subset=["label", "p_malignant"])
-    labels = (table["label"] == "malignant").to_numpy()
+    table = per_image.dropna(subset=["true_class", "p_malignant"])
+    labels = (table["true_class"] == "malignant").to_numpy()
     return labels, table["p_malignant"].to_numpy(float)
 
 
@@ -84,7 +84,7 @@ def _of_probabilities(test, calibration):
 
 
 def _add_intervals(point, per_image, resamples, seed):
-    images = per_image.dropna(subset=["label", "p_malignant"])
+    images = per_image.dropna(subset=["true_class", "p_malignant"])
     intervals = confidence_intervals(images, resamples, seed, point["threshold"])
     for name in ("SE", "SP", "PPV", "NPV", "AC"):
         point[f"{name}_interval"] = intervals["classification"][name]
@@ -106,9 +106,9 @@ def choose_cases(per_image, count=3):
         "median outlines": ranked[middle : middle + count],
         "worst outlines": ranked[::-1][:count],
     }
-    known = per_image.dropna(subset=["label", "p_malignant"])
-    malignant = known[known["label"] == "malignant"].sort_values("p_malignant")
-    benign = known[known["label"] == "benign"].sort_values("p_malignant")
+    known = per_image.dropna(subset=["true_class", "p_malignant"])
+    malignant = known[known["true_class"] == "malignant"].sort_values("p_malignant")
+    benign = known[known["true_class"] == "benign"].sort_values("p_malignant")
     missed = malignant[malignant["p_malignant"] <= 0.5]
     alarms = benign[benign["p_malignant"] > 0.5]
     cases["malignant, given the lowest probability"] = missed[:count]

@@ -59,8 +59,8 @@ def groupings(per_image):
     for column in ("sex", "site", "source"):
         if column in per_image:
             groups[column] = per_image[column]
-    if "lesion_area" in per_image:
-        share = per_image["lesion_area"]
+    if "true_area_share" in per_image:
+        share = per_image["true_area_share"]
         groups["lesion size"] = pd.cut(
             share, SIZE_EDGES, right=False, labels=SIZE_NAMES
         )
@@ -81,7 +81,7 @@ def subgroup_table(per_image, resamples, seed=0):
     for column, names in groupings(per_image).items():
         for group in sorted(names.dropna().unique(), key=_order(names)):
             part = per_image[names == group]
-            malignant = int((part["label"] == "malignant").sum())
+            malignant = int((part["true_class"] == "malignant").sum())
             row = {"by": column, "group": str(group), "images": len(part)}
             row["malignant"] = malignant
             rows.append(row | _shown(part, resamples, seed))
@@ -97,7 +97,7 @@ def _order(names):
 def _shown(part, resamples, seed):
     """Scores of a group with their intervals; a recall needs images to recall."""
     intervals = confidence_intervals(part, resamples, seed)
-    labels = set(part.loc[part["p_malignant"].notna(), "label"].dropna())
+    labels = set(part.loc[part["p_malignant"].notna(), "true_class"].dropna())
     columns = {}
     for task, name, value in flatten(summarize(part)):
         is_recall = task == "classification" and name in RECALLS

@@ -8,18 +8,18 @@ from .metrics import classification_scores, mean_scores
 
 SEGMENTATION = ["JA", "JA65", "DI", "AC", "SE", "SP"]
 BOX = ["y1", "x1", "y2", "x2"]
-COLUMNS = [
-    "image",
-    "label",
+# What is said of an image, in every table and on every page (scoring.describe_answer)
+ANSWER = [
     "p_malignant",
+    "predicted_class",
+    "score",
     "low_confidence",
     "unfamiliar",
     "unfamiliar_score",
-    "score",
     *BOX,
-    "box_iou",
-    *SEGMENTATION,
+    "lesion_area",
 ]
+COLUMNS = ["image", "true_class", *ANSWER, "box_iou", *SEGMENTATION]
 TASKS = ("segmentation", "detection", "classification")
 
 
@@ -46,10 +46,10 @@ def summarize(per_image, weights=None, threshold=0.5):
         if len(table):
             scores = mean_scores(table[columns], drawn)
             metrics[task] = {"images": len(table), **scores}
-    table, drawn = _scored(per_image, ["label", "p_malignant"], weights)
+    table, drawn = _scored(per_image, ["true_class", "p_malignant"], weights)
     if len(table):
         scores = classification_scores(
-            table["label"] == "malignant", table["p_malignant"], threshold, drawn
+            table["true_class"] == "malignant", table["p_malignant"], threshold, drawn
         )
         metrics["classification"] = {"images": len(table), **scores}
     return metrics

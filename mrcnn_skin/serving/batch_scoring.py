@@ -1,8 +1,8 @@
-"""Answers for archives of millions of images: a row for each, in Parquet files.
+"""Answers for archives of millions of images: one row per image, in Parquet files.
 
-It finds the images that have no row yet, scores some, and writes parts whole. It knows
-neither the model, which is any function as in evaluation/scoring.py, nor what spreads
-the work: that is samples/isic/score_archive.py. It needs pyarrow (extra "archive").
+It finds the images that have no row yet, scores them, and writes the parts. The model
+is any function as in evaluation/scoring.py; cli/score.py distributes the work. It needs
+pyarrow (extra "archive").
 """
 
 import codecs
@@ -11,7 +11,7 @@ import itertools
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,22 +21,22 @@ from ..atomic import written_whole
 from ..data.file_names import is_image_file, photographs, walk_files
 from ..data.files import UnreadableImage, read_image
 from ..data.isic_tables import IMAGE_COLUMNS, column_name
-from ..evaluation.scoring import predicted_mask, result_columns
+from ..evaluation.scoring import describe_answer
 from ..evaluation.submission import mask_png
+from ..evaluation.summary import BOX
 
-# Of an image that cannot be read: id, path and error. Boxes are pixels, the mask and
-# its area in pixels are those of evaluation.submission.official_mask.
+# Of an image that cannot be read: image and error. The others are those of
+# evaluation.scoring.describe_answer, and its mask as PNG.
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()),  # the file's name without suffix; need not be unique
-        ("path", pa.string()),  # as listed; unique
+        ("image", pa.string()),  # its path as listed; unique
         ("p_malignant", pa.float32()),
-        ("label", pa.string()),
+        ("predicted_class", pa.string()),
         ("score", pa.float32()),
-        *((side, pa.float32()) for side in ("y1", "x1", "y2", "x2")),
         ("low_confidence", pa.bool_()),
         ("unfamiliar", pa.bool_()),  # null where the weights hold no measure of it
         ("unfamiliar_score", pa.float32()),
+        *((side, pa.float32()) for side in BOX),
         ("lesion_area", pa.int64()),
         ("error", pa.string()),
         ("mask_png", pa.binary()),
@@ -158,24 +158,27 @@ class Parts:
         files = sorted(self.folder.glob("part-*.parquet"))
         numbers = [int(path.stem.removeprefix("part-")) for path in files]
         self.count = max(numbers, default=-1) + 1
-        self.scored = pa.chunked_array([], SCHEMA.field("path").type)
+        self.scored = pa.chunked_array([], SCHEMA.field("image").type)
         for path in files:
-            chunks = self.scored.chunks + self._paths(path).chunks
+            chunks = self.scored.chunks + self._images(path).chunks
             self.scored = pa.chunked_array(chunks, self.scored.type)
 
-    def _paths(self, file):
-        """The column `path` of a part."""
+    def _images(self, file):
+        """The column `image` of a part."""
         try:
-            table = pq.read_table(file, columns=["path"])
+            table = pq.read_table(file, columns=["image"])
         except pa.ArrowException as error:
-            raise ValueError(f"{file} is no part of answers: {error}") from error
+            raise ValueError(
+                f"{file} is no part of answers, or one of a version before 0.2, to be "
+                f"kept in another folder: {error}"
+            ) from error
         for name, wanted in self.schema.metadata.items():
             if (table.schema.metadata or {}).get(name) != wanted:
                 raise ValueError(
                     f"{file} must have been made with the same {name.decode()}; "
                     "other answers go into another folder"
                 )
-        return table["path"]
+        return table["image"]
 
     def left_of(self, paths):
         """The paths of an iterable that have no answer yet, each once; a pa.Array."""
@@ -208,9 +211,9 @@ class Parts:
 def score_files(detector, root, paths, config, masks=False):
     """Score image files; those that cannot be read have the reason in `error`.
 
-    detector: function of an image, as for evaluation.report.evaluate, whose result has
-    class_ids besides. root: folder; paths: texts, relative to it. config: a Config, for
-    CLASS_NAMES and MAX_IMAGE_PIXELS. masks: fill mask_png too.
+    detector: function of an image, as for evaluation.scoring.score_images. root:
+    folder; paths: texts, relative to it. config: a Config, for CLASS_NAMES and
+    MAX_IMAGE_PIXELS. masks: fill mask_png too.
     Returns a pa.Table of SCHEMA in the order of paths. One image is read ahead.
     """
     files = [Path(root, path) for path in paths]
@@ -218,9 +221,13 @@ def score_files(detector, root, paths, config, masks=False):
     for path, (image, error) in zip(
         paths, _read_ahead(files, config.MAX_IMAGE_PIXELS), strict=True
     ):
-        row = {"id": PurePosixPath(path).stem, "path": path, "error": error}
+        row = {"image": path, "error": error}
         if error is None:
-            row |= _answer(detector(image), image.shape[:2], config, masks)
+            answer, mask = describe_answer(
+                detector(image), image.shape[:2], config.CLASS_NAMES
+            )
+            row |= answer
+            row["mask_png"] = mask_png(mask) if masks and mask is not None else None
         rows.append(row)
     return pa.Table.from_pylist(rows, SCHEMA)
 
@@ -245,15 +252,3 @@ def _read(path, max_pixels):
         return None, error.reason
     except FileNotFoundError:
         return None, "there is no such file"
-
-
-def _answer(result, shape, config, masks):
-    """Columns of SCHEMA for what a detector said of an image of this shape."""
-    row = result_columns(result)
-    if len(result["rois"]):
-        row["label"] = config.CLASS_NAMES[result["class_ids"][0]]
-    mask = predicted_mask(result, shape)
-    if mask is not None:
-        row["lesion_area"] = int(mask.sum())
-        row["mask_png"] = mask_png(mask) if masks else None
-    return row

@@ -223,7 +223,7 @@ def test_evaluate_with_everything(trained, folder):
     assert {"comparison", "tta", "explanation"} <= set(metrics)
     assert [p["target"] for p in metrics["operating_points"]] == [0.8, 0.9, 0.95]
     table = pd.read_csv(out / "per_image.csv")
-    assert {"lesion_area", "ITA", "heat_inside", "height"} <= set(table)
+    assert {"true_area_share", "ITA", "heat_inside", "height"} <= set(table)
     page = (out / "report.html").read_text()
     assert "Grad-CAM" in page and "Test-time augmentation" in page
     assert "## CLEAR Derm" in (out / "model_card.md").read_text()

@@ -180,13 +180,17 @@ def test_the_home_folder_is_expanded(monkeypatch):
 
 def test_predict_takes_the_photographs_of_a_folder(tmp_path):
     names = "1.jpg", "1_segmentation.png", "1_superpixels.png", "._2.jpg", "3.png"
-    for name in (*names, "masks/4.png", "deeper/5.jpg"):
+    for name in (*names, "masks/4.png", "deeper/1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     find_images = predict.find_images
-    assert find_images([tmp_path]) == [tmp_path / "1.jpg", tmp_path / "3.png"]
+    found = ("1.jpg", "3.png", "deeper/1.jpg")
+    assert find_images([tmp_path]) == {name: tmp_path / name for name in found}
     named = tmp_path / "1_segmentation.png"
-    assert find_images([str(named)]) == [named]  # whoever names a file means it
+    # whoever names a file means it
+    assert find_images([str(named)]) == {"1_segmentation.png": named}
+    with pytest.raises(ValueError, match="1.jpg would both be written as 1.png"):
+        find_images([tmp_path, tmp_path / "deeper"])
     with pytest.raises(FileNotFoundError, match="no photograph at .*deeper/x"):
         find_images([tmp_path / "deeper" / "x"])
 

@@ -5,11 +5,13 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mrcnn_skin import IsicConfig
 from mrcnn_skin.cli import evaluation_run as run
 from mrcnn_skin.data.synthetic import SyntheticDataset
+from mrcnn_skin.evaluation.summary import COLUMNS
 
 
 def find_dark(image):
@@ -44,7 +46,7 @@ def test_robustness_is_in_the_metrics(tmp_path):
     cases = run.draw_cases(scored, dataset)
     (caption, picture), *_ = cases["worst outlines"]
     worst = scored.per_image.sort_values("JA").iloc[0]
-    assert caption == f"{worst['image']}: {worst['label']}"
+    assert caption.startswith(f"{worst['image']}, truth: {worst['true_class']}, ")
     assert picture.shape[1:] == (64, 3)
 
 
@@ -86,3 +88,12 @@ def test_a_temperature_that_does_harm_is_said():
     [text] = run.temperature_warnings({"calibration": calibration})
     assert "worse" in text and "NLL 0.410 instead of 0.300" in text
     assert run.temperature_warnings({}) == []
+
+
+def test_a_table_of_an_older_version_is_compared_with(tmp_path):
+    path = tmp_path / "per_image.csv"
+    pd.DataFrame(columns=COLUMNS).rename(columns={"true_class": "label"}).to_csv(path)
+    assert "true_class" in run.read_other(path)
+    pd.DataFrame({"image": ["a"], "label": ["benign"]}).to_csv(path)
+    with pytest.raises(ValueError, match="per_image.csv; it lacks .*'p_malignant'"):
+        run.read_other(path)

@@ -40,7 +40,7 @@ def write_lesion(path, seed, size):
 
 def assert_as_detect(row, model, folder):
     """A row of the archive says what detect() says of the file."""
-    image = read_image(folder / row["path"])
+    image = read_image(folder / row["image"])
     result = model.detect([image])[0]
     np.testing.assert_allclose(
         [row[side] for side in ("y1", "x1", "y2", "x2")], result["rois"][0], atol=0.1
@@ -73,7 +73,7 @@ def test_two_workers_a_corrupt_file_and_a_resumed_run(tmp_path):
     assert process.returncode == 0, process.stderr
     assert "1 images to score, 4 have" in process.stdout
     rows = pq.read_table(tmp_path / "answers").to_pylist()
-    rows = {row["path"]: row for row in rows}
+    rows = {row["image"]: row for row in rows}
     assert "truncated" in rows.pop("broken.jpg")["error"]
     assert sorted(rows) == ["0.png", "1.png", "2.png", "more/3.png"]
     for row in rows.values():

@@ -21,7 +21,7 @@ def table(count, seed=0, **columns):
     labels = np.where(rng.random(count) < 0.3, "malignant", "benign")
     values = {
         "image": [f"ISIC_{i:07d}" for i in range(count)],
-        "label": labels,
+        "true_class": labels,
         "p_malignant": np.clip(
             rng.normal(0.4 + 0.2 * (labels == "malignant"), 0.2), 0, 1
         ),
@@ -86,7 +86,7 @@ def test_patients_come_before_lesions_and_gaps_stand_alone():
 
 
 def test_a_metric_without_a_value_has_no_interval():
-    images = table(10, label="benign")
+    images = table(10, true_class="benign")
     intervals = confidence_intervals(images, 50)
     assert np.isnan(intervals["classification"]["AUC"]).all()
     assert not np.isnan(intervals["classification"]["SP"]).any()
@@ -94,7 +94,7 @@ def test_a_metric_without_a_value_has_no_interval():
 
 
 def test_a_resample_without_malignant_images_says_nothing_on_sensitivity():
-    images = table(6).assign(label=["malignant"] + ["benign"] * 5, p_malignant=0.1)
+    images = table(6).assign(true_class=["malignant"] + ["benign"] * 5, p_malignant=0.1)
     intervals = confidence_intervals(images, 200)["classification"]
     assert intervals["SE"] == [0, 0]  # not 1 where the malignant one was not drawn
 
@@ -136,5 +136,7 @@ def test_tables_that_do_not_fit_are_refused():
     images = table(5)
     with pytest.raises(ValueError, match="share no image"):
         compare(images, images.assign(image=["other"] * 5))
-    with pytest.raises(ValueError, match="same labels.*ISIC_0000000"):
-        compare(images.assign(label="benign"), images.assign(label="malignant"))
+    with pytest.raises(ValueError, match="same true_class.*ISIC_0000000"):
+        compare(
+            images.assign(true_class="benign"), images.assign(true_class="malignant")
+        )

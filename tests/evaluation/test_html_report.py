@@ -19,7 +19,7 @@ def table(count=40, seed=0):
     malignant = np.arange(count) % 4 == 0
     columns = {
         "image": [f"ISIC_{seed}{i:06d}" for i in range(count)],
-        "label": np.where(malignant, "malignant", "benign"),
+        "true_class": np.where(malignant, "malignant", "benign"),
         "p_malignant": np.clip(rng.normal(0.4 + 0.2 * malignant, 0.2), 0.01, 0.99),
         "low_confidence": False,
         "box_iou": rng.random(count),

@@ -13,7 +13,7 @@ from PIL import Image
 from mrcnn_skin.data.dataset import Dataset
 from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.evaluation import scoring
-from mrcnn_skin.evaluation.scoring import evaluate, format_metrics
+from mrcnn_skin.evaluation.scoring import describe_answer, evaluate, format_metrics
 from mrcnn_skin.evaluation.submission import official_mask
 
 SHAPE = (8, 10)
@@ -196,7 +196,7 @@ def test_files_read_back(tmp_path):
 
     table = pd.read_csv(out / "per_image.csv", index_col="image")
     assert list(table.index) == [name for name, _, _ in FiveLesions.truth]
-    assert table["label"].fillna("").to_list() == [
+    assert table["true_class"].fillna("").to_list() == [
         "malignant",
         "benign",
         "malignant",
@@ -321,3 +321,32 @@ def test_format_metrics_aligns_names_and_values(metrics):
 def test_format_metrics_of_a_model_without_class_head():
     metrics = evaluate(without("p_malignant"), FiveLesions(), progress=False)
     assert "classification" not in format_metrics(metrics)
+
+
+def test_an_answer_has_the_fewest_digits_and_no_class_that_was_not_asked_for():
+    result = found((2, 2, 6, 6), float(np.float32(0.7)))
+    result["rois"] = np.array([[2.25, 46.4, 6, 46.44]], np.float32)
+    result["scores"] = np.array([0.9], np.float32)
+    probs = np.array([[0.1, 0.2, 0.7]])
+    names = ["BG", "benign", "malignant"]
+    row, mask = describe_answer(result | {"probs": probs}, SHAPE, names)
+    assert row == {
+        "p_malignant": 0.7,
+        "predicted_class": "malignant",
+        "score": 0.9,
+        "low_confidence": False,
+        "unfamiliar": None,
+        "unfamiliar_score": None,
+        **{"y1": 2.2, "x1": 46.4, "y2": 6.0, "x2": 46.4},
+        "lesion_area": 16,
+    }
+    assert np.array_equal(mask, rectangle(2, 2, 6, 6))
+    row, mask = describe_answer(without_masks(result), SHAPE, names)
+    assert row["predicted_class"] is row["lesion_area"] is mask is None
+    row, mask = describe_answer(NOTHING, SHAPE, names)
+    assert row["score"] is row["y1"] is row["predicted_class"] is None
+    assert row["lesion_area"] == 0 and not mask.any()
+
+
+def without_masks(result):
+    return {name: value for name, value in result.items() if name != "masks"}

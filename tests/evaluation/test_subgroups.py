@@ -78,7 +78,7 @@ def images(**columns):
 def test_scores_of_groups():
     table = images(
         sex=["male", "female", "male", None],
-        label=["malignant", "benign", "benign", "malignant"],
+        true_class=["malignant", "benign", "benign", "malignant"],
         p_malignant=[0.9, 0.8, 0.1, 0.2],
         JA=[1.0, 0.5, 0.0, 0.7],
     )
@@ -94,7 +94,7 @@ def test_scores_of_groups():
 
 
 def test_numbers_become_classes():
-    table = images(age=[29, 30, 49, "70.0"], lesion_area=[0.01, 0.05, 0.2, 1.0])
+    table = images(age=[29, 30, 49, "70.0"], true_area_share=[0.01, 0.05, 0.2, 1.0])
     groups = groupings(table)
     assert groups["age"].tolist() == ["under 30", "30 to 49", "30 to 49", "70 and over"]
     assert groups["lesion size"].tolist() == [

@@ -38,6 +38,7 @@ def detector(image):
         "rois": np.array([[10, 20, 20, 25]], np.float32),
         "class_ids": np.array([2], np.int32),
         "scores": np.array([0.75], np.float32),
+        "probs": np.array([[0.25, 0.25, 0.5]], np.float32),
         "masks": mask,
         "p_malignant": 0.625,
         "low_confidence": False,
@@ -129,10 +130,9 @@ def test_a_row_says_what_the_detector_said(tmp_path):
     (row,) = score(tmp_path, ["sub/ISIC_1.png"])
     png = row.pop("mask_png")
     assert row == {
-        "id": "ISIC_1",
-        "path": "sub/ISIC_1.png",
+        "image": "sub/ISIC_1.png",
         "p_malignant": 0.625,
-        "label": "malignant",
+        "predicted_class": "malignant",
         "score": 0.75,
         **dict(zip(("y1", "x1", "y2", "x2"), (10, 20, 20, 25), strict=True)),
         "low_confidence": False,
@@ -155,7 +155,7 @@ def test_files_that_cannot_be_read_are_rows_with_the_reason(tmp_path):
     (tmp_path / "empty.jpg").touch()
     names = ["cut.png", "good.png", "empty.jpg", "gone.jpg", "odd\\xff.jpg"]
     rows = score(tmp_path, names)
-    assert [row["path"] for row in rows] == names
+    assert [row["image"] for row in rows] == names
     errors = [row["error"] for row in rows]
     assert "truncated" in errors[0] and errors[1] is None and "empty" in errors[2]
     assert errors[3] == errors[4] == "there is no such file"
@@ -171,16 +171,23 @@ def test_nothing_found_and_networks_of_one_task(tmp_path):
         return nothing | {"low_confidence": True, "masks": np.zeros((40, 50, 0), bool)}
 
     (row,) = score(tmp_path, ["1.png"], blind)
-    assert row["p_malignant"] is row["label"] is row["score"] is row["y1"] is None
+    assert (
+        row["p_malignant"]
+        is row["predicted_class"]
+        is row["score"]
+        is row["y1"]
+        is None
+    )
     assert row["low_confidence"] and row["lesion_area"] == 0
     assert row["unfamiliar"] is row["unfamiliar_score"] is None  # not measured
 
     def only_boxes(image):
         result = detector(image) | {"p_malignant": None}
-        del result["masks"]
+        del result["masks"], result["probs"]
         return result
 
     (row,) = score(tmp_path, ["1.png"], only_boxes)
+    assert row["predicted_class"] is None  # every region of such a network is class 1
     assert row["p_malignant"] is row["lesion_area"] is row["mask_png"] is None
     assert row["y2"] == 20
 
@@ -204,7 +211,7 @@ def test_parts_are_whole_and_what_they_hold_is_passed_over(tmp_path, monkeypatch
         assert parts.left_of(list_images(root)).to_pylist() == ["0a.png", "5.png"]
         parts.add(score_files(detector, root, ["0a.png", "5.png"], IsicConfig()))
     assert len(list(out.iterdir())) == 3
-    paths = pq.read_table(out)["path"].to_pylist()
+    paths = pq.read_table(out)["image"].to_pylist()
     assert sorted(paths) == sorted(list_images(root))
     assert not len(Parts(out, ORIGIN).left_of(["5.png", "5.png"]))
     assert Parts(out, ORIGIN).left_of(["6", "7", "6"]).to_pylist() == ["6", "7"]
