@@ -1,11 +1,15 @@
 """Size, time and memory of the ONNX export beside detect() in TensorFlow.
 
-Both go from a photograph's file to full-size masks, in turn, with the shipped network.
+All go from a photograph's file to full-size masks, in turn, with the shipped network.
+--page adds the page for browsers, which also draws its answer (page.py says what it
+needs).
 
-    python samples/benchmark/onnx_file.py photo.jpg
+    python samples/isic/browser/build.py --out=page
+    python samples/benchmark/onnx_file.py photo.jpg --page=page
 """
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -26,6 +30,7 @@ def main():
         "--weights", default=str(ROOT / "weights" / "mrcnn_skin_lite_isic.h5")
     )
     parser.add_argument("--size", type=int, default=320, help="of their canvas, pixels")
+    parser.add_argument("--page", help="folder that browser/build.py wrote")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", default="benchmark_onnx_file.json")
     args = parser.parse_args()
@@ -43,9 +48,23 @@ def main():
         file = contest.ours(
             "onnxruntime", image, f"--network={path}", script="run_onnx_file.py"
         )
-        rows = contest.run_contest([ours, file], args.rounds)
+        with pages(args) as in_browser:
+            rows = contest.run_contest([ours, file, *in_browser], args.rounds)
     print(*(f"{name} {count / 1e6:.1f} MB" for name, count in sizes.items()), sep=", ")
     contest.write_json(args.out, options=vars(args), rows=rows, sizes=sizes)
+
+
+@contextlib.contextmanager
+def pages(args):
+    """Contestants of --page, without and with threads; none without the option."""
+    if not args.page:
+        yield []
+        return
+    from page import Page
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        yield [Page(play, args.page, args.image, threads) for threads in (False, True)]
 
 
 if __name__ == "__main__":

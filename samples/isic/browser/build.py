@@ -123,7 +123,9 @@ def describe(folder):
         raise ValueError(f"{NETWORK} must be a file of export.py, with class_names")
     config = json.loads(about["config"])
     if config["IMAGE_RESIZE_MODE"] == "none":
-        raise ValueError("the page takes images of any size, IMAGE_RESIZE_MODE does not")
+        raise ValueError(
+            "the page needs a network that resizes images, got IMAGE_RESIZE_MODE 'none'"
+        )
     return {
         "class_names": json.loads(about["class_names"]),
         "licence": about.get("licence", "not stated in the file"),
@@ -143,9 +145,9 @@ def write_service_worker(folder):
     files = {path.name: integrity(path) for path in sorted(folder.iterdir())}
     files = {"./": files["index.html"], **files}
     version = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
-    head = f'const VERSION = "{version}";\nconst FILES = {json.dumps(files, indent=1)};\n'
+    constants = f'const VERSION = "{version}";\nconst FILES = {json.dumps(files)};\n'
     code = (HERE / "sw.js").read_text(encoding="utf-8")
-    (folder / "sw.js").write_text(head + code, encoding="utf-8")
+    (folder / "sw.js").write_text(constants + code, encoding="utf-8")
 
 
 def integrity(path, algorithm="sha256"):

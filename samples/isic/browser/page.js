@@ -36,7 +36,7 @@ async function load() {
   at("card").hidden = !model.has_card;
   at("runtime").textContent = model.runtime;
   ort.env.wasm.proxy = true; // in a worker, so that the page stays usable
-  // Threads need shared memory, which browsers give to isolated pages alone
+  // Threads share memory, which browsers allow only in cross-origin isolated pages
   const cores = navigator.hardwareConcurrency ?? 1;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(cores, 4) : 1;
   const file = await fetch("network.onnx", { integrity: model.integrity });
@@ -128,6 +128,14 @@ function showWords(model, name, { width, height }, answer) {
     : `No lesion found in ${size}.`;
 }
 
+/** What a screen reader says when the answer is there. */
+function inBrief(answer) {
+  if (answer.unfamiliar) return "unlike the images that the network learned from.";
+  if (!answer.found) return "no lesion found.";
+  if (answer.p_malignant === undefined) return `${answer.predicted_class}.`;
+  return `P(malignant) ${answer.p_malignant.toFixed(3)}.`;
+}
+
 function inWords(box) {
   const [y1, x1, y2, x2] = box.map((edge) => edge.toFixed(1));
   return `x ${x1} to ${x2}, y ${y1} to ${y2}`;
@@ -193,7 +201,8 @@ async function analyse(loaded, file) {
     draw(image.bitmap, answer);
     image.bitmap.close();
     const seconds = (performance.now() - start) / 1000;
-    at("status").textContent = `${file.name} was analysed in ${seconds.toFixed(1)} s.`;
+    at("status").textContent =
+      `Analysed ${file.name} in ${seconds.toFixed(1)} s: ${inBrief(answer)}`;
   } catch (error) {
     const fault =
       error instanceof Unreadable ? "cannot be read as an image" : "could not be analysed";

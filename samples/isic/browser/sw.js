@@ -24,10 +24,7 @@ async function respond(request) {
   const found = await cache.match(request, { ignoreSearch: true });
   if (!found) return fetch(request);
   const headers = new Headers(found.headers);
-  // What browsers want before they give a page threads
-  headers.set("Cross-Origin-Opener-Policy", "same-origin");
-  headers.set("Cross-Origin-Embedder-Policy", "require-corp");
-  // For workers, which the policy in the page does not bind
+  // For the worker, which the policy in the page does not bind
   headers.set("Content-Security-Policy", "connect-src 'self'");
   return new Response(found.body, { status: found.status, headers });
 }
