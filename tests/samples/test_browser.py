@@ -255,7 +255,7 @@ def test_threads_where_the_server_allows_them(folder, visit, tmp_path):
 @pytest.fixture(scope="module")
 def tiny_network(tmp_path_factory):
     """A file of random weights to which every image is unfamiliar."""
-    from mrcnn_skin.onnx.export import export_onnx
+    from mrcnn_skin.serving.onnx.export import export_onnx
 
     config = tiny_config(UNFAMILIAR_COMPONENTS=2, DETECTION_MIN_CONFIDENCE=0.3)
     model = MaskRCNN("inference", config)

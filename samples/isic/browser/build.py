@@ -102,13 +102,13 @@ def write_runtime(folder):
 
 def export_shipped(folder):
     """Write the network that comes with the package, and its model card."""
-    from mrcnn_skin import MaskRCNN
-    from mrcnn_skin.onnx.export import export_onnx
-    from mrcnn_skin.pretrained import DEFAULT, PRETRAINED, find_weights
+    from mrcnn_skin.cli import export
+    from mrcnn_skin.weights_io.pretrained import DEFAULT, PRETRAINED, find_weights
 
-    model = MaskRCNN.from_pretrained(DEFAULT)
-    export_onnx(model, folder / NETWORK, {"licence": PRETRAINED[DEFAULT].licence})
-    card = find_weights(DEFAULT).with_suffix(".md")
+    weights = find_weights(DEFAULT)
+    options = [f"--weights={weights}", f"--licence={PRETRAINED[DEFAULT].licence}"]
+    export.main(["--format=onnx", f"--out={folder / NETWORK}", *options])
+    card = weights.with_suffix(".md")
     if card.is_file():
         shutil.copyfile(card, folder / CARD)
 
