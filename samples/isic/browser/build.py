@@ -22,6 +22,8 @@ import tempfile
 from pathlib import Path
 
 from mrcnn_skin.atomic import files_written_whole
+from mrcnn_skin.cli import export
+from mrcnn_skin.cli.common import silence_native_logs
 
 HERE = Path(__file__).resolve().parent
 PAGE = ("index.html", "page.css", "page.js", "icon.svg")
@@ -47,7 +49,9 @@ def main():
         help="of export.py --format=onnx (default: that of the shipped weights)",
     )
     args = parser.parse_args()
+    silence_native_logs()
     try:
+        export.require("onnxscript", "onnx")
         with files_written_whole(args.out) as folder:
             build(folder, args.network)
         size = sum(path.stat().st_size for path in Path(args.out).iterdir())
@@ -102,7 +106,6 @@ def write_runtime(folder):
 
 def export_shipped(folder):
     """Write the network that comes with the package, and its model card."""
-    from mrcnn_skin.cli import export
     from mrcnn_skin.weights_io.pretrained import DEFAULT, PRETRAINED, find_weights
 
     weights = find_weights(DEFAULT)
@@ -116,11 +119,15 @@ def export_shipped(folder):
 def describe(folder):
     """What the page says of the network, from the file's own metadata."""
     import onnx
+    from google.protobuf.message import DecodeError
 
-    network = onnx.load(folder / NETWORK)
+    try:
+        network = onnx.load(folder / NETWORK)
+    except DecodeError as error:
+        raise ValueError(f"--network must be an ONNX file: {error}") from error
     about = {entry.key: entry.value for entry in network.metadata_props}
     if "class_names" not in about:
-        raise ValueError(f"{NETWORK} must be a file of export.py, with class_names")
+        raise ValueError("--network must be a file of export.py, with class_names")
     config = json.loads(about["config"])
     if config["IMAGE_RESIZE_MODE"] == "none":
         raise ValueError(
