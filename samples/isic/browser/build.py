@@ -91,7 +91,7 @@ def write_runtime(folder):
     if npm is None:
         raise OSError(f"npm is needed to fetch {RUNTIME} {VERSION}, and not installed")
     with tempfile.TemporaryDirectory() as scratch:
-        command = [npm, "pack", "--silent", f"{RUNTIME}@{VERSION}"]
+        command = [npm, "pack", "--loglevel=error", f"{RUNTIME}@{VERSION}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
         if done.returncode:
             raise OSError(f"npm could not fetch {RUNTIME}: {done.stderr.strip()}")
