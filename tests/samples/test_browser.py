@@ -286,7 +286,9 @@ def test_what_the_page_is_told(build, tiny_network, tmp_path):
     foreign = onnx.load(tiny_network)
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / build.NETWORK)
-    with pytest.raises(ValueError, match="--network must be a file of export.py"):
+    with pytest.raises(
+        ValueError, match="--network must be a file of mrcnn-skin export"
+    ):
         build.describe(tmp_path)
     (tmp_path / build.NETWORK).write_text("no network")
     with pytest.raises(ValueError, match="--network must be an ONNX file"):

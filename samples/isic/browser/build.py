@@ -4,7 +4,7 @@
     python -m http.server --directory=page 8000
 
 and open http://localhost:8000. The network is the one that comes with the package, or
-a file of samples/isic/export.py --format=onnx. onnxruntime-web comes from npm, which
+a file of `mrcnn-skin export --format=onnx`. onnxruntime-web comes from npm, which
 must be installed; its checksum is verified. README.md says more.
 
 Research software, no medical device.
@@ -46,7 +46,7 @@ def main():
     parser.add_argument(
         "--network",
         metavar="FILE.onnx",
-        help="of export.py --format=onnx (default: that of the shipped weights)",
+        help="of mrcnn-skin export --format=onnx (default: that of the shipped weights)",
     )
     args = parser.parse_args()
     silence_native_logs()
@@ -94,7 +94,8 @@ def write_runtime(folder):
         command = [npm, "pack", "--loglevel=error", f"{RUNTIME}@{VERSION}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
         if done.returncode:
-            raise OSError(f"npm could not fetch {RUNTIME}: {done.stderr.strip()}")
+            reason = done.stderr.strip().partition("\n")[0]
+            raise OSError(f"npm could not fetch {RUNTIME} {VERSION}: {reason}")
         package = Path(scratch, name)
         if (found := integrity(package, "sha512")) != INTEGRITY:
             raise ValueError(f"{name} must have the checksum {INTEGRITY}, got {found}")
@@ -127,7 +128,9 @@ def describe(folder):
         raise ValueError(f"--network must be an ONNX file: {error}") from error
     about = {entry.key: entry.value for entry in network.metadata_props}
     if "class_names" not in about:
-        raise ValueError("--network must be a file of export.py, with class_names")
+        raise ValueError(
+            "--network must be a file of mrcnn-skin export, with class_names"
+        )
     config = json.loads(about["config"])
     if config["IMAGE_RESIZE_MODE"] == "none":
         raise ValueError(
