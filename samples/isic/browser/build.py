@@ -23,7 +23,7 @@ from pathlib import Path
 
 from mrcnn_skin.atomic import files_written_whole
 from mrcnn_skin.cli import export
-from mrcnn_skin.cli.common import silence_native_logs
+from mrcnn_skin.cli.command import silence_native_logs
 
 HERE = Path(__file__).resolve().parent
 PAGE = ("index.html", "page.css", "page.js", "icon.svg")
@@ -46,7 +46,7 @@ def main():
     parser.add_argument(
         "--network",
         metavar="FILE.onnx",
-        help="of mrcnn-skin export --format=onnx (default: that of the shipped weights)",
+        help="of `mrcnn-skin export --format=onnx` (default: the shipped weights)",
     )
     args = parser.parse_args()
     silence_native_logs()
