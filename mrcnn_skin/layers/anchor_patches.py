@@ -42,6 +42,10 @@ class AnchorPatches(keras.layers.Layer):
             start += cells[0] * cells[1] * self.anchors_per_location
         return tf.reshape(patches, [-1, *patches.shape[2:]])
 
+    def compute_output_spec(self, pyramid, anchor_index):
+        channels = pyramid[0].shape[-1]
+        return keras.KerasTensor([None, 3, 3, channels], self.compute_dtype)
+
     def _centers(self, cell, size, cells):
         """Where the 3x3 kernel's middle lies on a level of `size`, for each cell."""
         overhang = tf.maximum((cells - 1) * self.anchor_stride + 3 - size, 0)

@@ -32,6 +32,9 @@ class Anchors(GeometryLayer):
         anchors = norm_boxes(tf.concat(levels, axis=0), shape)
         return tf.ensure_shape(anchors, [None, 4])
 
+    def compute_output_spec(self, image):
+        return keras.KerasTensor([None, 4])
+
     def _level(self, shape, scale, stride):
         root = tf.sqrt(tf.constant(self.ratios, tf.float32))
         heights, widths = scale / root, scale * root  # [ratios]
@@ -60,3 +63,6 @@ class NormBoxes(GeometryLayer):
 
     def call(self, boxes, image):
         return norm_boxes(boxes, tf.shape(image)[1:3])
+
+    def compute_output_spec(self, boxes, image):
+        return keras.KerasTensor(boxes.shape)

@@ -15,12 +15,27 @@ class GeometryLayer(keras.layers.Layer):
 
     Half precision would move boxes by a quarter of a pixel; XLA has no kernel for
     non-maximum suppression nor for crop_and_resize.
+
+    Each defines compute_output_spec: Keras would trace call() to find the shapes, which
+    took most of the time of building a graph.
     """
 
     def __init__(self, **kwargs):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.supports_jit = False
+
+
+def map_images(function, inputs, specs):
+    """Call `function` on the tensors of each image of a batch.
+
+    inputs: tuple of tensors [batch, ...], the arguments of `function` without their
+    first axis. specs: KerasTensors [batch, ...] of the results. Returns their tuple.
+    """
+    types = tuple(tf.as_dtype(spec.dtype) for spec in specs)
+    results = tf.map_fn(lambda rows: function(*rows), inputs, fn_output_signature=types)
+    pairs = zip(results, specs, strict=True)
+    return tuple(tf.ensure_shape(result, spec.shape) for result, spec in pairs)
 
 
 def apply_box_deltas(boxes, deltas):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from .boxes import GeometryLayer, apply_box_deltas, clip_boxes
+from .boxes import GeometryLayer, apply_box_deltas, clip_boxes, map_images
 
 CLASS_OFFSET = 2.0  # moves classes apart in normalised coordinates, for NMS by class
 
@@ -52,7 +52,6 @@ class DetectionLayer(GeometryLayer):
         classes]; num_detections int32 [batch]; low_confidence bool [batch], true
         where no score exceeds min_confidence.
         """
-        classes = probs.shape[-1]
         class_ids = tf.argmax(probs[..., 1:], axis=-1, output_type=tf.int32) + 1
         if self.score == "class":
             scores = tf.gather(probs, class_ids, batch_dims=2)
@@ -67,17 +66,21 @@ class DetectionLayer(GeometryLayer):
         scores = tf.where(is_region, scores, 0.0)
         is_lesion &= is_region
 
-        detections, probs, count, low = tf.map_fn(
+        return map_images(
             self._suppress,
             (boxes, scores, is_lesion, class_ids, probs),
-            fn_output_signature=(tf.float32, tf.float32, tf.int32, tf.bool),
+            self.compute_output_spec(rois, probs, deltas, window),
         )
-        detections = tf.ensure_shape(detections, [None, self.max_instances, 6])
-        probs = tf.ensure_shape(probs, [None, self.max_instances, classes])
-        return detections, probs, count, low
 
-    def _suppress(self, image):
-        boxes, scores, is_lesion, class_ids, probs = image
+    def compute_output_spec(self, rois, probs, deltas, window):
+        return (
+            keras.KerasTensor([None, self.max_instances, 6]),
+            keras.KerasTensor([None, self.max_instances, probs.shape[-1]]),
+            keras.KerasTensor([None], "int32"),
+            keras.KerasTensor([None], "bool"),
+        )
+
+    def _suppress(self, boxes, scores, is_lesion, class_ids, probs):
         found = tf.where(is_lesion, scores, 0.0)
         shifted = boxes
         if self.score == "class":

@@ -8,6 +8,7 @@ from .boxes import (
     GeometryLayer,
     box_refinement,
     crop_and_resize,
+    map_images,
     overlap_crowd,
     overlaps,
     sample,
@@ -55,21 +56,19 @@ class DetectionTargetLayer(GeometryLayer):
         target_class_ids int32 [batch, R]; target_deltas [batch, R, 4], in standard
         deviations; target_masks [batch, R, *mask_shape], 0/1.
         """
-        outputs = tf.map_fn(
-            lambda image: self._image(*image),
-            (proposals, gt_class_ids, gt_boxes, gt_masks, seed),
-            fn_output_signature=(
-                tf.float32,
-                tf.int32,
-                tf.int32,
-                tf.float32,
-                tf.float32,
-            ),
-        )
-        tails = ([4], [], [], [4], list(self.mask_shape))
-        return tuple(
-            tf.stop_gradient(tf.ensure_shape(o, [None, self.rois_per_image, *tail]))
-            for o, tail in zip(outputs, tails, strict=True)
+        inputs = proposals, gt_class_ids, gt_boxes, gt_masks, seed
+        specs = self.compute_output_spec(*inputs)
+        outputs = map_images(self._image, inputs, specs)
+        return tuple(tf.stop_gradient(output) for output in outputs)
+
+    def compute_output_spec(self, proposals, gt_class_ids, gt_boxes, gt_masks, seed):
+        rows = [None, self.rois_per_image]
+        return (
+            keras.KerasTensor([*rows, 4]),
+            keras.KerasTensor(rows, "int32"),
+            keras.KerasTensor(rows, "int32"),
+            keras.KerasTensor([*rows, 4]),
+            keras.KerasTensor([*rows, *self.mask_shape]),
         )
 
     def _image(self, proposals, gt_class_ids, gt_boxes, gt_masks, seed):
@@ -157,6 +156,9 @@ class MaskRois(GeometryLayer):
         """match: int32 [batch, rois]. Returns bool [batch, rois]."""
         first = tf.one_hot(0, tf.size(match), on_value=True, off_value=False)
         return (match > 0) | tf.reshape(first, tf.shape(match))
+
+    def compute_output_spec(self, match):
+        return keras.KerasTensor(match.shape, "bool")
 
 
 def _zero_where_not(condition, rows):

@@ -29,3 +29,6 @@ class SharedDiagnosis(GeometryLayer):
         count = tf.reduce_sum(tf.cast(votes, tf.float32), axis=1, keepdims=True)
         mean = tf.reduce_sum(shares, axis=1, keepdims=True) / tf.maximum(count, 1.0)
         return tf.concat([probs[..., :1], lesion * mean], axis=-1)
+
+    def compute_output_spec(self, probs, rois):
+        return keras.KerasTensor(probs.shape)

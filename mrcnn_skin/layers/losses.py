@@ -18,6 +18,10 @@ class LossLayer(keras.layers.Layer):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
 
+    def compute_output_spec(self, *args, **kwargs):
+        """A scalar; Keras would trace call() to find that out, which takes long."""
+        return keras.KerasTensor([])
+
 
 def _known(loss, table, field):
     """The name of a loss; raises ValueError naming Config's field if it has none."""

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from .boxes import GeometryLayer, apply_box_deltas, clip_boxes
+from .boxes import GeometryLayer, apply_box_deltas, clip_boxes, map_images
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_skin")
@@ -43,16 +43,16 @@ class ProposalLayer(GeometryLayer):
         finite &= tf.math.is_finite(scores)
         boxes = tf.where(finite[..., None], boxes, 0.0)
         scores = tf.where(finite, scores, 0.0)
-        proposals, scores = tf.map_fn(
-            self._suppress, (boxes, scores), fn_output_signature=(tf.float32,) * 2
-        )
+        specs = self.compute_output_spec(rpn_probs, rpn_deltas, anchors)
+        return map_images(self._suppress, (boxes, scores), specs)
+
+    def compute_output_spec(self, rpn_probs, rpn_deltas, anchors):
         return (
-            tf.ensure_shape(proposals, [None, self.proposal_count, 4]),
-            tf.ensure_shape(scores, [None, self.proposal_count]),
+            keras.KerasTensor([None, self.proposal_count, 4]),
+            keras.KerasTensor([None, self.proposal_count]),
         )
 
-    def _suppress(self, image):
-        boxes, scores = image
+    def _suppress(self, boxes, scores):
         keep = tf.image.non_max_suppression(
             boxes, scores, self.proposal_count, self.nms_threshold
         )

@@ -56,8 +56,11 @@ class PyramidROIAlign(GeometryLayer):
         # Row i of the result is the row of the concatenation that holds RoI i
         back = tf.argsort(tf.concat(order, axis=0))
         pooled = tf.gather(tf.concat(pooled, axis=0), back)
-        channels = feature_maps[0].shape[-1]
-        return tf.ensure_shape(pooled, [None, *self.pool_shape, channels])
+        spec = self.compute_output_spec(rois, feature_maps)
+        return tf.ensure_shape(pooled, spec.shape)
+
+    def compute_output_spec(self, rois, feature_maps, keep=None):
+        return keras.KerasTensor([None, *self.pool_shape, feature_maps[0].shape[-1]])
 
     def levels(self, rois, first_shape, count):
         """Index of each RoI's feature map: k = 4 + log2(sqrt(w h) / 224), in range.

@@ -3,7 +3,14 @@
 import keras
 import tensorflow as tf
 
-from .boxes import GeometryLayer, box_refinement, overlap_crowd, overlaps, sample
+from .boxes import (
+    GeometryLayer,
+    box_refinement,
+    map_images,
+    overlap_crowd,
+    overlaps,
+    sample,
+)
 
 POSITIVE_IOU = 0.7  # paper: positive anchors have IoU > 0.7 ...
 NEGATIVE_IOU = 0.3  # ... and negative ones < 0.3
@@ -38,16 +45,18 @@ class RPNTargets(GeometryLayer):
         positive, -1 negative, 0 not used; deltas [batch, samples, 4], in standard
         deviations, for the positive ones.
         """
-        samples = self.anchors_per_image // 2 + self.anchors_per_image
-        index, match, deltas = tf.map_fn(
-            lambda image: self._image(anchors, *image),
+        return map_images(
+            lambda *image: self._image(anchors, *image),
             (gt_class_ids, gt_boxes, seed),
-            fn_output_signature=(tf.int32, tf.int32, tf.float32),
+            self.compute_output_spec(anchors, gt_class_ids, gt_boxes, seed),
         )
+
+    def compute_output_spec(self, anchors, gt_class_ids, gt_boxes, seed):
+        samples = self.anchors_per_image // 2 + self.anchors_per_image
         return (
-            tf.ensure_shape(index, [None, samples]),
-            tf.ensure_shape(match, [None, samples]),
-            tf.ensure_shape(deltas, [None, samples, 4]),
+            keras.KerasTensor([None, samples], "int32"),
+            keras.KerasTensor([None, samples], "int32"),
+            keras.KerasTensor([None, samples, 4]),
         )
 
     def _image(self, anchors, gt_class_ids, gt_boxes, seed):
