@@ -8,10 +8,11 @@ reads files of data or builds a network.
 import ast
 import copy
 import difflib
+import functools
 import json
 
 from .atomic import written_whole
-from .config_rules import DROPPED, LOSS_TERMS, RULES, combinations
+from .config_rules import CALLABLE, DROPPED, LOSS_TERMS, RULES, combinations
 
 # Fields of training and of its data. The others change what a trained network answers.
 TRAINING_FIELDS = frozenset(
@@ -209,7 +210,10 @@ class Config:
         for name, value in values.items():
             setattr(self, name, value)
         for name in _fields(type(self)):
-            setattr(self, name, _plain(getattr(self, name)))
+            value = getattr(self, name)
+            if getattr(value, "__self__", None) is self:
+                value = value.__func__  # a subclass's BACKBONE is no method of it
+            setattr(self, name, _plain(value))
         self.validate()
 
     # Computed fields, as in Matterport
@@ -304,7 +308,7 @@ class Config:
         """Return the fields as JSON text; write it to `path` if one is given."""
         values = self.to_dict()
         if callable(self.BACKBONE):
-            values["BACKBONE"] = f"callable {self.BACKBONE.__qualname__}"
+            values["BACKBONE"] = CALLABLE + _function_name(self.BACKBONE)
         text = json.dumps(values, indent=2) + "\n"
         if path is not None:
             with written_whole(path) as partial:
@@ -367,6 +371,13 @@ class Config:
             value = getattr(self, name)
             if not accepts(value):
                 raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        for name in _fields(type(self)):
+            if name not in RULES and not _fits_json(getattr(self, name)):
+                raise ValueError(
+                    f"{name} must be a number, text, True, False, None, or a list or "
+                    "dict of these, since weight files store it as JSON, got "
+                    f"{getattr(self, name)!r}"
+                )
         for holds, message in combinations(self):
             if not holds:
                 raise ValueError(message)
@@ -432,4 +443,21 @@ def _plain(value):
         value = value.tolist()
     if isinstance(value, list | tuple):
         return tuple(_plain(item) for item in value)
-    return dict(value) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _fits_json(value):
+    """Whether a value comes back from JSON as it was."""
+    try:
+        return _plain(json.loads(json.dumps(value))) == value
+    except (TypeError, ValueError):
+        return False
+
+
+def _function_name(function):
+    """The name of a callable; that of the function within a functools.partial."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__qualname__", type(function).__qualname__)

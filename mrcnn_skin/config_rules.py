@@ -1,10 +1,19 @@
 """What the fields of a Config may be: each by itself, and several together."""
 
+import math
+import numbers
 import os
 
 
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_whole(value):
+    """Whether a value is a whole number; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value):
+    """Whether a value is a finite number; True and False are none."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
 
 
 def _whole(low, high=None):
@@ -12,12 +21,7 @@ def _whole(low, high=None):
     if high is not None:
         wanted += f" and at most {high}"
     return (
-        lambda v: (
-            isinstance(v, int)
-            and not isinstance(v, bool)
-            and v >= low
-            and (high is None or v <= high)
-        ),
+        lambda v: is_whole(v) and v >= low and (high is None or v <= high),
         wanted,
     )
 
@@ -27,7 +31,7 @@ def _number(low, high=float("inf"), above=False):
     if high != float("inf"):
         wanted += f" and at most {high}"
     return (
-        lambda v: _is_number(v) and (v > low if above else v >= low) and v <= high,
+        lambda v: is_number(v) and (v > low if above else v >= low) and v <= high,
         f"a number {wanted}",
     )
 
@@ -43,7 +47,7 @@ def _numbers(count=None, low=0.0, kind="numbers"):
         return (
             isinstance(value, tuple)
             and (len(value) == count if count else len(value) > 0)
-            and all(_is_number(item) and item > low for item in value)
+            and all(is_number(item) and item > low for item in value)
             and all(isinstance(item, types) for item in value)
         )
 
@@ -63,6 +67,7 @@ def _levels(first, last):
     return accepts, f"successive levels within {first}..{last}, such as ({first}, 3)"
 
 
+CALLABLE = "callable "  # and its name stand for a BACKBONE of one's own in JSON
 FIXED_SHAPE_MODES = ("square", "crop")
 MAX_PILLOW_PIXELS = 178_956_970  # Pillow refuses images with more
 _FLAG = _one_of(True, False)
@@ -92,7 +97,7 @@ RULES = {
         "a list of names",
     ),
     "MALIGNANT_CLASS_IDS": (
-        lambda v: isinstance(v, tuple) and all(isinstance(i, int) for i in v),
+        lambda v: isinstance(v, tuple) and all(map(is_whole, v)),
         "a list of class ids",
     ),
     "MEAN_PIXEL": _numbers(low=-1),
@@ -101,7 +106,7 @@ RULES = {
         f"a list of at least one of {_TASKS}",
     ),
     "BACKBONE": (
-        lambda v: callable(v) or (isinstance(v, str) and not v.startswith("callable")),
+        lambda v: callable(v) or (isinstance(v, str) and not v.startswith(CALLABLE)),
         "the name of a backbone or a callable",
     ),
     "BACKBONE_STRIDES": _numbers(5, kind="whole numbers"),
@@ -166,7 +171,7 @@ RULES = {
         lambda v: (
             isinstance(v, dict)
             and set(v) == set(LOSS_TERMS)
-            and all(_is_number(weight) and weight >= 0 for weight in v.values())
+            and all(is_number(weight) and weight >= 0 for weight in v.values())
         ),
         f"a number of at least 0 for each of {', '.join(LOSS_TERMS)}",
     ),

@@ -7,12 +7,34 @@ Config. The layers around these functions are in layers/losses.py. With several 
 each gives its share: the shares add up to the global batch's loss.
 """
 
+import functools
+
 import tensorflow as tf
 from keras import ops
 
 INACTIVE = -1e9  # the logit of a class that cannot be
 
 
+def in_float32(function):
+    """Compute a function in float32 where it is given tensors of half precision.
+
+    float16 would overflow, in a sum over pixels or at INACTIVE, and in bfloat16 a
+    probability near 1 is 1.
+    """
+
+    def widen(value):
+        is_half = getattr(value, "dtype", None) in ("float16", "bfloat16")
+        return ops.cast(value, "float32") if is_half else value
+
+    @functools.wraps(function)
+    def compute(*args, **kwargs):
+        named = {name: widen(value) for name, value in kwargs.items()}
+        return function(*map(widen, args), **named)
+
+    return compute
+
+
+@in_float32
 def mean_where(values, mask):
     """Mean of `values` where `mask` is true; 0 where it is nowhere true.
 
@@ -24,11 +46,13 @@ def mean_where(values, mask):
     return total / ops.maximum(sum_over_devices(ops.sum(mask)), 1.0)
 
 
+@in_float32
 def cross_entropy(logit, is_positive, **_):
     """Cross-entropy of a yes-or-no question, not reduced; arguments as focal_loss."""
     return ops.softplus(ops.where(ops.cast(is_positive, "bool"), -logit, logit))
 
 
+@in_float32
 def focal_loss(logit, is_positive, alpha=0.25, beta=2.0):
     """Focal loss of a yes-or-no question, not reduced (paper, L_cls of the RPN).
 
@@ -44,6 +68,7 @@ def focal_loss(logit, is_positive, alpha=0.25, beta=2.0):
     return factor * focus * ops.softplus(wrong)
 
 
+@in_float32
 def categorical_focal_loss(logits, class_ids, alpha=0.25, beta=2.0):
     """Focal loss of a softmax, not reduced: the Classify subnet's focal option.
 
@@ -58,6 +83,7 @@ def categorical_focal_loss(logits, class_ids, alpha=0.25, beta=2.0):
     return factor * focus * categorical_cross_entropy(logits, class_ids)
 
 
+@in_float32
 def categorical_cross_entropy(logits, class_ids, **_):
     """-log of the true class's probability, not reduced.
 
@@ -68,6 +94,7 @@ def categorical_cross_entropy(logits, class_ids, **_):
     return -ops.take_along_axis(log_probs, index, axis=-1)[..., 0]
 
 
+@in_float32
 def active_logits(logits, active):
     """Logits whose softmax leaves out classes that an image's source does not label.
 
@@ -77,12 +104,14 @@ def active_logits(logits, active):
     return ops.where(active > 0, logits, INACTIVE)
 
 
+@in_float32
 def smooth_l1(x):
     """L_reg of the paper, element by element: 0.5 x^2 if |x| < 1, else |x| - 0.5."""
     size = ops.abs(x)
     return ops.where(size < 1.0, 0.5 * ops.square(x), size - 0.5)
 
 
+@in_float32
 def rpn_class_loss(logit, match, loss="focal", **settings):
     """Objectness loss: the sum over the sampled anchors, divided by N_cls.
 
@@ -95,6 +124,7 @@ def rpn_class_loss(logit, match, loss="focal", **settings):
     return mean_where(each, ops.not_equal(match, 0))
 
 
+@in_float32
 def box_loss(deltas, target_deltas, is_positive, over_deltas="sum"):
     """Smooth L1 of the positives, divided by their number, N_reg.
 
@@ -111,12 +141,14 @@ def box_loss(deltas, target_deltas, is_positive, over_deltas="sum"):
     return mean_where(each, is_positive)
 
 
+@in_float32
 def binary_cross_entropy(target, logits, **_):
     """Mean over a mask's pixels; target, logits: [masks, h, w]. Returns [masks]."""
     inside, outside = ops.softplus(-logits), ops.softplus(logits)
     return ops.mean(target * inside + (1.0 - target) * outside, axis=(1, 2))
 
 
+@in_float32
 def jaccard_distance(target, mask, delta=100.0, scale=1.0):
     """L_jaccard of the paper: 1 - (I + delta) / (U + delta), times `scale`.
 
@@ -128,6 +160,7 @@ def jaccard_distance(target, mask, delta=100.0, scale=1.0):
     return scale * (1.0 - (intersection + delta) / (union + delta))
 
 
+@in_float32
 def bce_and_jaccard(target, logits, delta=100.0, scale=1.0, weight=1.0):
     """L_seg of the paper: cross-entropy, plus `weight` times the Jaccard distance.
 
@@ -137,6 +170,7 @@ def bce_and_jaccard(target, logits, delta=100.0, scale=1.0, weight=1.0):
     return binary_cross_entropy(target, logits) + weight * jaccard
 
 
+@in_float32
 def mask_loss(target, logits, is_positive, loss="bce+jaccard", **settings):
     """Mean loss of the masks that count.
 

@@ -9,6 +9,7 @@ import datetime
 import functools
 import os
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,12 @@ class MaskRCNN(Introspection):
                 stacklevel=3,
             )
 
+    def _forget_random(self, stages):
+        """Count layers that have learned as random no longer."""
+        for stage in stages:
+            if self._random:
+                self._random -= set(find_layers(self.keras_model, stage.layers))
+
     def save_weights(self, filepath):
         """Write weights and Config as a .h5 file of Matterport's layout."""
         save_h5(self.keras_model, filepath, self.config)
@@ -290,13 +297,9 @@ class MaskRCNN(Introspection):
             raise ValueError("train() needs `epochs` or `stages`, got neither")
         if learning_rate is None:
             learning_rate = self.config.LEARNING_RATE
-        require_stages(
-            self.keras_model,
-            [Stage(layers, epochs, learning_rate)] if stages is None else stages,
-        )
+        plan = stages if stages is not None else [Stage(layers, epochs, learning_rate)]
+        require_stages(self.keras_model, plan)
         run_dir = self.log_dir or self.set_log_dir()
-        if not CheckpointFolder(run_dir).states():
-            self._warn_of_random(layers if stages is None else stages[0].layers)
         trainer = Trainer(
             self.keras_model,
             lambda: self.detector,
@@ -310,20 +313,25 @@ class MaskRCNN(Introspection):
             [*self._logs(run_dir), custom_callbacks or ()],
             verbose,
         )
+        if not CheckpointFolder(run_dir).states():
+            self._warn_of_random(plan[0].layers)
+        with self._recording(run_dir, train_dataset, val_dataset):
+            logs = trainer.run(plan) if stages else trainer.run_until(*plan[0])
+        self._forget_random(plan)
+        return logs
 
-        def run():
-            if stages is not None:
-                return trainer.run(stages)
-            return trainer.run_until(epochs, layers, learning_rate)
-
+    @contextmanager
+    def _recording(self, run_dir, train_dataset, val_dataset):
+        """Hold the run folder, and write what the run begins with; one process does."""
         if not self.is_chief:
-            return run()
+            yield
+            return
         run_dir.mkdir(parents=True, exist_ok=True)
         with locked(run_dir):
             remove_partial(run_dir)
             self.config.to_json(run_dir / "config.json")
             record_start(run_dir, train=train_dataset, val=val_dataset)
-            return run()
+            yield
 
     @property
     def is_chief(self):

@@ -11,6 +11,7 @@ from mrcnn_skin import Dataset, MaskRCNN
 from mrcnn_skin import model as model_module
 from mrcnn_skin.data.augment import augment, paper_augmentation, strong_augmentation
 from mrcnn_skin.data.pipeline import iterate, training_batches
+from mrcnn_skin.matterport.molding import load_image_gt
 from mrcnn_skin.training.stages import Stage
 
 CHANNELS = (1, 2, 4, 5)
@@ -76,6 +77,14 @@ def test_an_augmenter_of_ones_own_that_fails_is_named():
         next(iterate(batches))
 
 
+@pytest.mark.parametrize("augmenter", [True, "paper", len, []])
+def test_what_is_no_augmenter_is_named(augmenter):
+    with pytest.raises(
+        ValueError, match="augmentation must be an imgaug augmenter, got"
+    ):
+        load_image_gt(Squares(4), config_of(4), 0, augmentation=augmenter)
+
+
 class NoTrainer:
     """Takes the place of training.loop.Trainer, and trains nothing."""
 
@@ -114,6 +123,7 @@ def test_a_conv1_left_random_is_not_frozen_without_a_warning(model, trained):
         warnings.simplefilter("error")
         model.train(Squares(4), None, 0.01, 1, "all")
         model.train(Squares(4), None, 0.01, 1, "conv1|rpn_.*")
+        model.train(Squares(4), None, 0.01, 1, "heads")  # it has learned meanwhile
 
 
 def test_what_one_file_left_another_may_fill(model, trained, tmp_path):

@@ -1,5 +1,9 @@
 """Config takes what can work and says what cannot."""
 
+import functools
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -51,6 +55,10 @@ from mrcnn_skin.config_rules import RULES
         ({"ROI_POSITIVE_RATIO": 0}, ["ROI_POSITIVE_RATIO", "above 0"]),
         ({"FOCAL_ALPHA": float("nan")}, ["FOCAL_ALPHA", "nan"]),
         ({"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 100}, ["IMAGE_MIN_DIM", "64"]),
+        ({"LEARNING_RATE": float("inf")}, ["LEARNING_RATE must be a number", "inf"]),
+        ({"GRADIENT_CLIP_NORM": np.inf}, ["GRADIENT_CLIP_NORM", "inf"]),
+        ({"MEAN_PIXEL": (1, 2, float("inf"))}, ["MEAN_PIXEL", "inf"]),
+        ({"MALIGNANT_CLASS_IDS": (True,)}, ["MALIGNANT_CLASS_IDS", "True"]),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(overrides, words):
@@ -226,6 +234,58 @@ def test_a_typing_error_in_a_subclass_is_found_and_a_declared_field_is_not_one()
 def test_no_field_may_be_none(name):
     with pytest.raises(ValueError, match=f"^{name} must be .*None"):
         Config(**{name: None})
+
+
+def test_a_function_of_a_subclass_is_no_method():
+    class WithBackbone(Config):
+        BACKBONE = backbone
+
+    assert WithBackbone().BACKBONE is backbone
+    assert WithBackbone().replace(SEED=1).BACKBONE is backbone
+
+
+class Own(Config):
+    MY_FIELD: object = None
+
+
+@pytest.mark.parametrize(
+    "value", [object(), Path("x"), len, {1: "a"}, {"a": {2}}, float("nan"), [b"x"]]
+)
+def test_a_field_of_ones_own_that_json_cannot_hold_is_refused(value):
+    with pytest.raises(ValueError, match="^MY_FIELD must be a number, text, .*, got "):
+        Own(MY_FIELD=value)
+
+
+@pytest.mark.parametrize(
+    "value", [None, 0.5, "a", np.arange(3), [1, [2]], {"a": (1, {"b": [2]})}]
+)
+def test_a_field_of_ones_own_comes_back_from_json(value, tmp_path):
+    config = Own(MY_FIELD=value)
+    config.to_json(tmp_path / "own.json")
+    assert Own.from_json(tmp_path / "own.json").MY_FIELD == config.MY_FIELD
+
+
+class Backbone:
+    def __call__(self, images, config): ...
+
+    def method(self, images, config): ...
+
+
+def backbone(images, config, depth=1): ...
+
+
+@pytest.mark.parametrize(
+    "function, name",
+    [
+        (backbone, "backbone"),
+        (functools.partial(functools.partial(backbone, depth=2), depth=3), "backbone"),
+        (Backbone(), "Backbone"),
+        (Backbone().method, "Backbone.method"),
+    ],
+)
+def test_any_backbone_of_ones_own_is_stored_by_its_name(function, name):
+    config = Config(BACKBONE=function)
+    assert json.loads(config.to_json())["BACKBONE"] == f"callable {name}"
 
 
 def test_lists_become_tuples_and_nothing_is_shared():

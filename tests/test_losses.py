@@ -1,5 +1,6 @@
 """Every loss against numbers worked by hand."""
 
+import functools
 import math
 
 import numpy as np
@@ -260,3 +261,53 @@ def test_categorical_focal_loss_of_two_classes_is_the_focal_loss():
         losses.focal_loss(logit(p), class_ids, 0.3, 1.5),
         rtol=1e-5,
     )
+
+
+def half_precision_cases():
+    """(name, loss of float tensors, their values), each at gaps that matter."""
+    gaps = [0.0, 5.0, -5.0, 40.0, -40.0, 500.0, -500.0]
+    logits = np.stack([np.zeros(7), gaps, np.full(7, -300.0)], -1)  # [7, classes]
+    pixels = np.tile(np.reshape(gaps, [7, 1, 1]), [1, 64, 64])  # sums beyond float16
+    ones = np.ones([7], np.int32)
+    for name in losses.RPN_CLASS_LOSSES:
+        loss = functools.partial(losses.rpn_class_loss, match=ones, loss=name)
+        yield f"rpn {name}", loss, [gaps]
+        yield name, lambda x, f=losses.RPN_CLASS_LOSSES[name]: f(x, ones), [gaps]
+    for name, loss in losses.CLASS_LOSSES.items():
+        yield f"class {name}", lambda x, f=loss: f(x, ones), [logits]
+    yield "smooth_l1", losses.smooth_l1, [gaps]
+    yield (
+        "box",
+        lambda x, y: losses.box_loss(x, y, ones[:2]),
+        [[[0, 9, 400, -400]] * 2] * 2,
+    )
+    for name in losses.MASK_LOSSES:
+        loss = functools.partial(losses.mask_loss, is_positive=ones, loss=name)
+        yield f"mask {name}", loss, [np.ones_like(pixels), pixels]
+    active = np.array([[1, 1, 0]])
+    yield "active", lambda x: tf.nn.softmax(losses.active_logits(x, active)), [logits]
+    yield "mean", lambda x: losses.mean_where(x, tf.ones_like(x)), [np.full(9000, 60.0)]
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+@pytest.mark.parametrize(
+    "loss, values",
+    [pytest.param(*rest, id=name) for name, *rest in half_precision_cases()],
+)
+def test_half_precision_gives_the_loss_and_gradient_of_float32(dtype, loss, values):
+    half = [tf.constant(value, dtype) for value in values]
+    found = value_and_gradients(loss, half)
+    expected = value_and_gradients(loss, [tf.cast(x, tf.float32) for x in half])
+    assert found[0].dtype == tf.float32 and np.isfinite(found[0]).all()
+    np.testing.assert_array_equal(found[0], expected[0])
+    for gradient, wanted in zip(found[1:], expected[1:], strict=True):
+        assert gradient.dtype == dtype
+        np.testing.assert_array_equal(gradient, tf.cast(wanted, dtype))
+        assert np.isfinite(tf.cast(gradient, tf.float32)).all()
+
+
+def value_and_gradients(loss, tensors):
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = loss(*tensors)
+    return [value, *tape.gradient(value, tensors)]

@@ -83,6 +83,8 @@ def augment(augmenter, image, masks, seed):
     type, if the seed is negative, or if the augmenter changes the size or fails, as
     those of colour do unless there are three channels.
     """
+    if not callable(getattr(augmenter, "to_deterministic", None)):
+        raise ValueError(f"augmentation must be an imgaug augmenter, got {augmenter!r}")
     _check(image, masks, seed)
     own = augmenter.deepcopy()
     own.seed_(int(seed))

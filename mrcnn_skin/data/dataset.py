@@ -4,10 +4,9 @@ The interface is that of Matterport's utils.Dataset: subclass it, register class
 and images, override load_mask, call prepare(). It neither resizes nor augments.
 """
 
-import numbers
-
 import numpy as np
 
+from ..config_rules import is_whole
 from ..geometry.inputs import as_mask
 from . import files
 
@@ -63,6 +62,11 @@ class Dataset:
 
     def __getattr__(self, name):
         """Say what is missing where a class or image was added since prepare()."""
+        if "_added_classes" not in vars(self):
+            raise AttributeError(
+                f"{type(self).__name__}.__init__ must call super().__init__() first: "
+                f"there is no {name.lstrip('_')}"
+            )
         if name in PREPARED:
             raise AttributeError(
                 f"{type(self).__name__}.{name.lstrip('_')} must be prepared: call "
@@ -79,15 +83,17 @@ class Dataset:
 
         class_id: the source's own number, 1 or more; 0 is the background of every
             source.
-        Raises ValueError for another number, or if source holds a dot, which parts it
-        from the class id.
+        Raises ValueError for another number, for names that are not text or empty, or
+        if source holds a dot, which parts it from the class id.
         """
-        if not isinstance(class_id, numbers.Integral) or class_id < 1:
+        if not is_whole(class_id) or class_id < 1:
             raise ValueError(
                 "class_id must be a whole number of at least 1, since 0 is the "
                 f"background of every source, got {class_id!r} for {class_name!r} of "
                 f"{source!r}"
             )
+        _require_text(source, "source")
+        _require_text(class_name, "class_name")
         if "." in source:
             raise ValueError(f"source must not contain a dot, got {source!r}")
         info = {"source": source, "id": class_id, "name": class_name}
@@ -101,7 +107,9 @@ class Dataset:
 
         image_id: the source's own name of the image. Where kwargs have class_id,
             the source's class id of the whole image (0: none), labels() uses it.
+        Raises ValueError if source is not text or empty.
         """
+        _require_text(source, "source")
         info = {"id": image_id, "source": source, "path": path, **kwargs}
         self.image_info.append(info)
         self._require_prepare()
@@ -259,6 +267,17 @@ class Dataset:
         return sorted(class_ids | {0})
 
 
+def require_dataset(dataset, name="dataset"):
+    """Raise ValueError unless it is a Dataset, or an object with the same attributes.
+
+    Raises AttributeError for a Dataset that is not prepared.
+    """
+    for field in PREPARED:
+        if not isinstance(dataset, Dataset) and not hasattr(dataset, field):
+            raise ValueError(f"{name} must be a prepared Dataset, got {dataset!r}")
+        getattr(dataset, field)  # of a Dataset says itself what is missing
+
+
 def load_instances(dataset, image_id, shape=None):
     """Call a data set's own load_mask, and check what it returns.
 
@@ -313,6 +332,11 @@ def load_instances(dataset, image_id, shape=None):
             f"add_class gave its source {source!r}, got {class_ids.tolist()}"
         )
     return masks, class_ids
+
+
+def _require_text(value, name):
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be text, got {value!r}")
 
 
 def _class_key(info):

@@ -15,6 +15,7 @@ import tensorflow as tf
 from ..geometry.boxes import extract_bboxes
 from ..geometry.masks import FULL_COVERAGE, shrink_masks
 from .augment import AUGMENTATIONS, augment
+from .dataset import require_dataset
 from .files import UnreadableImage
 from .resize_cache import load_resized
 
@@ -78,6 +79,7 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
     instance if "classify" is the only task: nothing else needs an outline.
     Raises ValueError if load_mask returns no instances of the image.
     """
+    require_dataset(dataset)
     resized = load_resized(dataset, config, image_id, seed)
     if config.TASKS == ("classify",) and not len(resized.class_ids):
         resized = _whole_frame(resized, dataset.label(image_id))

@@ -13,8 +13,8 @@ def describe(case):
     """
     height, width = case.image.shape[:2]
     columns = metadata_columns(case.info) | {"height": height, "width": width}
-    if case.masks.shape[-1]:
-        truth = case.truth
+    truth = case.truth
+    if truth is not None:
         columns["true_area_share"] = float(truth.mean())
         columns["ITA"] = typology_angle(case.image, truth)
     return columns

@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..atomic import written_whole
-from ..data.dataset import load_instances
+from ..data.dataset import load_instances, require_dataset
 from ..data.files import UnreadableImage
 from ..geometry.boxes import extract_bboxes
 from .metrics import detection_scores, segmentation_scores
@@ -28,8 +28,8 @@ class Case(NamedTuple):
     """One image with its truth and the model's answer.
 
     info: image_info of the dataset. image: uint8 [height, width, 3]. masks: bool
-    [height, width, n] and class_ids: int [n], the true instances. result: of the
-    detector.
+    [height, width, n] and class_ids: int [n], the true instances and crowds. result:
+    of the detector.
     """
 
     info: dict
@@ -40,8 +40,12 @@ class Case(NamedTuple):
 
     @property
     def truth(self):
-        """bool [height, width]: the union of the true instances."""
-        return self.masks.any(axis=-1)
+        """bool [height, width], the union of the true instances; None without any.
+
+        A crowd, whose class id is negative, is none: its outlines are not known.
+        """
+        masks = self.masks[..., self.class_ids >= 0]
+        return masks.any(axis=-1) if masks.shape[-1] else None
 
 
 def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
@@ -86,8 +90,9 @@ def score_images(
     image_ids: of the dataset, which images to score; None for all.
     details: functions of a Case that return {column: value} to add.
 
-    The true mask is the union of an image's instances, the predicted one is that of
-    the best lesion in the challenge's form (official_mask), empty without a lesion.
+    The true mask is the union of an image's instances without crowds, the predicted one
+    is that of the best lesion in the challenge's form (official_mask), empty without a
+    lesion.
     Images whose dataset has no mask, or no diagnosis, are left out of that task only;
     so is a task that the model does not have. An image that cannot be read costs a
     warning and is counted.
@@ -96,6 +101,7 @@ def score_images(
     the number of unreadable images. Raises ValueError if no image can be read, or if
     masks of the dataset are pseudo-masks.
     """
+    require_dataset(dataset)
     labels = dataset.labels()
     rows, unreadable = [], 0
     if image_ids is None:
@@ -228,13 +234,14 @@ def _short(value):
 
 def _truth_columns(case, prediction):
     """Return the scores of one image against its true mask, {} if it has none."""
-    if not case.masks.shape[-1]:
+    truth = case.truth
+    if truth is None:
         return {}
-    truth_box = extract_bboxes(case.truth[:, :, None])[0]
+    truth_box = extract_bboxes(truth[:, :, None])[0]
     boxes = case.result["rois"]
     columns = detection_scores(truth_box, boxes[0] if len(boxes) else np.zeros(4))
     if prediction is not None:
-        columns |= segmentation_scores(case.truth, prediction)
+        columns |= segmentation_scores(truth, prediction)
     return columns
 
 

@@ -137,13 +137,13 @@ def as_mask(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
     return foreground
 
 
-def as_probabilities(mask, ndim: int = 2, name: str = "mask") -> np.ndarray:
+def as_probabilities(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
     """Check masks as as_mask does, but keep probabilities.
 
     Returns:
         float32, 0 to 1, of the same shape.
     """
-    foreground = as_mask(mask, None, ndim, name)
+    foreground = as_mask(mask, size, ndim, name)
     array = np.asarray(mask)
     return np.asarray(array if array.dtype.kind == "f" else foreground, np.float32)
 

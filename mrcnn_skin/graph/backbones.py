@@ -6,6 +6,8 @@ BACKBONES.
 
 from functools import partial
 
+import keras
+
 from .efficientnet_lite import efficientnet_lite
 from .resnet import resnet
 
@@ -21,12 +23,24 @@ BACKBONES = {
 def build_backbone(images, config):
     """Build Config.BACKBONE, a name in BACKBONES or a callable of the same kind.
 
-    Raises ValueError for a name that is not there.
+    Raises ValueError for a name that is not there, or a callable whose results are not
+    the four stages.
     """
-    if callable(config.BACKBONE):
-        return config.BACKBONE(images, config)
-    require_backbone(config.BACKBONE)
-    return BACKBONES[config.BACKBONE](images, config)
+    if not callable(config.BACKBONE):
+        require_backbone(config.BACKBONE)
+        return BACKBONES[config.BACKBONE](images, config)
+    stages = keras.tree.flatten(config.BACKBONE(images, config))
+    shapes = [getattr(stage, "shape", None) for stage in stages]
+    strides = list(config.BACKBONE_STRIDES[:4])
+    strides[3] //= config.BACKBONE_DILATION
+    sides = [[side and -(-side // s) for side in images.shape[1:3]] for s in strides]
+    if [shape and list(shape[1:3]) for shape in shapes] != sides:
+        raise ValueError(
+            f"BACKBONE must return [C2, C3, C4, C5], whose strides are {strides}, so "
+            f"[batch, h, w, channels] of images {images.shape} with h, w of {sides}; "
+            f"{config.BACKBONE!r} returned {shapes}"
+        )
+    return stages
 
 
 def require_backbone(name):

@@ -7,16 +7,22 @@ from keras import ops
 
 from ..layers.normalization import BatchNorm
 
+NOT_A_KERAS_FILE = (
+    "the network is not saved as a Keras model. Use MaskRCNN.save_weights('NAME.h5'), "
+    "which stores the Config too, or mrcnn_skin.serving.saved_model.export_saved_model "
+    "to serve it"
+)
+
 
 class Network(keras.Model):
     """A functional model that is saved as weights by name and a Config, not whole."""
 
     def save(self, filepath, **kwargs):
-        raise NotImplementedError(
-            f"{filepath} cannot be written: the network is not saved as a Keras model. "
-            "Use MaskRCNN.save_weights('NAME.h5') and Config.to_json('NAME.json'), or "
-            "mrcnn_skin.serving.saved_model.export_saved_model to serve it"
-        )
+        raise NotImplementedError(f"{filepath} cannot be written: {NOT_A_KERAS_FILE}")
+
+    def get_config(self):
+        """Refuse what keras.saving.save_model would write and could not load again."""
+        raise NotImplementedError(NOT_A_KERAS_FILE)
 
 
 def leaf_layers(model):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..geometry.inputs import as_image, as_input, as_mask
+from ..geometry.inputs import as_image, as_input, as_mask, as_probabilities
 from ..layers.boxes import norm_boxes
 from .detector import letterbox
 
@@ -118,9 +118,10 @@ class HeatShare:
         self._grad_cam = grad_cam
 
     def __call__(self, case):
-        if not case.masks.shape[-1]:
+        truth = case.truth
+        if truth is None:
             return {}
-        return {"heat_inside": share_inside(self._grad_cam(case.image), case.truth)}
+        return {"heat_inside": share_inside(self._grad_cam(case.image), truth)}
 
 
 @functools.cache
@@ -133,9 +134,13 @@ def _colours():
 def overlay_heat(image, heat, strength=0.6):
     """Lay heat, float [h, w] of 0 to 1, over an image uint8 [h, w, 3].
 
-    strength: opacity of the hottest place. Returns uint8 [h, w, 3].
+    strength: opacity of the hottest place, 0 to 1. Returns uint8 [h, w, 3].
+    Raises ValueError for other numbers, or heat of another size.
     """
     image = as_image(image)
+    heat = as_probabilities(heat, image.shape[:2], name="heat")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must be 0 to 1, got {strength!r}")
     colour = _colours()[np.round(255 * heat).astype(int)]
     opacity = strength * heat[:, :, None]
     return np.round(image * (1 - opacity) + colour * opacity).astype(np.uint8)

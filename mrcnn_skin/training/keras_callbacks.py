@@ -1,6 +1,8 @@
 """What a run owes to the callbacks of Keras: which work, and what a resume restores."""
 
 import json
+import re
+from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
@@ -43,18 +45,56 @@ def _find_fault(callback, config, log_names):
     if isinstance(callback, SETS_RATE):
         schedule, warmup = config.LEARNING_RATE_SCHEDULE, config.WARMUP_STEPS
         if schedule != "constant" or warmup:
-            return (
-                "sets the learning rate, so LEARNING_RATE_SCHEDULE must be 'constant' "
-                f"and WARMUP_STEPS 0, got {schedule!r} and {warmup}"
-            )
+            return _sets_a_scheduled_rate(config)
     if isinstance(callback, keras.callbacks.ModelCheckpoint):
         if not callback.save_weights_only:
             return (
                 "must have save_weights_only=True, since the network is not saved as a "
                 "Keras model; train() writes mask_rcnn_*_last.h5 and _best.h5 itself"
             )
+        fault = _find_path_fault(callback, log_names)
+        if fault:
+            return fault
     if isinstance(callback, tuple(STATE)) and getattr(callback, "save_best_only", True):
         return _find_monitor_fault(callback, log_names)
+    return None
+
+
+def _sets_a_scheduled_rate(config):
+    return (
+        "sets the learning rate, so LEARNING_RATE_SCHEDULE must be 'constant' and "
+        f"WARMUP_STEPS 0, got {config.LEARNING_RATE_SCHEDULE!r} and "
+        f"{config.WARMUP_STEPS}"
+    )
+
+
+@contextmanager
+def explaining_rates(config):
+    """Say why a callback cannot set the learning rate, if that is what fails.
+
+    Keras's own message, or that of `learning_rate.assign`, knows nothing of Config.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError) as error:
+        if not re.search("LearningRateSchedule|no attribute 'assign'", str(error)):
+            raise
+        fault = _sets_a_scheduled_rate(config)
+        raise ValueError(f"custom_callbacks: a callback {fault}") from error
+
+
+def _find_path_fault(callback, log_names):
+    """What a ModelCheckpoint's path asks for and the log of its moment lacks."""
+    names = ["epoch", *log_names]
+    if callback.save_freq != "epoch":  # in mid-epoch nothing is validated
+        names = ["batch", *(n for n in names if not n.startswith("val_"))]
+    try:
+        callback.filepath.format(**dict.fromkeys(names, 1))
+    except (KeyError, IndexError, ValueError) as error:
+        return (
+            f"has a path that may name {', '.join(names)} in braces, got "
+            f"{callback.filepath!r}: {error}"
+        )
     return None
 
 

@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..data.dataset import require_dataset
 from ..data.pipeline import iterate, training_batches
 from ..losses import sum_over_devices
 from ..weights_io.by_name import save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
-from .keras_callbacks import require_usable
+from .keras_callbacks import explaining_rates, require_usable
 from .memory import ADVICE, describe, estimate_step, free_memory
 from .optimizer import add_l2_gradients, make_optimizer
 from .signals import StopSignals, say
@@ -54,6 +55,14 @@ class Trainer:
         callbacks=(),
         verbose=1,
     ):
+        require_dataset(train, "train_dataset")
+        if val is not None:
+            require_dataset(val, "val_dataset")
+        if isinstance(no_augmentation_sources, str):
+            raise ValueError(
+                "no_augmentation_sources must be a list of sources, got "
+                f"{no_augmentation_sources!r}"
+            )
         self.model, self.config, self.train_set = model, config, train
         self.run_dir = Path(run_dir)
         self.strategy = strategy or tf.distribute.get_strategy()
@@ -106,8 +115,8 @@ class Trainer:
         epochs = sum(stage.epochs for stage in stages)
         return self._run(dict(enumerate(stages)), epochs, state)
 
-    def run_until(self, epochs, layers, learning_rate):
-        """Train until `epochs` epochs of the run are done, as Matterport's train().
+    def run_until(self, layers, epochs, learning_rate):
+        """Train `layers` until `epochs` epochs are done, as Matterport's train().
 
         A run whose last epochs had these layers and this rate goes on with their
         stage; else a new one begins. Returns and raises as `run` does.
@@ -142,7 +151,7 @@ class Trainer:
 
         epochs: in all, for the callbacks. state: path of the one restored, or None.
         """
-        with StopSignals() as self.signals:
+        with StopSignals() as self.signals, explaining_rates(self.config):
             return self._run_stages(stages, epochs, state)
 
     def _run_stages(self, stages, epochs, state):

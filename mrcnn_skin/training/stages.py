@@ -1,14 +1,13 @@
 """What is trained when: heads first, then more of the backbone, then everything."""
 
 import difflib
-import math
-import numbers
 import re
 import zlib
 from typing import NamedTuple
 
 import keras
 
+from ..config_rules import is_number, is_whole
 from ..graph.common import leaf_layers
 
 _HEADS = r"(mrcnn_|rpn_|fpn_).*"
@@ -80,12 +79,13 @@ def parse_stages(text):
 
 def require_stages(model, stages):
     """Raise ValueError unless a network can be trained in these stages."""
+    is_list = isinstance(stages, list | tuple) and not isinstance(stages, Stage)
+    if not (is_list and stages and all(isinstance(s, Stage) for s in stages)):
+        raise ValueError(
+            "stages must be a list of at least one Stage(layers, epochs, "
+            f"learning_rate), got {stages!r}; parse_stages makes it of text"
+        )
     for stage in stages:
-        if not isinstance(stage, Stage):
-            raise ValueError(
-                "stages must be a list of Stage(layers, epochs, learning_rate), got "
-                f"{stage!r} in it"
-            )
         _require_usable(stage)
         find_layers(model, stage.layers)
 
@@ -93,13 +93,13 @@ def require_stages(model, stages):
 def _require_usable(stage):
     """Raise ValueError unless a stage makes sense by itself."""
     _layer_pattern(stage.layers)
-    if not isinstance(stage.epochs, numbers.Integral) or stage.epochs < 1:
+    if not is_whole(stage.epochs) or stage.epochs < 1:
         raise ValueError(
             "epochs of a stage must be a whole number of at least 1, got "
             f"{stage.epochs!r}"
         )
     rate = stage.learning_rate
-    if not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
+    if not is_number(rate) or rate <= 0:
         raise ValueError(
             f"learning_rate of a stage must be a number above 0, got {rate!r}"
         )

@@ -28,14 +28,7 @@ def read_h5(path, wanted=()):
     no weights, more than MAX_WEIGHT_BYTES of them, two of one name, or a value that is
     not finite; FileNotFoundError where it is absent.
     """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no weight file {path}")
-    if os.path.isdir(path):
-        names = ", ".join(sorted(p.name for p in Path(path).glob("*.h5")))
-        raise ValueError(
-            f"a weight file must be a .h5 file, got the folder {path}, "
-            f"{f'which holds {names}' if names else 'which holds none'}"
-        )
+    require_file(path)
     if zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no weight file but an archive, such as a .keras")
     try:
@@ -65,6 +58,25 @@ def read_h5(path, wanted=()):
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def require_path(path):
+    """Raise ValueError unless `path` may be the path of a weight file."""
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ValueError(f"a weight file must be the path of a .h5 file, got {path!r}")
+
+
+def require_file(path):
+    """Raise FileNotFoundError for a path where nothing is, ValueError for no file."""
+    require_path(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no weight file {path}")
+    if os.path.isdir(path):
+        names = ", ".join(sorted(p.name for p in Path(path).glob("*.h5")))
+        raise ValueError(
+            f"a weight file must be a .h5 file, got the folder {path}, "
+            f"{f'which holds {names}' if names else 'which holds none'}"
+        )
 
 
 def _read_datasets(group):

@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 
 import h5py
 
+from ..config import Config
+from ..config_rules import CALLABLE
 from ..isic_config import IsicConfig
 from .by_name import CONFIG_ATTRIBUTE
+from .h5_files import require_file, require_path
 
 
 class Pretrained(NamedTuple):
@@ -62,7 +65,9 @@ def find_weights(weights: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: if there is no such file.
+        ValueError: if it is a folder, or no path at all.
     """
+    require_path(weights)
     name = _ALIASES.get(str(weights), str(weights))
     if name in PRETRAINED:
         network = PRETRAINED[name]
@@ -75,11 +80,12 @@ def find_weights(weights: str | Path) -> Path:
             f"{' or '.join(map(str, _FOLDERS))}"
         )
     path = Path(weights).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"there is no weight file {path}; networks known by name: "
             f"{', '.join(PRETRAINED)}"
         )
+    require_file(path)
     return path
 
 
@@ -96,16 +102,31 @@ def read_config(path: str | Path, config_class: type = IsicConfig, **overrides: 
         A config_class, or None if there is no Config in these places.
 
     Raises:
-        ValueError: naming the file, if it holds no valid Config.
+        ValueError: naming the file, if it holds no valid Config, or one whose BACKBONE
+            is a function that neither config_class nor overrides have; naming the
+            field, if an override is wrong.
     """
+    if not (isinstance(config_class, type) and issubclass(config_class, Config)):
+        raise ValueError(
+            f"config_class must be Config or a subclass of it, got {config_class!r}"
+        )
     found = stored_settings(path)
     if found is None:
         return None
     values, source = found
+    function = str(values.get("BACKBONE"))
+    if function.startswith(CALLABLE):  # the name alone is stored, not the code
+        del values["BACKBONE"]
+        if "BACKBONE" not in overrides and not callable(config_class.BACKBONE):
+            raise ValueError(
+                f"{source} belongs to a network with a backbone of its own, the "
+                f"{function}: pass it as BACKBONE=..."
+            )
     try:
-        return config_class.from_dict({**values, **overrides})
+        config = config_class.from_dict(values)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{source} holds no valid configuration: {error}") from error
+    return config.replace(**overrides)
 
 
 def stored_settings(path: str | Path) -> tuple[dict, Path] | None:

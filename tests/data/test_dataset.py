@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import lean_config
 
 from mrcnn_skin.data.dataset import Dataset, load_instances
+from mrcnn_skin.data.pipeline import load_example
+from mrcnn_skin.evaluation.scoring import score_images
+from mrcnn_skin.matterport.molding import load_image_gt
+from mrcnn_skin.training.loop import Trainer
 
 
 def two_sources(**kwargs):
@@ -44,10 +49,61 @@ def test_class_ids_to_and_from_a_source(dataset):
         dataset.get_source_class_id(3, "spots")
 
 
-@pytest.mark.parametrize("class_id", [0, -1, "1", 1.0, None])
+@pytest.mark.parametrize("class_id", [0, -1, "1", 1.0, None, True])
 def test_class_ids_of_a_source_begin_at_1(class_id):
     with pytest.raises(ValueError, match=f"class_id must .*, got {class_id!r} for 'x'"):
         Dataset().add_class("spots", class_id, "x")
+
+
+@pytest.mark.parametrize("value", [None, 3, "", b"a"])
+@pytest.mark.parametrize(
+    "add, name",
+    [
+        (lambda value: Dataset().add_class(value, 1, "x"), "source"),
+        (lambda value: Dataset().add_image(value, "x", None), "source"),
+        (lambda value: Dataset().add_class("s", 1, value), "class_name"),
+    ],
+)
+def test_names_are_text(add, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be text, got {value!r}"):
+        add(value)
+
+
+class Forgetful(Dataset):
+    def __init__(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda dataset: dataset.prepare(),
+        lambda dataset: dataset.add_class("s", 1, "x"),
+        lambda dataset: dataset.add_image("s", "x", None),
+        lambda dataset: dataset.image_ids,
+        lambda dataset: dataset.load_image(0),
+    ],
+)
+def test_a_subclass_must_call_its_parent(use):
+    with pytest.raises(AttributeError, match=r"^Forgetful.__init__ must call super"):
+        use(Forgetful())
+
+
+@pytest.mark.parametrize("value", [None, [1], Dataset, "isic2017"])
+def test_what_is_no_data_set_is_refused(value, tmp_path):
+    for use in (
+        lambda: load_example(value, lean_config(), 0),
+        lambda: load_image_gt(value, lean_config(), 0),
+        lambda: score_images(None, value),
+        lambda: Trainer(None, None, lean_config(), value, None, tmp_path),
+    ):
+        with pytest.raises(ValueError, match="must be a prepared Dataset, got"):
+            use()
+
+
+def test_a_data_set_that_is_not_prepared_is_not_loaded_from():
+    with pytest.raises(AttributeError, match=r"call prepare\(\)"):
+        load_image_gt(two_sources(), lean_config(), 0)
 
 
 @pytest.mark.parametrize(

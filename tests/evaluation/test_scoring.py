@@ -13,6 +13,7 @@ from PIL import Image
 from mrcnn_skin.data.dataset import Dataset
 from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.evaluation import scoring
+from mrcnn_skin.evaluation.description import describe
 from mrcnn_skin.evaluation.scoring import describe_answer, evaluate, format_metrics
 from mrcnn_skin.evaluation.submission import official_mask
 
@@ -46,6 +47,39 @@ class FiveLesions(Dataset):
         _, class_id, masks = self.truth[image_id]
         stack = np.stack(masks, -1) if masks else np.zeros((*SHAPE, 0), bool)
         return stack, np.full(len(masks), class_id, np.int32)
+
+
+class WithCrowds(FiveLesions):
+    """A crowd beside the first lesion, and nothing but a crowd in the second."""
+
+    def load_mask(self, image_id):
+        masks, class_ids = super().load_mask(image_id)
+        if image_id > 1:
+            return masks, class_ids
+        crowd = rectangle(0, 6, 8, 10)[..., None]
+        if image_id == 1:
+            return crowd, np.array([-1], np.int32)
+        return np.concatenate([masks, crowd], -1), np.append(class_ids, -2)
+
+
+def test_the_true_mask_has_no_crowds():
+    answers = [found((2, 2, 6, 6), 0.5), found((0, 0, 4, 4), 0.5)]
+    scores, _ = scoring.score_images(
+        lambda image: answers[image.flat[0]],
+        WithCrowds(),
+        image_ids=[0, 1],
+        progress=False,
+        details=[describe],
+    )
+    plain, _ = scoring.score_images(
+        lambda image: answers[image.flat[0]],
+        FiveLesions(),
+        image_ids=[0],
+        progress=False,
+    )
+    assert scores["JA"][0] == plain["JA"][0] and scores["box_iou"][0] == 1
+    assert scores["true_area_share"][0] == pytest.approx(16 / 80)
+    assert np.isnan(scores["JA"][1]) and np.isnan(scores["true_area_share"][1])
 
 
 def found(box, p_malignant, low_confidence=False, other=None):

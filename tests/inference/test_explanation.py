@@ -42,6 +42,31 @@ def test_overlay_keeps_cold_places():
     assert (shown[1] == 100).all() and (shown[0, 1] != 100).any()
 
 
+@pytest.mark.parametrize(
+    "heat, words",
+    [
+        (np.full((2, 2), np.nan), "heat must be .* got float64 from nan"),
+        (np.full((2, 2), 1.5), "heat must be .* from 1.5"),
+        (np.full((2, 2), -0.5), "heat must be .* from -0.5"),
+        (
+            np.zeros((3, 2)),
+            r"heat must be as large as its image, \(2, 2\), got \(3, 2\)",
+        ),
+        (np.zeros((2, 2, 1)), r"heat must be a mask \[height, width\]"),
+        (None, "heat must be .* got None"),
+    ],
+)
+def test_what_is_no_heat_is_refused(heat, words):
+    with pytest.raises(ValueError, match=words):
+        overlay_heat(np.full((2, 2, 3), 100, np.uint8), heat)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+def test_strength_is_a_share(strength):
+    with pytest.raises(ValueError, match="strength must be 0 to 1, got"):
+        overlay_heat(np.full((2, 2, 3), 100, np.uint8), np.ones((2, 2)), strength)
+
+
 @pytest.fixture(scope="module")
 def model():
     return MaskRCNN("inference", tiny_config(SEED=3))

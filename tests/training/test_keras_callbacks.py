@@ -9,7 +9,12 @@ from tiny import lean_config, toy_training_model
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
-from mrcnn_skin.training.keras_callbacks import CallbackStates, require_usable
+from mrcnn_skin.training.keras_callbacks import (
+    CallbackStates,
+    explaining_rates,
+    require_usable,
+)
+from mrcnn_skin.training.optimizer import make_optimizer
 from mrcnn_skin.training.stages import Stage
 
 LOGGED = ["loss", "gradient_norm", "val_loss", "val_JA", "learning_rate"]
@@ -161,6 +166,28 @@ def test_what_is_saved_of_a_callback():
             "ModelCheckpoint must monitor one of",
         ),
         (kc.ModelCheckpoint("a.keras"), {}, "must have save_weights_only=True"),
+        (
+            kc.ModelCheckpoint("{val_AUC:.2f}.weights.h5", save_weights_only=True),
+            {},
+            "path that may name epoch, loss, .* in braces, got '{val_AUC.*: 'val_AUC'",
+        ),
+        (
+            kc.ModelCheckpoint("{batch}.weights.h5", save_weights_only=True),
+            {},
+            "in braces, got '{batch}.weights.h5'",
+        ),
+        (
+            kc.ModelCheckpoint(
+                "{val_loss}.weights.h5", "loss", 0, False, True, save_freq=1
+            ),
+            {},
+            "may name batch, epoch, loss, gradient_norm, learning_rate in braces",
+        ),
+        (
+            kc.ModelCheckpoint("{}.weights.h5", save_weights_only=True),
+            {},
+            "in braces, got '{}.weights.h5'",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(callback, overrides, words):
@@ -184,5 +211,35 @@ def test_what_works_is_taken():
         kc.EarlyStopping("val_loss"),
         # Every epoch overwrites it, whatever it monitors
         kc.ModelCheckpoint("a.weights.h5", "val_acc", save_weights_only=True),
+        kc.ModelCheckpoint(
+            "{epoch:02d}-{val_loss:.2f}.weights.h5", save_weights_only=True
+        ),
+        kc.ModelCheckpoint(
+            "{batch}-{loss:.2f}.weights.h5", save_weights_only=True, save_freq=5
+        ),
     ]
     require_usable(found, lean_config(), LOGGED)
+
+
+@pytest.mark.parametrize(
+    "set_rate",
+    [
+        lambda optimizer: setattr(optimizer, "learning_rate", 0.1),
+        lambda optimizer: optimizer.learning_rate.assign(0.1),
+    ],
+)
+def test_a_scheduled_rate_that_a_callback_sets(set_rate):
+    config = lean_config(LEARNING_RATE_SCHEDULE="cosine")
+    optimizer = make_optimizer(config, 0.01, 10)
+    with pytest.raises(ValueError, match="callback sets the .*SCHEDULE must be 'const"):
+        with explaining_rates(config):
+            set_rate(optimizer)
+    with explaining_rates(config):
+        set_rate(make_optimizer(lean_config(), 0.01, 10))
+
+
+def test_errors_of_a_callback_itself_stay_as_they_are():
+    for error in (TypeError("a number"), AttributeError("no attribute 'x'")):
+        with pytest.raises(type(error), match=str(error)):
+            with explaining_rates(lean_config()):
+                raise error

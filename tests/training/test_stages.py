@@ -84,7 +84,7 @@ def test_no_layer_to_learn_is_an_error(model, layers):
 @pytest.mark.parametrize(
     "stage, words",
     [
-        (("heads", 1, 1e-3), r"Stage\(layers, epochs, learning_rate\), got \('heads'"),
+        (("heads", 1, 1e-3), r"a list of .* Stage\(.*, got \[.*, \('heads'"),
         (Stage(["heads"], 1, 1e-3), r"layers of a stage must be .*, got \['heads'\]"),
         (Stage("(res", 1, 1e-3), r"regular expression of .*, got '\(res': missing \)"),
         (Stage("head", 1, 1e-3), "matches 'head'; did you mean 'heads'?"),
@@ -93,6 +93,9 @@ def test_no_layer_to_learn_is_an_error(model, layers):
             "'rpn_conv_share'; did you mean 'rpn_conv_shared'?",
         ),
         (Stage("heads", 1.5, 1e-3), "epochs of a stage must be a whole .*, got 1.5"),
+        (Stage("heads", True, 1e-3), "epochs of a stage must be .*, got True"),
+        (Stage("heads", 1, True), "learning_rate of a stage must be .*, got True"),
+        (Stage("heads", 1, float("inf")), "learning_rate of a stage .*, got inf"),
         (Stage("heads", 1, 0), "learning_rate of a stage must be .*, got 0"),
         (Stage("heads", 1, "1e-3"), "learning_rate of a stage must be .*, got '1e-3'"),
     ],
@@ -100,6 +103,16 @@ def test_no_layer_to_learn_is_an_error(model, layers):
 def test_a_stage_that_cannot_be_trained(model, stage, words):
     with pytest.raises(ValueError, match=words):
         require_stages(model, [Stage("all", 1, 1e-3), stage])
+
+
+@pytest.mark.parametrize(
+    "stages", [[], (), None, "heads:1:1e-3", Stage("all", 1, 1e-3), {"all": 1}]
+)
+def test_what_is_no_list_of_stages(model, stages):
+    with pytest.raises(
+        ValueError, match="stages must be a list .*; parse_stages makes"
+    ):
+        require_stages(model, stages)
 
 
 def test_layers_of_another_type(model):

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from mrcnn_skin import MaskRCNN
-from mrcnn_skin.graph.common import Network
 from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
 from mrcnn_skin.weights_io.by_name import (
     CLASS_LAYERS,
@@ -15,7 +13,6 @@ from mrcnn_skin.weights_io.by_name import (
     load_h5,
     named_weights,
     read_h5,
-    require_names,
     save_h5,
 )
 
@@ -323,71 +320,6 @@ def test_exact_names_of_a_nested_model_come_first(tmp_path, names):
     assert_same(values_of(model), values_of(other))
 
 
-def one_layer(layer):
-    image = keras.Input([4, 4, 2])
-    return keras.Model(image, layer(image))
-
-
-class Twice(keras.layers.Layer):
-    """A layer of two layers, whose kernels have the same name."""
-
-    def __init__(self):
-        super().__init__(name="two")
-        self.first, self.second = keras.layers.Dense(2), keras.layers.Dense(2)
-
-    def call(self, x):
-        return self.second(self.first(x))
-
-
-@pytest.mark.parametrize(
-    "layer, words",
-    [
-        (
-            lambda: keras.layers.Conv2D(2, 1),
-            r"got 'conv2d(_\d+)?': make it with Conv2D",
-        ),
-        (lambda: keras.layers.Conv2DTranspose(2, 1), "got 'conv2d_transpose"),
-        (lambda: one_layer(keras.layers.BatchNormalization()), "batch_normalization"),
-        (Twice, "every weight must .*/kernel and .*/kernel are both two/kernel"),
-    ],
-)
-def test_what_cannot_be_saved_by_name_is_refused(layer, words):
-    with pytest.raises(ValueError, match=words):
-        require_names(one_layer(layer()))
-
-
-@pytest.mark.parametrize("mode", ["training", "inference"])
-def test_a_network_is_refused_as_it_is_built(monkeypatch, mode):
-    unnamed = one_layer(keras.layers.Dense(2))
-    monkeypatch.setattr(f"mrcnn_skin.model.build_{mode}_model", lambda _: unnamed)
-    with pytest.raises(ValueError, match="got 'dense"):
-        MaskRCNN(mode, tiny_config())
-
-
-def test_names_of_ones_own_and_layers_without_weights_are_taken():
-    require_names(one_layer(keras.layers.Conv2D(2, 1, name="conv2d_own")))
-    require_names(one_layer(keras.layers.ReLU()))
-
-
-def test_files_of_keras_3_are_named(tmp_path):
-    model = small_model()
-    for name, save, words in (
-        ("a.weights.h5", model.save_weights, "a file of keras_model.save_weights"),
-        ("a.keras", model.save, "a.keras is no weight file but an archive"),
-    ):
-        save(tmp_path / name)
-        with pytest.raises(ValueError, match=words):
-            load_h5(model, tmp_path / name)
-
-
-def test_a_network_says_how_it_is_saved(tmp_path):
-    image = keras.Input([2])
-    network = Network(image, keras.layers.Dense(1)(image))
-    with pytest.raises(NotImplementedError, match="a.keras .* Use MaskRCNN.save_weig"):
-        network.save(tmp_path / "a.keras")
-    assert not list(tmp_path.iterdir())
-
-
 def test_two_tensors_of_one_name_are_both_named(saved):
     model, path = saved
     before = values_of(model)
@@ -398,15 +330,6 @@ def test_two_tensors_of_one_name_are_both_named(saved):
     for words in (path, "/rpn_conv_shared/kernel:0", "/rpn_conv_shared_1/kernel:0"):
         assert str(words) in str(error.value)
     assert_same(before, values_of(model))
-
-
-def test_two_tensors_of_one_name_in_a_model():
-    """A layer of layers has several kernels; one of them would be lost."""
-    image = keras.Input([4, 8])
-    attention = keras.layers.MultiHeadAttention(2, 3, name="attention")
-    model = keras.Model(image, attention(image, image))
-    with pytest.raises(ValueError, match="query/kernel and .*key/kernel are both"):
-        named_weights(model)
 
 
 def test_group_norm_round_trip(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from functools import partial
 
 import keras
 import pytest
@@ -9,7 +10,7 @@ from tiny import lean_config
 
 from mrcnn_skin import IsicConfig, MaskRCNN
 from mrcnn_skin.config import TRAINING_FIELDS, Config
-from mrcnn_skin.weights_io.by_name import save_h5
+from mrcnn_skin.weights_io.by_name import load_h5, read_h5, save_h5
 from mrcnn_skin.weights_io.pretrained import find_weights, read_config
 
 
@@ -71,6 +72,61 @@ def test_unknown_names_and_paths_are_refused_with_the_known_names(tmp_path):
         find_weights(tmp_path / "nowhere.h5")
 
 
+def backbone(images, config): ...
+
+
+class BackboneConfig(IsicConfig):
+    BACKBONE = backbone
+
+
+def test_a_function_is_taken_from_the_class_or_the_call(toy, tmp_path):
+    path = tmp_path / "own.h5"
+    save_h5(toy, path, IsicConfig(BACKBONE=backbone, SEED=3))
+    with pytest.raises(ValueError, match="own.h5 .* callable backbone: pass .*BACKB"):
+        read_config(path)
+    assert read_config(path, BACKBONE=backbone).SEED == 3
+    assert read_config(path, BACKBONE="resnet26").BACKBONE == "resnet26"
+    assert read_config(path, BackboneConfig).BACKBONE is backbone
+
+
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        ({"FOO": 1}, "IsicConfig has no setting 'FOO'"),
+        ({"IMAGE_MAX_DIM": 65}, "IMAGE_MAX_DIM must be"),
+        ({"BATCH_SIZE": 3}, "BATCH_SIZE is computed"),
+        ({"BACKBONE": 3}, "BACKBONE must be"),
+        (
+            {"config_class": dict},
+            "config_class must be Config or .*, got <class 'dict'>",
+        ),
+        ({"config_class": IsicConfig()}, "config_class must be Config or"),
+    ],
+)
+def test_a_wrong_override_is_not_laid_to_the_file(toy, tmp_path, overrides, words):
+    save_h5(toy, tmp_path / "a.h5", IsicConfig())
+    with pytest.raises(ValueError, match=f"^{words}"):
+        MaskRCNN.from_pretrained(tmp_path / "a.h5", **overrides)
+
+
+@pytest.mark.parametrize("weights", [None, 3, "", b"a.h5", ["a.h5"]])
+def test_what_is_no_path_is_refused(toy, weights):
+    for load in (
+        find_weights,
+        MaskRCNN.from_pretrained,
+        read_h5,
+        partial(load_h5, toy),
+    ):
+        with pytest.raises(ValueError, match="must be the path of a .h5 file, got"):
+            load(weights)
+
+
+def test_a_folder_names_its_weight_files(tmp_path):
+    (tmp_path / "b.h5").touch()
+    with pytest.raises(ValueError, match="got the folder .*, which holds b.h5"):
+        find_weights(tmp_path)
+
+
 def test_only_fields_that_change_answers_are_compared():
     first = IsicConfig()
     second = first.replace(SEED=3, WEIGHT_DECAY=0.5, DETECTION_MIN_CONFIDENCE=0.9)
@@ -96,8 +152,6 @@ def test_a_network_is_saved_and_made_again_in_either_mode(tmp_path):
     assert changed.mode == "training" and changed.config.DETECTION_MIN_CONFIDENCE == 0.5
     with pytest.raises(ValueError, match="must have all weights of the network"):
         MaskRCNN.from_pretrained(tmp_path / "mine.h5", MASK_SHAPE=(56, 56), **code)
-    with pytest.raises(ValueError, match="BACKBONE must be the name of a backbone or"):
-        MaskRCNN.from_pretrained(tmp_path / "mine.h5")
     save_h5(model.keras_model, tmp_path / "bare.h5")
     with pytest.raises(ValueError, match="bare.h5 has no Config, inside or beside"):
         MaskRCNN.from_pretrained(tmp_path / "bare.h5")
