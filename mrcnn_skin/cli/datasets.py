@@ -84,13 +84,19 @@ def label_options(args):
     options = {name: text for name, text in given.items() if text}
     for name in ("label_column", "malignant", "benign", "mask_values"):
         if name in options:
-            options[name] = tuple(part.strip() for part in options[name].split(","))
+            parts = map(str.strip, options[name].split(","))
+            options[name] = tuple(filter(None, parts))
     if "mask_values" in options:
-        options["mask_values"] = tuple(
-            int(part, 0) if part[:1].isdigit() else part
-            for part in options["mask_values"]
-        )
+        options["mask_values"] = tuple(map(_value_or_name, options["mask_values"]))
     return options
+
+
+def _value_or_name(text):
+    """Return the number that a text is, such as 255 or 0xff0000, or else the text."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        return text
 
 
 def training_options(args, config):

@@ -132,11 +132,13 @@ class Reading(NamedTuple):
 
     columns: names. labels: Series of "benign", "malignant", or missing.
     meaning: in words, which value stands for what; or why no row has a label.
+    is_code: whether 0 and 1, or the like, give the labels, as the column's name says.
     """
 
     columns: tuple
     labels: pd.Series
     meaning: str
+    is_code: bool = False
 
 
 def read_labels(table, name, options=AS_WRITTEN):
@@ -161,9 +163,7 @@ def read_labels(table, name, options=AS_WRITTEN):
             )
         return [_one_hot(table[list(columns)], options, set(columns) == _ISIC_2017)]
     if columns:
-        reading = _one_column(table, columns[0], name, options)
-        is_told = options.malignant or options.benign
-        return [reading] if is_told else _compare([reading], table)
+        return [_one_column(table, columns[0], name, options)]
     if any(column in table for column in _PREDICTION_COLUMNS):
         return []
     if not table.attrs.get("has_header", True):
@@ -174,7 +174,22 @@ def read_labels(table, name, options=AS_WRITTEN):
         if column in WORD_COLUMNS or column in BINARY_COLUMNS
     ]
     readings += _marked_diagnoses(table, readings, options)
-    return [_without_unsure(reading, table) for reading in _compare(readings, table)]
+    return [_without_unsure(reading, table) for reading in readings]
+
+
+def columns_of_diagnoses(table):
+    """Yield (column, label of each row) where half of a column's values are diagnoses.
+
+    Its name may be any. That is no label, for it may be what somebody suspected; it can
+    tell that a code has another meaning than its column's name says.
+    """
+    for column in table if not any(c in table for c in _PREDICTION_COLUMNS) else ():
+        values = [value for value in table[column].unique() if normalise(value)]
+        if "pred" in column or len(values) > _MANY_VALUES:
+            continue
+        meanings = {value: meaning_of(value) for value in values}
+        if 2 * len([m for m in meanings.values() if m]) >= max(len(values), 1):
+            yield column, table[column].map(meanings)
 
 
 def meaning_of(value, options=AS_WRITTEN):
@@ -220,7 +235,7 @@ def _one_column(table, column, name, options):
     if has_told and is_truth and not options.label_column:
         raise ValueError(
             f"{name}: column {column!r} has {_shown(values)}, which malignant or "
-            "benign names; label_column must say that it is meant"
+            "benign names; label_column must name that column"
         )
     if has_told:
         return _by_words(column, cells, options)
@@ -268,40 +283,7 @@ def _by_truth(column, cells, of_true):
         for value in sorted(set(cells) - {""}, reverse=True)
     }
     meaning = "; ".join(f"{value} = {label}" for value, label in labels.items())
-    return Reading((column,), cells.map(labels), meaning)
-
-
-def _compare(readings, table):
-    """Compare what 0 and 1 stand for with the diagnoses in other columns.
-
-    Rows where they disagree become contradictory. Where most do, 0 and 1 have another
-    meaning than their column's name says, and the other rows have no label.
-    """
-    compared, contradictions = [], []
-    for reading in readings:
-        cells = table[reading.columns[0]].map(normalise)
-        is_code = any(set(cells) - {""} <= words for words in _TRUTH_WORDS)
-        for other, labels in _diagnoses(table) if is_code else ():
-            both = reading.labels.notna() & labels.notna()
-            against = both & (reading.labels != labels)
-            if 2 * against.sum() > both.sum():
-                reading = reading._replace(labels=reading.labels.where(against))
-            if against.any():
-                contradicting = labels.where(against)
-                contradictions.append(Reading((other,), contradicting, "diagnoses"))
-        compared.append(reading)
-    return [*compared, *contradictions]
-
-
-def _diagnoses(table):
-    """Yield (column, labels of its words) of the columns of diagnoses, of any name."""
-    for column in table:
-        values = [value for value in table[column].unique() if normalise(value)]
-        if "pred" in column or len(values) > _MANY_VALUES:
-            continue
-        meanings = {value: meaning_of(value) for value in values}
-        if 2 * len([m for m in meanings.values() if m]) >= max(len(values), 1):
-            yield column, table[column].map(meanings)
+    return Reading((column,), cells.map(labels), meaning, is_code=True)
 
 
 def _marked_diagnoses(table, readings, options):

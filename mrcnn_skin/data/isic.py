@@ -366,10 +366,13 @@ def _nothing_left(dataset_dir, subset, found, dropped, notes):
     layouts = ", ".join(layout.name for layout in isic_layouts.LAYOUTS)
     splits = dict(Counter(found["split"])) or "none"
     kinds = dict(_count_reasons(dropped)) or "none"
+    first = "".join(
+        f"; {PurePath(row.file).name}: {row.reason}" for row in dropped[:1].itertuples()
+    )
     return (
         f"no usable image for subset {subset!r} in {dataset_dir}. "
         f"Looked for: {layouts}. Found {len(found)} images, by split: {splits}. "
-        f"Dropped from the subset: {kinds}"
+        f"Dropped from the subset: {kinds}{first}"
         + "".join(f"; {note}" for note in notes[:_SHOWN_NOTES])
     )
 

@@ -16,6 +16,7 @@ from .diagnoses import (
     BENIGN,
     MALIGNANT,
     UNSURE_COLUMNS,
+    columns_of_diagnoses,
     meaning_of,
     names_class,
     normalise,
@@ -23,6 +24,7 @@ from .diagnoses import (
 )
 from .image_names import ImageNames, bare_name, splits_in
 from .isic_tables import column_name, read_table
+from .splits import add_splits, join_splits
 
 # Kaggle's sample_submission.csv has a label for every image, and it is not the truth.
 _NO_TRUTH = re.compile(r"submission|prediction", re.I)
@@ -80,6 +82,7 @@ def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
     if not (options.label_table or options.label_column):
         joined.add_folders(paths)
     joined.require_values()
+    joined.doubt_codes()
     return joined.onto(records)
 
 
@@ -117,6 +120,7 @@ class _Joined:
     def __init__(self, names, options):
         self.names, self.options = names, options
         self.claims, self.notes, self.meanings = [], [], {}
+        self.codes, self.doubts = set(), []  # sources of 0 and 1; Claims against them
         self.metadata, self.unknown_ids = [], []
         self.columns, self.values = set(), set()
         self.splits = {}  # {image id: (split, its table and column)}
@@ -161,12 +165,18 @@ class _Joined:
         self.columns |= set(table)
         rows = table[found].assign(image_id=[i for i in ids if i is not None])
         self.metadata.append(self._renamed(rows))
-        self._add_splits(name, rows)
+        split_column = column_name(self.options.split_column or "split")
+        if split_column in rows:
+            source = _source(name, [split_column])
+            add_splits(self.splits, rows["image_id"], rows[split_column], source)
         self._note_unread(name, rows)
         wanted = [column_name(c) for c in self.options.label_columns()]
         if gives_labels and set(wanted) <= set(table):
             told = self.options._replace(label_column=tuple(wanted))
             self._add_claims(name, rows, read_labels(table, name, told))
+        if gives_labels:
+            for column, labels in columns_of_diagnoses(rows):
+                self.doubts += _claims(name, rows, [column], labels)
         return list(table)
 
     def add_folders(self, paths):
@@ -195,30 +205,6 @@ class _Joined:
             rows = rows.assign(**{ours: rows[ours].where(rows[ours].map(_is_known))})
         return rows
 
-    def _add_splits(self, name, rows):
-        """Take each row's split. Raises ValueError if it is none, or another one."""
-        column = column_name(self.options.split_column or "split")
-        if column not in rows:
-            return
-        cells = rows[column].map(normalise)
-        splits = {cell: splits_in(cell) for cell in cells.unique()}
-        wrong = [cell for cell in splits if cell and len(splits[cell]) != 1]
-        source = f"{name}, column {column}"
-        if wrong:
-            raise ValueError(
-                f"{source} must say train, val, test or nothing, got "
-                f"{', '.join(map(repr, sorted(wrong)[:8]))}; rename it, or name "
-                "another one: split_column"
-            )
-        for image_id, cell in zip(rows["image_id"], cells, strict=True):
-            for split in splits[cell]:
-                first, where = self.splits.setdefault(image_id, (split, source))
-                if first != split:
-                    raise ValueError(
-                        f"image {image_id!r} has two splits: {first} ({where}) and "
-                        f"{split} ({source})"
-                    )
-
     def _note_unread(self, name, rows):
         """Note the columns that look like groups or splits, and are read as neither."""
         options = self.options
@@ -238,21 +224,44 @@ class _Joined:
     def _add_claims(self, name, rows, readings):
         for reading in readings:
             columns = list(reading.columns)
-            of = "column" if len(columns) == 1 else "columns"
-            source = f"{name}, {of} {', '.join(columns)}"
+            source = _source(name, columns)
             self.values |= set(map(normalise, columns))
             for column in columns:
                 self.values |= set(map(normalise, rows[column].unique()))
             labels = reading.labels[rows.index]
-            self.meanings.setdefault(source, reading.meaning)
+            self.meanings[source] = reading.meaning
+            self.codes |= {source} if reading.is_code else set()
             if labels.isna().all():
                 self.notes.append(f"{source}: {reading.meaning}")
-            texts = _texts(rows, columns)
-            for claim in zip(rows["image_id"], labels, texts, strict=True):
-                image_id, label, text = claim
-                label = label if isinstance(label, str) else None
-                text = f"{name} says {text}" if text else ""
-                self.claims.append(Claim(image_id, label, source, text))
+            self.claims += _claims(name, rows, columns, labels)
+
+    def doubt_codes(self):
+        """Compare what 0 and 1 stand for with what other columns and folders say.
+
+        Images where they disagree become contradictory. Where most of a column do, 0
+        and 1 have another meaning than its name says, and the others lose their label.
+        """
+        said = defaultdict(list)
+        for claim in (*self.claims, *self.doubts):
+            if claim.label and claim.source not in self.codes:
+                said[claim.image_id].append(claim)
+        for code in self.codes:
+            claims = [c for c in self.claims if c.source == code and said[c.image_id]]
+            against = {
+                doubt
+                for claim in claims
+                for doubt in said[claim.image_id]
+                if claim.label not in (None, doubt.label)
+            }
+            images = {claim.image_id for claim in against}
+            if 2 * len(images) > len({claim.image_id for claim in claims}):
+                self.claims = [
+                    claim._replace(label=None)
+                    if claim.source == code and claim.image_id not in images
+                    else claim
+                    for claim in self.claims
+                ]
+            self.claims += sorted(against)
 
     def require_options(self):
         """Raise ValueError for columns that no table has."""
@@ -287,24 +296,6 @@ class _Joined:
             if missing:
                 self.notes.insert(0, f"no label is {words}, named as {name}")
 
-    def _splits_of(self, records):
-        """Join the splits of folders and tables; split_column overrules the folders.
-
-        Raises ValueError if folder and table disagree and nobody has said which counts.
-        """
-        nothing = (None, "")
-        splits = []
-        for image_id, own in records[["image_id", "split"]].itertuples(index=False):
-            split, source = self.splits.get(image_id, nothing)
-            if None not in (split, own) and split != own:
-                if not self.options.split_column:
-                    raise ValueError(
-                        f"{source} says that {image_id!r} is in {split}, its folder "
-                        f"says {own}; split_column=split makes the column count"
-                    )
-            splits.append(split or own)
-        return pd.Series(splits, records.index, dtype=object)
-
     def onto(self, records):
         """Return the records with all of it."""
         verdicts = _verdicts(self.claims)
@@ -312,7 +303,9 @@ class _Joined:
         told = [verdicts.get(image_id, nothing) for image_id in records["image_id"]]
         told = pd.DataFrame(told, records.index, _LABEL_COLUMNS, dtype=object)
         records = records.assign(**{name: told[name] for name in told})
-        records["split"] = self._splits_of(records)
+        records["split"] = join_splits(
+            records, self.splits, tables_overrule=bool(self.options.split_column)
+        )
         if self.metadata:
             rows = pd.concat(self.metadata, ignore_index=True)
             rows = rows.where(rows.ne("") & rows.notna(), None)
@@ -356,6 +349,26 @@ def _tables(dataset_dir, table_paths, options):
     if place not in paths.values():
         paths[place.name] = place
     return paths, place
+
+
+def _source(name, columns):
+    of = "column" if len(columns) == 1 else "columns"
+    return f"{name}, {of} {', '.join(columns)}"
+
+
+def _claims(name, rows, columns, labels):
+    """Return what the columns of a table say of the image of each row."""
+    source = _source(name, columns)
+    said = zip(rows["image_id"], labels, _texts(rows, columns), strict=True)
+    return [
+        Claim(
+            image_id,
+            label if isinstance(label, str) else None,
+            source,
+            f"{name} says {text}" if text else "",
+        )
+        for image_id, label, text in said
+    ]
 
 
 def _texts(rows, columns):

@@ -1,9 +1,65 @@
-"""Draw images into train, val and test; patients and lesions stay together."""
+"""Read the splits train, val and test of tables, and draw images into them.
+
+Images of one patient or lesion stay together.
+"""
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from .diagnoses import normalise
+from .image_names import splits_in
+
+
+def add_splits(splits, image_ids, cells, source):
+    """Add the splits that the cells of a column say.
+
+    Args:
+        splits: {image id: (split, its source)} so far. image_ids: of the cells.
+        cells: Series of texts. source: the table and column, in words.
+
+    Raises:
+        ValueError: if a cell says something else, or another split than before.
+    """
+    meanings = {cell: splits_in(cell) for cell in cells.unique() if normalise(cell)}
+    wrong = [cell for cell, found in meanings.items() if len(found) != 1]
+    if wrong:
+        raise ValueError(
+            f"{source} must say train, val, test or nothing, got "
+            f"{', '.join(map(repr, sorted(wrong)[:8]))}; rename it, or name another "
+            "one: split_column"
+        )
+    for image_id, cell in zip(image_ids, cells, strict=True):
+        for split in meanings.get(cell, ()):
+            first, where = splits.setdefault(image_id, (split, source))
+            if first != split:
+                raise ValueError(
+                    f"image {image_id!r} has two splits: {first} ({where}) and "
+                    f"{split} ({source})"
+                )
+
+
+def join_splits(records, splits, tables_overrule):
+    """Return the split of each record, by its folder or by the tables.
+
+    Args:
+        records: with image_id and split, that of the folder. splits: of add_splits.
+        tables_overrule: whether tables count where the two disagree.
+
+    Raises:
+        ValueError: if they disagree and nobody has said which counts.
+    """
+    joined = []
+    for image_id, own in records[["image_id", "split"]].itertuples(index=False):
+        split, source = splits.get(image_id, (None, ""))
+        if None not in (split, own) and split != own and not tables_overrule:
+            raise ValueError(
+                f"{source} says that {image_id!r} is in {split}, its folder says "
+                f"{own}; split_column=split makes the column count"
+            )
+        joined.append(split or own)
+    return pd.Series(joined, records.index, dtype=object)
 
 
 def assign_splits(records, val_fraction, seed):

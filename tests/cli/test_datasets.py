@@ -200,8 +200,8 @@ def test_mask_options():
         return datasets.label_options(argparse.Namespace(**args))
 
     assert options(mask_values=None, annotators=None) == {}
-    given = options(mask_values="1, 0xff0000,nevus", annotators="A00")
-    assert given == {"annotators": "A00", "mask_values": (1, 0xFF0000, "nevus")}
+    given = options(mask_values="1, 0xff0000,nevus,2nd,", annotators="A00")
+    assert given == {"annotators": "A00", "mask_values": (1, 0xFF0000, "nevus", "2nd")}
 
 
 def assert_checked(process, folder):

@@ -281,6 +281,23 @@ def test_a_code_that_other_columns_contradict_is_no_label(folder, code, column):
     assert labels_of(told) == {"a": M, "b": B, "c": M}
 
 
+def test_another_table_may_contradict_a_code(folder):
+    (folder / "more.csv").write_text("image,class_name\na,melanoma\nb,nevus\n")
+    codes = "image,label\na,0\nb,1\nc,0\n"
+    records = records_of(folder, codes)
+    assert labels_of(records) == {}
+    assert list(records["label_problem"]) == [
+        "contradictory labels: labels.csv says label=0; "
+        "more.csv says class_name=melanoma",
+        "contradictory labels: more.csv says class_name=nevus; labels.csv says label=1",
+        "no label: labels.csv says label=0",
+    ]
+    told = records_of(folder, codes, label_table="labels.csv")
+    assert labels_of(told) == {"a": B, "b": M, "c": B}
+    (folder / "more.csv").write_text("image,p_malignant,class\na,1,malignant\n")
+    assert labels_of(records_of(folder, codes)) == {"a": B, "b": M, "c": B}
+
+
 @pytest.mark.parametrize(
     "name, text",
     [

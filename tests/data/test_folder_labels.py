@@ -51,6 +51,15 @@ def test_folders_that_name_a_class(tmp_path, folders, labels):
     assert set(records["split"]) == {None}
 
 
+def test_a_code_that_folders_contradict_is_no_label(tmp_path):
+    """1 was benign in this table; c is in neither folder."""
+    for name in ("benign/a.jpg", "malignant/b.jpg", "c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "labels.csv").write_text("image,label\na,1\nb,0\nc,0\n")
+    assert labels_of(read_records(tmp_path)) == {}
+
+
 def test_a_folder_and_a_table_may_contradict_each_other(tmp_path):
     (tmp_path / "benign").mkdir()
     (tmp_path / "benign" / "a.jpg").touch()

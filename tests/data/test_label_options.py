@@ -83,9 +83,9 @@ def test_options_of_another_form(folder, options, words):
         (
             "image,label\na,1\nb,0\n",
             {"malignant": "0"},
-            "column 'label' has 0, 1, which malignant or .*; label_column must say",
+            "column 'label' has 0, 1, which malignant or .*; label_column must name",
         ),
-        ("image,benign\na,1\nb,0\n", {"benign": "0"}, "label_column must say"),
+        ("image,benign\na,1\nb,0\n", {"benign": "0"}, "label_column must name"),
         (
             "image,P,Q\na,1,0\nb,0,1\n",
             {"label_column": ("P", "Q")},

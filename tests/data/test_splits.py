@@ -133,7 +133,7 @@ def test_a_column_of_splits(tmp_path, case):
 UNCLEAR_SPLITS = {
     "other words": (
         {"t.csv": "image,split\na,train\nb,hold-out\n"},
-        "t.csv, column split must say train, val, test or nothing, got 'hold out'",
+        "t.csv, column split must say train, val, test or nothing, got 'hold-out'",
     ),
     "numbers": ({"t.csv": "image,split\na,0\nb,1\n"}, "got '0', '1'"),
     "two words": ({"t.csv": "image,split\na,train or val\n"}, "got 'train or val'"),
