@@ -87,14 +87,18 @@ def find_images(arguments):
         FileNotFoundError: for a missing path, or a folder without photographs.
         ValueError: for two files whose results would have the same name.
     """
-    from ..data.file_names import photographs, walk_files
+    from ..data.file_names import is_image_file, photographs, walk_files
 
     images, by_stem = {}, {}
     for argument in map(Path, arguments):
         names = [argument.name]
         folder = argument.parent
         if argument.is_dir():
-            names, folder = list(photographs(walk_files(argument))), argument
+            pictures = list(filter(is_image_file, walk_files(argument)))
+            names, folder = list(photographs(pictures)), argument
+            if 0 < len(names) < len(pictures):
+                others = len(pictures) - len(names)
+                print(f"{argument}: {others} masks and other pictures are left out")
         if not names or not (folder / names[0]).exists():
             raise FileNotFoundError(f"there is no photograph at {argument}")
         for name in names:

@@ -38,7 +38,7 @@ def require_own_results(folder):
 
     It may be the data set itself, whose ground truth would be replaced.
     """
-    from ..data.files import UnreadableImage, check_mask_header
+    from ..data.files import PredictedMask, UnreadableImage, check_mask_header
     from ..data.own_outputs import is_output_folder
 
     folder = Path(folder)
@@ -48,8 +48,10 @@ def require_own_results(folder):
     for path in sorted(path for path in masks.rglob("*") if path.is_file()):
         try:
             check_mask_header(path)
+        except PredictedMask:
+            continue
         except UnreadableImage:
-            continue  # a prediction
+            pass
         raise ValueError(
             f"--out={folder} holds masks that this package did not write, such as "
             f"{path}: choose another folder, so that no ground truth is replaced"

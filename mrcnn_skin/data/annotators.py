@@ -1,5 +1,8 @@
 """Masks that several people drew of one lesion: whose are taken, and how they join."""
 
+import re
+from collections import Counter
+
 import numpy as np
 
 from .file_names import annotator
@@ -9,61 +12,67 @@ UNION, MAJORITY = "union", "majority"
 _CONSENSUS = {"ST", "MV"}
 
 
-def choose_masks(mask_paths, annotators=UNION):
-    """Choose the masks of one image by who drew them, as their names say.
+def choose_all(paths, annotators=UNION):
+    """Choose the masks of every image by who drew them, as their names say.
 
     Args:
-        mask_paths: of one image.
+        paths: list of one list an image, of its mask files or of the annotation files
+            that outline it, relative to the data set.
         annotators: UNION or MAJORITY for those of all people, or the name of one, such
             as "2" or "A00". A mask that names nobody counts as anybody's if it is the
-            only one.
+            image's only one.
 
     Returns:
-        tuple of paths.
-    """
-    names = [annotator(path) for path in mask_paths]
-    if annotators in (UNION, MAJORITY):
-        chosen = [name not in _CONSENSUS for name in names]
-    else:
-        chosen = [str(name).lower() == annotators.lower() for name in names]
-        if names == [None]:
-            chosen = [True]
-    if annotators in (UNION, MAJORITY) and not any(chosen):
-        return tuple(mask_paths)
-    return tuple(path for path, is_it in zip(mask_paths, chosen, strict=True) if is_it)
-
-
-def choose_all(mask_paths, annotators=UNION):
-    """Choose the masks of every image.
-
-    Args:
-        mask_paths: pandas Series of tuples of paths.
-        annotators: as of choose_masks.
-
-    Returns:
-        the chosen ones, alike; and what was done, in words, "" if no image has several.
+        list of one list an image, which of its paths are chosen, bool; and what was
+        done, in words, "" if no image has several and no annotator was asked for.
 
     Raises:
-        ValueError: if nobody of that name drew a mask.
+        ValueError: if the masks name their annotators, but not this one.
     """
-    chosen = mask_paths.map(lambda paths: choose_masks(paths, annotators))
-    several = int((mask_paths.map(len) > 1).sum())
-    if not several:
-        return chosen, ""
+    if not isinstance(annotators, str):
+        raise ValueError(f"annotators must be text, got {annotators!r}")
+    names = [[annotator(path) for path in of_image] for of_image in paths]
+    known = {name for of_image in names for name in of_image} - {None}
     if annotators in (UNION, MAJORITY):
+        chosen = [_of_all(of_image) for of_image in names]
         done = {
             UNION: "their union is taken (or choose the majority, or one annotator)",
             MAJORITY: "a pixel is lesion if more than half of them have it",
         }[annotators]
-        return chosen, f"{several} images have several masks: {done}"
-    if not chosen[mask_paths.map(len) > 1].map(len).any():
-        names = {annotator(path) for paths in mask_paths for path in paths} - {None}
-        known = ", ".join([UNION, MAJORITY, *sorted(names)])
-        raise ValueError(f"annotators must be one of {known}, got {annotators!r}")
-    return (
-        chosen,
-        f"{several} images have several masks: those by {annotators} are taken",
-    )
+    else:
+        if known and _key(annotators) not in map(_key, known):
+            listed = ", ".join([UNION, MAJORITY, *sorted(known)])
+            raise ValueError(f"annotators must be one of {listed}, got {annotators!r}")
+        chosen = [_of_one(of_image, annotators) for of_image in names]
+        done = f"those by {annotators} are taken"
+    several = [of_image for of_image in paths if len(of_image) > 1]
+    if several:
+        listed = f"such as {', '.join(several[0][:4])}"
+        return chosen, f"{len(several)} images have several masks: {done}; {listed}"
+    named = Counter(who is not None for of_image in names for who in of_image)
+    if annotators in (UNION, MAJORITY) or not named:
+        return chosen, ""
+    done = f"{named[False]} masks that name no annotator are taken for {annotators}'s"
+    return chosen, done if named[False] else ""
+
+
+def _of_all(names):
+    """Choose all masks but the consensus of the others."""
+    chosen = [name not in _CONSENSUS for name in names]
+    return chosen if any(chosen) else [True] * len(names)
+
+
+def _of_one(names, who):
+    """Choose the masks by one annotator."""
+    if names == [None]:
+        return [True]
+    return [name is not None and _key(name) == _key(who) for name in names]
+
+
+def _key(name):
+    """Return what "2", "02" and "annotator2" have in common."""
+    name = re.sub(r"^(annotator|expert|rater|reader)[ _-]*", "", name.strip().lower())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name)
 
 
 def join_masks(masks, annotators=UNION):

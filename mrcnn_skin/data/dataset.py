@@ -294,7 +294,14 @@ def load_instances(dataset, image_id, shape=None):
         ValueError: in one line, naming the image and what load_mask returned.
     """
     name = f"image {dataset.image_reference(image_id)}"
-    answer = dataset.load_mask(image_id)
+    try:
+        answer = dataset.load_mask(image_id)
+    except (files.UnreadableImage, OSError, MemoryError):
+        raise  # they name the file, or have nothing to do with it
+    except Exception as error:
+        raise ValueError(
+            f"load_mask of {name} failed: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(answer, (tuple, list)) or len(answer) != 2:
         raise ValueError(
             f"load_mask of {name} must return masks and class_ids, got "
@@ -303,6 +310,13 @@ def load_instances(dataset, image_id, shape=None):
     masks = as_mask(
         answer[0], ndim=3, name=f"the masks that load_mask gives for {name}"
     )
+    given = np.asarray(answer[0])
+    if given.dtype.kind == "f" and (given.any((0, 1)) & ~masks.any((0, 1))).any():
+        raise ValueError(
+            f"the masks that load_mask gives for {name} must have a foreground above "
+            f"0.5, got values up to {given.max(initial=0):g}: compare them with a "
+            "threshold first"
+        )
     class_ids = np.asarray(answer[1])
     if class_ids.shape != masks.shape[2:]:
         raise ValueError(

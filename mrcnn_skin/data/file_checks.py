@@ -10,12 +10,14 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from . import files
 from .cached_map import map_files
 
 DEPTHS = ("header", "full")
+_SAMPLE, _NEARLY_ALL = 20, 0.9  # masks that inverted_note looks at, and share of them
 
 
 def check_files(
@@ -74,6 +76,35 @@ def inspect_mask(path, depth, max_pixels, values=None):
         files.verify_image(path, max_pixels)
     mask = files.read_mask(path, max_pixels=max_pixels, values=values)
     return [*shape, bool(mask.any())]
+
+
+def inverted_note(mask_paths, max_pixels, mask_values=None):
+    """Say so if nearly all masks reach every border of their image, in a list of lines.
+
+    Then the lesion is likely to be the part that was taken for background. A few masks
+    are looked at.
+
+    Args:
+        mask_paths: Series of tuples of paths. max_pixels, mask_values: of check_files.
+    """
+    paths = [paths[0] for paths in mask_paths if paths]
+    places = np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)
+    results = [_reaches_borders(paths[i], max_pixels, mask_values) for i in places]
+    if len(results) < 3 or sum(results) < _NEARLY_ALL * len(results):
+        return []
+    return [
+        f"{sum(results)} of {len(results)} masks looked at, such as {paths[0]}, reach "
+        "all four borders of the image: is the background taken for the lesion? "
+        "mask_values can say which pixels are lesion, such as 0"
+    ]
+
+
+def _reaches_borders(path, max_pixels, mask_values):
+    try:
+        mask = files.read_mask(path, max_pixels=max_pixels, values=mask_values)
+    except files.UnreadableImage:
+        return False
+    return all(side.any() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
 
 
 def _judge(path, mask_paths, size, masks, require_masks):

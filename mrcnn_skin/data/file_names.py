@@ -8,6 +8,8 @@ import itertools
 import os
 import re
 import unicodedata
+from collections import Counter
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from . import dicom
@@ -17,22 +19,37 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"),
     *dicom.SUFFIXES,
 )
+_SYSTEM_NAMES = {
+    *("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
+}
+_SHOWN = 6  # folders named in a message
 _JPEG, _LOSSLESS = (".jpg", ".jpeg"), (".png", ".bmp", ".tif", ".tiff")
 MASK_HINT = (
     "x_segmentation, x_mask, x_seg, x_gt or mask_x, x.png beside x.jpg, or x in a "
     "folder such as masks, GT, labels or SegmentationClass"
 )
+# Formats of pictures and arrays that are not read
+_OTHER_SUFFIXES = (
+    *(".webp", ".gif", ".jp2", ".j2k", ".jfif", ".heic", ".heif", ".avif", ".ppm"),
+    *(".pgm", ".tga", ".psd", ".svg", ".npy", ".npz", ".mat", ".nii", ".nii.gz"),
+)
 
 # A folder holds masks if all its words are known and some are of the first set, unless
 # there is a word of images beside a word that may mean the task: "lesion_masks" and
-# "mask_images" do, "masked_lesions" and "segmentation_images" do not.
+# "mask_images" do, "masked_lesions" and "segmentation_images" do not. With a word that
+# is not known ("old_masks"), nobody knows what it holds.
 _MASK_WORDS = {
-    *("mask", "masks", "gt", "groundtruth", "groundtruths", "truth", "truths"),
+    *("mask", "masks", "gt", "gts", "groundtruth", "groundtruths", "truth", "truths"),
     *("annot", "annots"),
 }
 _TASK_WORDS = {
-    *("segmentation", "segmentations", "seg", "segs", "label", "labels"),
-    *("annotation", "annotations"),
+    *("segmentation", "segmentations", "seg", "segs", "label", "labels", "lbl", "lbls"),
+    *("annotation", "annotations", "anno", "ann", "anns", "target", "targets"),
+}
+# Pictures made of photographs that may be masks, or not
+_UNCLEAR_WORDS = {
+    *("roi", "rois", "contour", "contours", "edge", "edges", "boundary", "boundaries"),
+    *("silhouette", "silhouettes", "heatmap", "heatmaps"),
 }
 _IMAGE_WORDS = {"image", "images", "img", "imgs", "data", "input"}
 _SPLIT_WORDS = {
@@ -41,28 +58,34 @@ _SPLIT_WORDS = {
     **dict.fromkeys(("test", "testing", "testset"), "test"),
 }
 _KNOWN_WORDS = {
-    *(_MASK_WORDS | _TASK_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
+    *(_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
     *("ground", "lesion", "lesions", "skin", "binary", "bin", "png", "bmp", "tif"),
     *("jpeg", "class", "raw", "part", "task", "isic", "isbi", "ham", "tschandl"),
-    *("expert", "manual", "final", "all"),
+    *("annotator", "expert", "rater", "reader", "manual", "final", "all", "resized"),
+    *("map", "maps", "tr", "ts"),
+}
+# Masks below a folder with such a word are not, or no longer, the truth of the lesion
+_NO_TRUTH_WORDS = {
+    *("pred", "preds", "predicted", "prediction", "predictions", "inference"),
+    *("output", "outputs", "result", "results", "old", "backup", "bak", "copy"),
+    *("hair", "hairs"),
 }
 # Pictures that are neither: superpixels of 2017, attributes of 2018, PH2's regions,
 # drawings of masks, and the instances beside VOC's SegmentationClass.
 _NEITHER = re.compile(
-    r"(?:_superpixels|_attribute_\w+|_R\d+_Label\d+)\.\w+$"
+    r"(?:_superpixels|_attribute_\w+|_R\d+_Label\d+|-checkpoint)\.\w+$"
     r"|(?:^|/)(?:\w*visuali[sz]ations?|overlays?|\w*superpixels?|SegmentationObject\w*)"
     r"/[^/]+$",
     re.I,
 )
 
 _ANNOTATOR = r"(?:[ _.-]?(?P<annotator>(?:annotator|expert|rater|reader|A)?[ _-]?\d+))?"
+_OF_IMAGE = (
+    r"(?P<id>.+?)[ _.-](?:segmentation|segmented|seg|masks?|gt|ground[ _-]?truth)"
+)
 # Names of the ISIC archive, of IMA++ (annotator, tool, skill, number), PH2 and others
 _SURE_MASKS = (
-    re.compile(
-        r"(?P<id>.+?)[ _.-](?:segmentation|segmented|seg|masks?|gt|ground[ _-]?truth)"
-        rf"{_ANNOTATOR}",
-        re.I,
-    ),
+    re.compile(_OF_IMAGE + _ANNOTATOR, re.I),
     re.compile(
         r"(?P<id>.+)_(?P<annotator>A\d+|ST|MV)_(?:T\d+|ST|MV)_(?:S\d+|ST|MV)_\w+"
     ),
@@ -77,6 +100,13 @@ _POSSIBLE_MASKS = (
         re.I,
     ),
     re.compile(r"(?:seg|gt|labels?)[ _.-](?P<id>.+)", re.I),
+    # ... such as "x_mask_old" and "x_mask (1)": these are not read as masks either
+    re.compile(_OF_IMAGE + r"[^a-z].*", re.I),
+)
+_ANNOTATOR_FOLDER = re.compile(
+    r"(?:.*[ _-])?(?P<annotator>(?:annotator|expert|rater|reader)[ _-]?(?:\d+|[a-z]))"
+    r"|(?:masks?|gt|segmentations?|segs?|labels?|annotations?)[ _-]?(?P<number>\d\d?)",
+    re.I,
 )
 
 
@@ -85,26 +115,32 @@ def is_image_file(path):
 
     Hidden files, such as macOS's ._x.jpg, are no images.
     """
-    path = PurePosixPath(path)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    name = os.path.basename(path)
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
-def walk_files(folder):
+def walk_files(folder, results=None):
     """Yield the paths of all files below a folder, relative, with forward slashes.
 
-    Links to folders are followed, after all others; no folder is entered twice.
-    Hidden folders, __MACOSX and the results of this package are left out.
+    Links to folders are followed, after all others; no folder is entered twice. Hidden
+    files, those of operating systems, and results of this package are left out.
+
+    Args:
+        folder: path.
+        results: a list that gets the results left out, relative paths; or None.
 
     Raises:
         OSError: for a folder that cannot be listed.
     """
     pending, seen = [os.fspath(folder)], set()
+    results = [] if results is None else results
     while pending:
         for path, subfolders, names in os.walk(pending.pop(0), onerror=_raise):
             inside = os.path.relpath(path, folder)
             real = os.path.realpath(path)
             is_output = inside != "." and is_output_folder([*names, *subfolders])
             if real in seen or is_output:
+                results += [PurePosixPath(inside).as_posix()] if is_output else []
                 subfolders.clear()
                 continue
             seen.add(real)
@@ -112,8 +148,11 @@ def walk_files(folder):
             paths = (os.path.join(path, name) for name in subfolders)
             pending += filter(os.path.islink, paths)
             for name in sorted(filter(_is_visible, names)):
-                if not is_output_file(name):
-                    yield PurePosixPath(inside, name).as_posix()
+                path = PurePosixPath(inside, name).as_posix()
+                if is_output_file(name):
+                    results.append(path)
+                else:
+                    yield path
 
 
 def photographs(paths):
@@ -125,7 +164,7 @@ def photographs(paths):
     """
     for folder, group in itertools.groupby(paths, _folder):
         images = [path for path in group if is_image_file(path)]
-        if _holds_masks(folder):
+        if _content(folder) in ("masks", "unclear"):
             continue
         images = [path for path in images if not _NEITHER.search(path)]
         images = [path for path in images if not _match(_SURE_MASKS, path)]
@@ -138,45 +177,98 @@ def photographs(paths):
                 yield path
 
 
-def sort_images(paths):
-    """Tell photographs from masks, and find the masks of each photograph.
-
-    A mask belongs to the photograph with its id; of several, to the one whose folder
-    has most words in common with the mask's, such as "train" or "patient 3". It never
-    belongs to a photograph of another split.
-
-    Args:
-        paths: relative, with forward slashes; files that are no images are ignored.
-
-    Returns:
-        {photograph: list of its masks}; and the list of masks that belong to no
-        photograph, or to several alike.
-    """
-    paths = sorted(filter(is_image_file, paths), key=lambda path: (_folder(path), path))
-    masks = {path: [] for path in photographs(paths)}
-    by_id = {}
-    for path in masks:
-        by_id.setdefault(image_id(path), []).append(path)
-    left = []
-    for path in paths:
-        if path not in masks and not _NEITHER.search(path):
-            owner = _owner(path, by_id)
-            (left if owner is None else masks[owner]).append(path)
-    return masks, left
+def is_neither(path):
+    """Whether a picture is known to be neither a photograph nor the mask of one."""
+    return bool(_NEITHER.search(path))
 
 
 def image_id(path):
-    """Return the name without folder and suffix, its accents in one form.
+    """Return the name without folder and image suffixes, its accents in one form.
 
     macOS writes the accented letters of file names in two parts.
     """
-    return unicodedata.normalize("NFC", PurePosixPath(path).stem)
+    name = unicodedata.normalize("NFC", os.path.basename(path))
+    while is_image_file(name):
+        name = name.rpartition(".")[0]
+    return name
+
+
+def mask_ids(path):
+    """Return the ids that the image of a mask may have.
+
+    They are the mask's own name, the name without what says that it is a mask, and for
+    "x_mask_1" those of an image 1. None at all for what may be no mask of a lesion.
+    """
+    folder = _folder(path)
+    if _content(folder) == "unclear" or _NO_TRUTH_WORDS & set(_words(folder)):
+        return []
+    ids = [image_id(path)]
+    name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS[:-1]), path)
+    if name:
+        ids.append(image_id(name["id"]))
+        number = name.groupdict().get("annotator")
+        ids += [f"{ids[1]}{sign}{number}" for sign in "_- "] if number else []
+    return ids
 
 
 def annotator(path):
-    """Return who drew a mask, by its name, such as "2" or "A00"; else None."""
+    """Return who drew a mask, such as "2" or "A00"; else None.
+
+    The name of the file says it, or that of a folder.
+    """
     name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS), path)
-    return name.groupdict().get("annotator") if name else None
+    folders = map(_ANNOTATOR_FOLDER.fullmatch, reversed(PurePosixPath(path).parts[:-1]))
+    for found in filter(None, (name, *folders)):
+        who = found.groupdict().get("annotator") or found.groupdict().get("number")
+        if who:
+            return who
+    return None
+
+
+def describe_unread(paths, left):
+    """Say which pictures of a folder are read neither as photographs nor as masks.
+
+    Args:
+        paths: of all its files, relative. left: as from sort_images.
+
+    Returns:
+        list of lines of text.
+    """
+    notes = []
+    if left:
+        folders = Counter(_folder(path) or "." for path in left).most_common()
+        listed = ", ".join(f"{count} in {name}" for name, count in folders[:_SHOWN])
+        more = f" and {len(folders) - _SHOWN} more folders" * (len(folders) > _SHOWN)
+        notes.append(
+            f"{len(left)} pictures are read neither as images nor as masks: {listed}"
+            f"{more}, such as {left[0]}. They are masks of no image here or of several "
+            f"alike, or may show something else; a mask of x.jpg is {MASK_HINT}"
+        )
+    others = Counter(
+        suffix for p in paths for suffix in _OTHER_SUFFIXES if _has_suffix(p, suffix)
+    )
+    if others:
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in others.items())
+        read = ", ".join(IMAGE_SUFFIXES)
+        notes.append(f"files of other formats are not read: {listed}; read are {read}")
+    return notes
+
+
+def nearest(photographs, mask):
+    """Choose, of photographs with one id, that of a mask, by their folders.
+
+    It has most words in common with the mask's, such as "train" or "patient 3", and
+    is in no other split. None unless there is just one.
+    """
+    place = _folder(mask)
+    split, words = split_name(place), set(_words(place))
+    common = {}
+    for path in photographs:
+        folder = _folder(path)
+        if None in (split, split_name(folder)) or split == split_name(folder):
+            common[path] = len(words.intersection(_words(folder)))
+    best = [path for path in common if common[path] == max(common.values())]
+    return best[0] if len(best) == 1 else None
 
 
 def split_name(text):
@@ -185,33 +277,23 @@ def split_name(text):
     return found[-1] if found else None
 
 
-def _owner(mask, by_id):
-    """Return the photograph that a mask belongs to; None unless there is just one."""
-    name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS), mask)
-    ids = [image_id(mask), name["id"]] if name else [image_id(mask)]
-    found = next((by_id[i] for i in ids if i in by_id), [])
-    split, words = split_name(_folder(mask)), set(_words(_folder(mask)))
-    common = {}
-    for path in found:
-        folder = _folder(path)
-        if None in (split, split_name(folder)) or split == split_name(folder):
-            common[path] = len(words.intersection(_words(folder)))
-    best = [path for path in common if common[path] == max(common.values())]
-    return best[0] if len(best) == 1 else None
+@lru_cache(1024)
+def _content(folder):
+    """Return "images", "masks", "unclear", or None if no part of the path says it.
 
-
-def _holds_masks(folder):
-    """Whether the innermost part of a path that says what is in it says masks."""
+    The innermost part that says it counts.
+    """
     for part in reversed(folder.split("/")):
         words = set(_words(part))
-        if all(w in _KNOWN_WORDS or len(w) == 1 or w.isdigit() for w in words):
+        is_known = all(w in _KNOWN_WORDS or len(w) == 1 or w.isdigit() for w in words)
+        if not is_known:
             if words & _MASK_WORDS:
-                return True
-            if words & _IMAGE_WORDS:
-                return False
-            if words & _TASK_WORDS:
-                return True
-    return False
+                return "unclear"
+        elif words & _IMAGE_WORDS and not words & _MASK_WORDS:
+            return "images"
+        elif words & (_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS):
+            return "unclear" if words & _UNCLEAR_WORDS else "masks"
+    return None
 
 
 def _match(patterns, path):
@@ -221,7 +303,7 @@ def _match(patterns, path):
 
 def _words(text):
     """Return the words of a name in lower case: "SegmentationClass" has two."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", str(text))
+    words = re.findall(r"[A-Z]{2,}s\b|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", str(text))
     return [word.lower() for word in words]
 
 
@@ -230,7 +312,8 @@ def _has_suffix(path, suffixes):
 
 
 def _is_visible(name):
-    return not name.startswith(".") and name != "__MACOSX"
+    """Whether it is none of the files and folders of operating systems and editors."""
+    return not name.startswith((".", "~$")) and name not in _SYSTEM_NAMES
 
 
 def _folder(path):

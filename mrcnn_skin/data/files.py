@@ -42,6 +42,13 @@ class UnreadableImage(ValueError):
         self.reason = str(reason)
 
 
+class PredictedMask(UnreadableImage):
+    """A mask that this package predicted, where ground truth is wanted."""
+
+    def __init__(self, path):
+        super().__init__(path, "it was predicted by this package: no ground truth")
+
+
 def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):
     """Read an image as it is meant to be seen.
 
@@ -82,12 +89,11 @@ def read_mask(
     values: which pixel values are foreground, instead of find_foreground's rules.
     allow_prediction: whether the mask may be one that this package predicted.
     Returns bool [height, width].
-    Raises UnreadableImage, also when the values are ambiguous or the mask does not fit
-    shape, or FileNotFoundError if there is no such file.
+    Raises UnreadableImage, also when the values are ambiguous, when the file has
+    several pages, or when the mask does not fit shape; or FileNotFoundError.
     """
+    check_mask_header(path, max_pixels, allow_prediction)
     image = _load(path, max_pixels)
-    if not allow_prediction:
-        _require_truth(path, image)
     with _naming(path):
         mask = find_foreground(image, values)
     if shape is None or mask.shape == tuple(shape):
@@ -124,17 +130,18 @@ def image_size(path, max_pixels=MAX_PIXELS):
     return height, width
 
 
-def check_mask_header(path, max_pixels=MAX_PIXELS):
-    """Raise UnreadableImage if a mask is a prediction of this package."""
+def check_mask_header(path, max_pixels=MAX_PIXELS, allow_prediction=False):
+    """Raise PredictedMask, or UnreadableImage for a file of several pages.
+
+    The pages of a TIFF or animated PNG may be the masks of several areas, or versions.
+    """
     with _opened(path, max_pixels) as image:
-        _require_truth(path, image)
-
-
-def _require_truth(path, image):
-    if image.info.get("Software") == PREDICTION_MARK:
-        raise UnreadableImage(
-            path, "it was predicted by this package and is no ground truth"
-        )
+        pages = getattr(image, "n_frames", 1)
+        if pages > 1:
+            raise UnreadableImage(path, f"it has {pages} pages, and a mask has one")
+        is_prediction = image.info.get("Software") == PREDICTION_MARK
+        if is_prediction and not allow_prediction:
+            raise PredictedMask(path)
 
 
 def verify_image(path, max_pixels=MAX_PIXELS):

@@ -1,4 +1,4 @@
-"""Which image of a data set a table's cell means."""
+"""Which image of a data set a table's cell means, or a mask belongs to."""
 
 import re
 import unicodedata
@@ -9,7 +9,14 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from .file_names import is_image_file, split_name
+from .file_names import (
+    is_image_file,
+    is_neither,
+    mask_ids,
+    nearest,
+    photographs,
+    split_name,
+)
 
 # Names of these collections mean the same photograph in every folder.
 _GLOBAL_NAME = re.compile(r"ISIC_\d+|BCN_\d+|PAT_\d+_\d+_\d+|IMD\d+", re.I)
@@ -80,6 +87,19 @@ class ImageNames:
             found.append(self._closest(images, folder, source_folder))
         return found
 
+    def of_mask(self, path):
+        """Return the indices of the images that a mask may belong to."""
+        own, *others = mask_ids(path) or [None]
+        known = [name for name in others if name in self._images]
+        if own in self._images:
+            name = own
+        elif len(known) == 1 and known == others[:1]:
+            [name] = known
+        else:
+            return []
+        folder = path.rpartition("/")[0]
+        return self.places([f"{folder}/{name}"])[0]
+
     def knows(self, cells):
         """Return bool [cells]: whether a cell has the name of an image, or of several.
 
@@ -142,6 +162,30 @@ class ImageNames:
             depth += 1
         for i, folder in zip(images, folders, strict=True):
             self.ids[i] = "/".join((*folder[-depth:], self.ids[i]))
+
+
+def sort_images(paths):
+    """Tell photographs from masks, and find the masks of each photograph.
+
+    A mask belongs to the photograph with its id, whose folders do not say otherwise;
+    of several, to the nearest.
+
+    Args:
+        paths: relative, with forward slashes; files that are no images are ignored.
+
+    Returns:
+        {photograph: list of its masks}; and the list of pictures that are neither:
+        masks that belong to no photograph, or to several alike, and what may be masks.
+    """
+    paths = sorted(filter(is_image_file, paths), key=lambda path: path.rpartition("/"))
+    images = list(photographs(paths))
+    names, masks, left = ImageNames(images), {path: [] for path in images}, []
+    for path in paths:
+        if path not in masks and not is_neither(path):
+            found = [images[i] for i in names.of_mask(path)]
+            owner = nearest(found, path)
+            (left if owner is None else masks[owner]).append(path)
+    return masks, left
 
 
 def bare_name(cell):

@@ -15,10 +15,10 @@ import pandas as pd
 from skimage import measure
 
 from . import files, isic_layouts
-from .annotators import choose_all, join_masks
+from .annotators import MAJORITY, choose_all, join_masks
 from .dataset import Dataset
 from .diagnoses import BENIGN, MALIGNANT, LabelOptions
-from .file_checks import DEPTHS, check_files
+from .file_checks import DEPTHS, check_files, inverted_note
 from .file_names import MASK_HINT
 from .polygons import draw_outlines, outline_problem
 from .splits import assign_splits, split_notes, take_stratified
@@ -46,8 +46,8 @@ class IsicDataset(Dataset):
         print(dataset.summary())
 
     Each image_info holds, besides id, source and path: mask_paths (tuple), outlines
-    (polygons.Outlines or None), label ("benign", "malignant" or None), label_sources
-    (tuple of table and column), label_problem (why there is no label, or None),
+    (tuple of polygons.Outlines, or None), label ("benign", "malignant" or None),
+    label_sources (tuple of table and column), label_problem (why there is no label),
     class_id (0 without a label), split, height, width (pixels), folder (the
     dataset_dir, resolved), instances, min_component_area, mask_values and annotators
     (as load_isic was asked), and metadata {column: value} (age, sex, lesion_id, ...).
@@ -105,9 +105,9 @@ class IsicDataset(Dataset):
         mask_values: which pixel values of the masks are lesion, where they do not say
             it themselves, as of mask_values.find_foreground; and the names of those
             areas in JSON annotations that are lesions.
-        annotators: what to do with several masks of one image, which name their
-            annotators: "union"; "majority", what more than half of them have; or the
-            name of one, such as "2" or "A00".
+        annotators: what to do with several masks of one image, or outlines of several
+            files: "union"; "majority", what more than half of them have; or the
+            name of one annotator, such as "2" or "A00", as files or folders give it.
         label_options: fields of diagnoses.LabelOptions, such as
             label_column="dx", malignant=("mel", "bcc"); they say how the tables are
             to be read where these do not say it themselves.
@@ -139,9 +139,8 @@ class IsicDataset(Dataset):
         told = found.attrs
         self.unknown_ids += told["unknown_ids"]
         self.label_meanings |= told["meanings"]
-        found["mask_paths"], joined = choose_all(found["mask_paths"], annotators)
         notes = [*told["notes"], *split_notes(found, subset, val_fraction, seed)]
-        notes += [joined] if joined else []
+        notes += _choose_drawings(found, dataset_dir, annotators)
         self.notes += [note for note in notes if note not in self.notes]
         found["split"] = assign_splits(found, val_fraction, seed)
         found["reason"] = self._row_problems(found, require_masks, require_labels)
@@ -150,10 +149,11 @@ class IsicDataset(Dataset):
         records = check_files(
             records, require_masks, check, self.max_image_pixels, cache, values
         )
-        records = _check_outlines(records, require_masks)
+        records = _check_drawings(records, require_masks, annotators, values)
 
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
         usable = records[records["height"].notna()]
+        self.notes += inverted_note(usable["mask_paths"], self.max_image_pixels, values)
         if usable.empty and not may_be_empty:
             raise ValueError(_nothing_left(dataset_dir, subset, found, dropped, notes))
         if limit is not None:
@@ -205,7 +205,8 @@ class IsicDataset(Dataset):
             masks = [files.read_mask(path, *options) for path in info["mask_paths"]]
             union = join_masks(masks, info["annotators"])
         elif info["outlines"]:
-            union = draw_outlines(info["outlines"], shape)
+            masks = [draw_outlines(outlines, shape) for outlines in info["outlines"]]
+            union = join_masks(masks, info["annotators"])
         if info["instances"] == "component":
             masks = split_components(union, info["min_component_area"])
         else:
@@ -251,8 +252,7 @@ class IsicDataset(Dataset):
         for info in self.image_info:
             labels.update(info["label_sources"])
             masks.update(_shorter(path, info["folder"]) for path in info["mask_paths"])
-            if info["outlines"] and not info["mask_paths"]:
-                masks[PurePath(info["outlines"].shapes[0].source)] += 1
+            masks.update(PurePath(one.source) for one in info["outlines"] or ())
         if len(masks) > _SHOWN_FOLDERS:  # PH2 has one an image
             tops = Counter()
             for folder, count in masks.items():
@@ -324,16 +324,52 @@ class IsicDataset(Dataset):
         return reasons
 
 
-def _check_outlines(records, require_masks):
-    """Judge the outlines of images that are usable so far; as check_files."""
+def _choose_drawings(records, dataset_dir, annotators):
+    """Keep the masks, or else the outlines, by the annotators; return notes."""
+    notes, files_of = [], []
+    both = (records["mask_paths"].map(len) > 0) & records["outlines"].notna()
+    records.loc[both, "outlines"] = None
+    if both.any():
+        notes.append(f"{both.sum()} images have masks and outlines: masks are taken")
+    root = Path(dataset_dir).expanduser()
+    for paths, outlines in zip(records["mask_paths"], records["outlines"], strict=True):
+        names = [Path(path).relative_to(root).as_posix() for path in paths]
+        files_of.append(names + [one.source for one in outlines or ()])
+    chosen, done = choose_all(files_of, annotators)
+    for column in ("mask_paths", "outlines"):
+        records[column] = [
+            tuple(one for one, is_it in zip(drawings, own, strict=True) if is_it)
+            if drawings
+            else drawings
+            for drawings, own in zip(records[column], chosen, strict=True)
+        ]
+    records["outlines"] = [outlines or None for outlines in records["outlines"]]
+    return notes + [done] * bool(done)
+
+
+def _check_drawings(records, require_masks, annotators, mask_values):
+    """Judge the outlines and majorities of images that are usable so far.
+
+    Arguments and result are those of file_checks.check_files.
+    """
     records = records.copy()
-    has_outlines = records["outlines"].notna() & (records["mask_paths"].map(len) == 0)
-    for index in records.index[has_outlines & records["height"].notna()]:
-        size = records.at[index, "height"], records.at[index, "width"]
-        problem = outline_problem(records.at[index, "outlines"], size)
+    judged = records["outlines"].notna()
+    judged |= (annotators == MAJORITY) & (records["mask_paths"].map(len) > 1)
+    for index, record in records[judged & records["height"].notna()].iterrows():
+        shape = record["height"], record["width"]
+        outlines, paths = record["outlines"] or (), record["mask_paths"]
+        problems = (outline_problem(one, shape) for one in outlines)
+        problem = next(filter(None, problems), None)
+        if not problem and annotators == MAJORITY and len(outlines) + len(paths) > 1:
+            masks = [draw_outlines(one, shape) for one in outlines]
+            masks += [
+                files.read_mask(path, shape, values=mask_values) for path in paths
+            ]
+            if not join_masks(masks, MAJORITY).any():
+                problem = "empty mask: no pixel is in more than half of its masks"
         if problem:
             records.at[index, "reason"] = problem
-            records.at[index, "outlines"] = None
+            records.at[index, "outlines"], records.at[index, "mask_paths"] = None, ()
             if require_masks:
                 records.at[index, "height"] = None
     return records

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from .diagnoses import AS_WRITTEN
-from .file_names import sort_images, split_name, walk_files
+from .file_names import describe_unread, split_name, walk_files
+from .image_names import sort_images
 from .isic_labels import add_labels
 from .polygons import find_outlines
 
@@ -58,7 +59,7 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
         DataFrame sorted by path with the columns
         image_id: the file's stem, with its folder where several share it.
         path: of the image. mask_paths: tuple of paths, empty without a mask.
-        outlines: polygons.Outlines, or None.
+        outlines: tuple of polygons.Outlines, or None.
         label: "benign", "malignant" or None. label_problem: where it is None, why.
         label_sources: tuple of the tables, with column, that gave the label.
         split: "train", "val", "test" or None. lesion_id, patient_id: or None.
@@ -73,8 +74,9 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     dataset_dir = Path(dataset_dir).expanduser()
     if not dataset_dir.is_dir():
         raise FileNotFoundError(f"dataset_dir must be a folder, got {dataset_dir}")
-    paths = sorted(walk_files(dataset_dir))
-    masks, _ = sort_images(paths)
+    results = []
+    paths = sorted(walk_files(dataset_dir, results))
+    masks, left = sort_images(paths)
     images = list(masks)
     folders = [path.rpartition("/")[0] for path in images]
     of_image = [
@@ -91,7 +93,12 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     records = pd.DataFrame(columns, dtype=object)
     tables = [path for path in paths if _TABLE.search(path)]
     records = _complete(add_labels(records, images, dataset_dir, tables, options))
-    records.attrs["notes"] += notes
+    records.attrs["notes"] += [*describe_unread(paths, left), *notes]
+    if results:
+        records.attrs["notes"].append(
+            f"results of this package are not read: {', '.join(results[:3])}"
+            + f" and {len(results) - 3} more" * (len(results) > 3)
+        )
     return records
 
 

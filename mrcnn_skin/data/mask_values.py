@@ -28,7 +28,8 @@ def find_foreground(image, values=None):
     - Grey: where there are two values, 0 and another, the other one, whatever it is.
       0 and 1 with a smaller area of 255: 1, since 255 is void. Lossy or smoothed masks
       of 0 and 255: above 128, the rule of the ISIC challenge.
-    - Palette: the one index above 0; 255 is void. Index 0 must be black.
+    - Palette: the one index above 0; 255 is void. Index 0 must be black. Where all
+      colours are grey, and no two alike, the pixels are grey values.
     - RGB: the one colour on black; VOC's border colour is void.
     - Alpha: the opaque pixels, if they all have one colour.
 
@@ -108,7 +109,9 @@ def _of_palette(image):
     palette = np.zeros((256, 3), int)
     colours = np.reshape(image.getpalette("RGB"), (-1, 3))
     palette[: len(colours)] = colours
-    if not np.ptp(palette[values], axis=1).any():
+    used = palette[np.union1d(0, values)]
+    is_grey = not np.ptp(used, axis=1).any()
+    if is_grey and len(np.unique(used[:, 0])) == len(used):
         return _of_grey(np.asarray(image.convert("L")), is_jpeg=False)
     if palette[0].any():  # not a table of classes: index 0 is no background
         return _of_colours(image)

@@ -1,46 +1,57 @@
 """Lesions outlined as polygons in JSON: COCO, labelme, and the VGG annotator (VIA).
 
-An outline says what it shows by a name, such as "lesion" or "nevus". Those of one name
-are taken; where there are several names, the user must say which are lesions.
+An outline says what it shows by a name, such as "lesion" or "nevus". Where the names do
+not all mean lesions, the user must say which do.
 """
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from skimage.draw import polygon2mask
 
+from .diagnoses import meaning_of, normalise
 from .files import same_aspect
 from .image_names import ImageNames
 
 MAX_JSON_BYTES = 500_000_000
 _CIRCLE_POINTS = 64
 
+# Names of areas that are lesions, beside the diagnoses
+_LESIONS = {"lesion", "lesions", "skin lesion", "mole", "tumor", "tumour"}
+# Which of the attributes that people give a region of VIA is its name
+_NAME_ATTRIBUTES = {"name", "label", "class", "category", "type"}
+_MARKS = ("point", "points", "line")  # within an image, no areas
+
 
 class Shape(NamedTuple):
-    """One outlined area: its name, "" without; and its corners, [(x, y), ...], pixels.
-
-    parts: lists of corners, the parts of one area. source: the file that it is from.
-    """
+    """One outlined area: its name, "" without; parts: lists of corners (x, y)."""
 
     name: str
     parts: list
-    source: str
 
 
 class Outlines(NamedTuple):
-    """What is outlined in an image. size: (height, width) as the file says, or None."""
+    """What one entry of an annotation file outlines in an image.
+
+    size: (height, width) as the file says, or None. shapes: list of Shape, corners in
+    pixels of that size. source: the file.
+    """
 
     size: tuple | None
     shapes: list
+    source: str
 
 
 def read_outlines(path):
     """Read an annotation file.
 
     Returns:
-        {image file name: Outlines}; None if the JSON is of another kind.
+        list of (names, Outlines): the file names that the image may have, and what is
+        outlined in it; instead of Outlines a text, if these cannot be read. None if
+        the JSON is of another kind.
 
     Raises:
         ValueError: naming the file, if it is broken.
@@ -53,14 +64,18 @@ def read_outlines(path):
         if not isinstance(content, dict):
             return None
         if "images" in content and "annotations" in content:
-            return _read_coco(content, path.name)
-        if "shapes" in content and "imagePath" in content:
-            return _read_labelme(content, path)
-        content = content.get("_via_img_metadata", content)
-        entries = list(content.values())
-        if entries and all(isinstance(e, dict) and "regions" in e for e in entries):
-            return _read_via(entries, path.name)
-        return None
+            entries = _read_coco(content)
+        elif "shapes" in content and "imagePath" in content:
+            entries = _read_labelme(content, path)
+        else:
+            regions = content.get("_via_img_metadata", content).values()
+            is_via = [isinstance(e, dict) and "regions" in e for e in regions]
+            if not is_via or not all(is_via):
+                return None
+            entries = _read_via(regions)
+        return [
+            (names, _outlines(size, areas, str(path))) for names, size, areas in entries
+        ]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"cannot read annotations {path}: {kind}{error}") from error
@@ -71,139 +86,224 @@ def find_outlines(dataset_dir, paths, photographs, names=None):
 
     Args:
         dataset_dir: the folder. paths: of all its files, relative to it.
-        photographs: relative paths. names: of the areas that are lesions; None for the
-            one name that there is.
+        photographs: relative paths. names: of the areas that are lesions; None for all
+            areas, if their names mean lesions.
 
     Returns:
-        {photograph: Outlines}; and notes, lines of text: what was not read, and why.
+        {photograph: tuple of Outlines, one for each entry of a file}; and notes, lines
+        of text: what was not read, and why.
 
     Raises:
         ValueError: if no area has one of the names.
     """
+    found, notes = _assign(dataset_dir, paths, photographs)
+    named = {
+        s.name for drawings in found.values() for one in drawings for s in one.shapes
+    }
+    if names:
+        lesions = set(map(normalise, names))
+        absent = sorted(lesions - set(map(normalise, named)))
+        if absent:
+            raise ValueError(
+                f"mask_values must be among {sorted(named)}, got {absent}: the names "
+                "of the areas in JSON annotations"
+            )
+    else:
+        lesions = set(map(normalise, named))
+        if named - {""} and not all(map(_means_lesion, named)):
+            listed = ", ".join(map(repr, sorted(named)[:8]))
+            notes.append(
+                f"{len(found)} outlined images are not read: the areas are named "
+                f"{listed}; mask_values can say which are lesions"
+            )
+            return {}, notes
+    kept = {}
+    for photograph, drawings in found.items():
+        for one in drawings:
+            shapes = [s for s in one.shapes if normalise(s.name) in lesions]
+            if shapes:
+                kept.setdefault(photograph, []).append(one._replace(shapes=shapes))
+    return {photograph: tuple(drawings) for photograph, drawings in kept.items()}, notes
+
+
+def _assign(dataset_dir, paths, photographs):
+    """Return {photograph: list of Outlines} of all annotation files; and notes."""
     images = ImageNames(photographs)
-    found, notes = {}, []
+    found, unread, notes = defaultdict(list), defaultdict(list), []
     for path in (path for path in paths if path.lower().endswith(".json")):
         try:
-            content = read_outlines(Path(dataset_dir, path)) or {}
+            entries = read_outlines(Path(dataset_dir, path)) or []
         except ValueError as error:
             notes.append(str(error))
             continue
-        places = images.places(content, path)
-        for outlines, indices in zip(content.values(), places, strict=True):
-            if len(indices) == 1 and outlines.shapes:
-                photograph = photographs[indices[0]]
-                before = found.get(photograph, Outlines(None, []))
-                size = outlines.size or before.size
-                found[photograph] = Outlines(size, before.shapes + outlines.shapes)
-    known = sorted({s.name for outlines in found.values() for s in outlines.shapes})
-    if names is None and len(known) > 1:
-        listed = ", ".join(map(repr, known[:8]))
-        notes.append(
-            f"{len(found)} outlined images are not read: the areas are named {listed}; "
-            "mask_values can say which are lesions"
-        )
-        return {}, notes
-    if names and not set(names) & set(known):
-        raise ValueError(f"mask_values must be among {known}, got {sorted(names)}")
-    kept = {}
-    for photograph, (size, shapes) in found.items():
-        shapes = [shape for shape in shapes if not names or shape.name in names]
-        if shapes:
-            kept[photograph] = Outlines(size, shapes)
-    return kept, notes
+        places = iter(images.places([c for cells, _ in entries for c in cells], path))
+        for cells, outlines in entries:
+            owners = {photographs[i] for _ in cells for i in next(places)}
+            if isinstance(outlines, str):
+                unread[outlines].append(f"{' or '.join(cells)} in {path}")
+            elif outlines.shapes and len(owners) != 1:
+                problem = "no image here has that name, or several have it"
+                unread[problem].append(f"{' or '.join(cells)} in {path}")
+            elif outlines.shapes:
+                found[owners.pop()].append(outlines._replace(source=path))
+    notes += [
+        f"outlines of {len(cells)} images are not read, such as {cells[0]}: {problem}"
+        for problem, cells in unread.items()
+    ]
+    return found, notes
+
+
+def _means_lesion(name):
+    return normalise(name) in _LESIONS or meaning_of(name) is not None
 
 
 def draw_outlines(outlines, shape):
     """Fill the outlined areas, bool [height, width]; shape: of the image, pixels."""
+    mask = np.zeros(shape, bool)
+    for corners in _corners_in(outlines, shape):
+        # A corner is a place between pixels; polygon2mask counts from their centres
+        mask |= polygon2mask(shape, corners[:, ::-1] - 0.5)
+    return mask
+
+
+def _corners_in(outlines, shape):
+    """Yield the parts of all areas: float [n, (x, y)], pixels of an image's shape."""
     height, width = shape
     rows, columns = outlines.size or shape
-    mask = np.zeros(shape, bool)
     for area in outlines.shapes:
         for corners in area.parts:
-            # A corner is a place between pixels; polygon2mask counts from their centres
-            places = np.array(corners, float) * (width / columns, height / rows) - 0.5
-            mask |= polygon2mask(shape, places[:, ::-1])
-    return mask
+            yield np.array(corners, float) * (width / columns, height / rows)
 
 
 def outline_problem(outlines, shape):
     """Return why outlines cannot be drawn on an image of this shape, or None."""
     if outlines.size and not same_aspect(outlines.size, shape):
         return f"mask size mismatch: outlines {outlines.size}, image {tuple(shape)}"
-    corners = np.concatenate([part for s in outlines.shapes for part in s.parts])
+    parts = list(_corners_in(outlines, shape))
+    corners = np.concatenate(parts)
     if not np.isfinite(corners).all():
         return "unreadable mask: the outlines have corners that are no numbers"
-    high = np.array([outlines.size or shape], float)[0, ::-1]
-    inside = (corners.max(axis=0) > 0).all() and (corners.min(axis=0) < high).all()
-    return None if inside and np.ptp(corners, axis=0).all() else "empty mask"
+    inside = (corners.max(axis=0) > 0).all() and (
+        corners.min(axis=0) < shape[::-1]
+    ).all()
+    if not inside:
+        return "empty mask"
+    is_drawn = any(map(_is_thick, parts)) or draw_outlines(outlines, shape).any()
+    return None if is_drawn else "empty mask"
 
 
-def _read_coco(content, source):
+def _is_thick(corners):
+    """Whether a polygon [n, (x, y)], pixels, is sure to contain the centre of a pixel.
+
+    Its area is at most its perimeter times the radius of the largest circle in it.
+    """
+    x, y = corners.T
+    area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    sides = np.roll(corners, -1, axis=0) - corners
+    return area > np.hypot(*sides.T).sum()
+
+
+def _outlines(size, areas, source):
+    """Make Outlines of (name, parts) of areas; a text if one of them is no area."""
+    try:
+        shapes = [Shape(name, parts) for name, parts in areas]
+    except ValueError as error:
+        return str(error)
+    return Outlines(size, [shape for shape in shapes if shape.parts], source)
+
+
+def _read_coco(content):
+    """Return a list of (file names, size, areas as of _outlines)."""
     names = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
-    images = {}
-    for info in content["images"]:
-        size = (info["height"], info["width"]) if info.get("height") else None
-        images[info["id"]] = (info["file_name"], Outlines(size, []))
+    areas = {info["id"]: [] for info in content["images"]}
     for annotation in content["annotations"]:
-        parts = annotation.get("segmentation")
-        if isinstance(parts, dict):
-            raise ValueError(
-                "run-length masks are not read, export polygons or masks as images"
-            )
-        parts = [np.reshape(part, (-1, 2)).tolist() for part in parts or () if part]
-        if parts:
-            name = names.get(annotation["category_id"], "")
-            shapes = images[annotation["image_id"]][1].shapes
-            shapes.append(Shape(name, parts, source))
-    return dict(images.values())
+        image, category = annotation["image_id"], annotation["category_id"]
+        if image not in areas:
+            raise ValueError(f"an annotation has image_id {image!r}, but no image has")
+        name = names.get(category, f"category {category}" if names else "")
+        areas[image].append((name, annotation.get("segmentation")))
+    return [
+        (
+            (info["file_name"],),
+            (info["height"], info["width"]) if info.get("height") else None,
+            ((name, _coco_parts(parts)) for name, parts in areas[info["id"]]),
+        )
+        for info in content["images"]
+    ]
+
+
+def _coco_parts(parts):
+    if isinstance(parts, dict):
+        raise ValueError(
+            "run-length masks are not read, export polygons or masks as images"
+        )
+    parts = [np.reshape(part, (-1, 2)).tolist() for part in parts or () if part]
+    if not parts:
+        raise ValueError("an area has no outline")
+    return parts
 
 
 def _read_labelme(content, path):
+    """As _read_coco; the image may have been renamed together with its JSON."""
     size = content.get("imageHeight"), content.get("imageWidth")
-    shapes = [
-        Shape(str(s["label"]), [_labelme_corners(s)], "labelme files")
-        for s in content["shapes"]
-    ]
-    # The image may have been renamed together with its JSON
-    return {path.stem + ".jpg": Outlines(size if all(size) else None, shapes)}
+    names = path.stem, str(content["imagePath"])
+    areas = ((str(s["label"]), _labelme_parts(s)) for s in content["shapes"])
+    return [(names, size if all(size) else None, areas)]
 
 
-def _labelme_corners(shape):
-    points, kind = shape["points"], shape.get("shape_type", "polygon")
+def _labelme_parts(shape):
+    points, kind = shape["points"], shape.get("shape_type") or "polygon"
+    if kind in _MARKS:
+        return []
     if kind == "polygon" and len(points) > 2:
-        return points
+        return [points]
     if kind == "rectangle":
-        return _rectangle(*points[0], *points[1])
+        return [_rectangle(*points[0], *points[1])]
     if kind == "circle":
         (x, y), edge = points
         radius = float(np.hypot(edge[0] - x, edge[1] - y))
-        return _ellipse(x, y, radius, radius)
+        return [_ellipse(x, y, radius, radius)]
     raise ValueError(f"a {kind} of {len(points)} points outlines no area")
 
 
-def _read_via(entries, source):
-    images = {}
+def _read_via(entries):
+    """As _read_coco."""
     for entry in entries:
         regions = entry["regions"]
-        shapes = []
-        for region in regions.values() if isinstance(regions, dict) else regions:
-            words = [str(v) for v in region.get("region_attributes", {}).values() if v]
-            corners = _via_corners(region["shape_attributes"])
-            shapes.append(Shape(words[0] if words else "", [corners], source))
-        images[entry["filename"]] = Outlines(None, shapes)
-    return images
+        regions = regions.values() if isinstance(regions, dict) else regions
+        areas = (
+            (
+                _via_name(r.get("region_attributes", {})),
+                _via_parts(r["shape_attributes"]),
+            )
+            for r in regions
+        )
+        yield (entry["filename"],), None, areas
 
 
-def _via_corners(shape):
+def _via_name(attributes):
+    """Return the name of a region; of several attributes, that which is its name."""
+    given = {key.lower(): value for key, value in attributes.items() if value}
+    named = [given[key] for key in sorted(_NAME_ATTRIBUTES & set(given))]
+    texts = []
+    for value in named or given.values():
+        ticked = isinstance(value, dict)  # {option: whether it is ticked}
+        texts += [k for k, on in value.items() if on] if ticked else [str(value)]
+    return "/".join(texts)
+
+
+def _via_parts(shape):
     kind = shape["name"]
+    if kind in _MARKS:
+        return []
     if kind == "polygon":
-        return list(zip(shape["all_points_x"], shape["all_points_y"], strict=True))
+        return [list(zip(shape["all_points_x"], shape["all_points_y"], strict=True))]
     if kind == "rect":
         x, y = shape["x"], shape["y"]
-        return _rectangle(x, y, x + shape["width"], y + shape["height"])
+        return [_rectangle(x, y, x + shape["width"], y + shape["height"])]
     if kind in ("circle", "ellipse"):
         radii = shape.get("rx", shape.get("r")), shape.get("ry", shape.get("r"))
-        return _ellipse(shape["cx"], shape["cy"], *radii)
+        return [_ellipse(shape["cx"], shape["cy"], *radii, shape.get("theta") or 0)]
     raise ValueError(f"a {kind} outlines no area")
 
 
@@ -211,9 +311,10 @@ def _rectangle(x1, y1, x2, y2):
     return [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
 
 
-def _ellipse(x, y, x_radius, y_radius):
-    angles = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
-    corners = zip(
-        x + x_radius * np.cos(angles), y + y_radius * np.sin(angles), strict=True
-    )
-    return [(float(cx), float(cy)) for cx, cy in corners]
+def _ellipse(x, y, x_radius, y_radius, angle=0.0):
+    """Return corners of an ellipse, turned by an angle, radians, from x towards y."""
+    turns = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
+    along, across = x_radius * np.cos(turns), y_radius * np.sin(turns)
+    xs = x + along * np.cos(angle) - across * np.sin(angle)
+    ys = y + along * np.sin(angle) + across * np.cos(angle)
+    return [(float(cx), float(cy)) for cx, cy in zip(xs, ys, strict=True)]

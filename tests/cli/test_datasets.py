@@ -178,7 +178,7 @@ def test_the_home_folder_is_expanded(monkeypatch):
     assert parser.parse_args(["--dataset", "~", "x"]).dataset == "/home/me"
 
 
-def test_predict_takes_the_photographs_of_a_folder(tmp_path):
+def test_predict_takes_the_photographs_of_a_folder(tmp_path, capsys):
     names = "1.jpg", "1_segmentation.png", "1_superpixels.png", "._2.jpg", "3.png"
     for name in (*names, "masks/4.png", "deeper/1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -186,6 +186,7 @@ def test_predict_takes_the_photographs_of_a_folder(tmp_path):
     find_images = predict.find_images
     found = ("1.jpg", "3.png", "deeper/1.jpg")
     assert find_images([tmp_path]) == {name: tmp_path / name for name in found}
+    assert "3 masks and other pictures are left out" in capsys.readouterr().out
     named = tmp_path / "1_segmentation.png"
     # whoever names a file means it
     assert find_images([str(named)]) == {"1_segmentation.png": named}
@@ -344,9 +345,15 @@ def test_no_ground_truth_is_replaced_by_results(tmp_path):
     masks.mkdir(parents=True)
     write_mask(masks / "a.png", np.ones((4, 4), bool))
     results.require_own_results(tmp_path / "data")  # a prediction alone
-    Image.new("L", (4, 4)).save(masks / "b.png")
-    with pytest.raises(ValueError, match="did not write, such as .*b.png"):
-        results.require_own_results(tmp_path / "data")
+    page = Image.new("L", (4, 4))
+    page.save(masks / "b.png")
+    page.save(masks / "b.tif", save_all=True, append_images=[page])
+    (masks / "b.npy").write_bytes(b"array")
+    for name in ("b.npy", "b.png", "b.tif"):
+        with pytest.raises(ValueError, match=f"did not write, such as .*{name}"):
+            results.require_own_results(tmp_path / "data")
+        (masks / name).unlink()
+    page.save(masks / "b.png")
     (tmp_path / "data" / "predictions.csv").touch()
     (tmp_path / "data" / "overlays").mkdir()
     results.require_own_results(tmp_path / "data")  # results of an older version

@@ -289,11 +289,26 @@ def test_no_instances_have_the_size_of_the_image(masks):
         ((MASKS, [-3, 1]), r"from 1 to 2, negative for crowds, got \[-3, 1\]"),
         ((MASKS, [1.0, 2.0]), r"got \[1.0, 2.0\]"),
         ((MASKS, ["one", "two"]), r"got \['one', 'two'\]"),
+        ((MASKS * 0.5, [1, 2]), "a foreground above 0.5, got values up to 0.5"),
+        ((MASKS * [0.4, 0.9], [1, 2]), "a foreground above 0.5"),
     ],
 )
 def test_what_load_mask_returns_is_checked(answer, words):
     with pytest.raises(ValueError, match=rf"image x1 \(photos/x1.png\).*{words}"):
         load_instances(returning(answer), 0, (4, 5))
+
+
+@pytest.mark.parametrize("error", [KeyError("x9"), IndexError("out of range")])
+def test_what_load_mask_raises_names_the_image(error):
+    dataset = returning(None)
+
+    def fail(image_id):
+        raise error
+
+    dataset.load_mask = fail
+    words = rf"load_mask of image x1 .* failed: {type(error).__name__}: .*{error}"
+    with pytest.raises(ValueError, match=words):
+        load_instances(dataset, 0)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import pytest
 
 from mrcnn_skin.data.file_names import (
     annotator,
+    describe_unread,
     is_image_file,
     photographs,
-    sort_images,
     split_name,
     walk_files,
 )
+from mrcnn_skin.data.image_names import sort_images
 
 
 def touch(folder, *names):
@@ -50,6 +51,10 @@ MASKS = [
     *("masks/x_segmentation_2.png", "masks/x_mask_expert1.png", "images/x_mask-1.png"),
     "segs/x_A03_T1_S2_54e7.png",
     "segs/x_MV_MV_MV_MV.png",
+    *(f"{folder}/x.png" for folder in ("GTs", "lbl", "ann", "anno", "targets")),
+    *(f"{folder}/x.png" for folder in ("seg_maps", "label_maps", "labelsTr")),
+    *(f"{folder}/x.png" for folder in ("masks_resized", "masks/annotator1")),
+    *("masks/x.jpg.png", "images/x.jpg.png", "masks/x.jpg_mask.png"),
 ]
 
 
@@ -58,10 +63,44 @@ def test_a_mask_is_found_by_its_name(mask):
     assert sort_images(["images/x.jpg", mask]) == ({"images/x.jpg": [mask]}, [])
 
 
+NEITHER = [
+    *(f"{folder}/x.png" for folder in ("masks_old", "pred_masks", "predicted masks")),
+    *(f"{folder}/x.png" for folder in ("hair_masks", "ROI", "contours", "edge_maps")),
+    *(f"{folder}/x.png" for folder in ("predictions/masks", "output/run 1/masks")),
+    *("output/x_mask.png", "pred_masks/test/x.png", "masks/hair/x.png"),
+    *("images/x_mask_old.png", "images/x_mask (1).png", "images/x_mask - Copy.png"),
+    *("images/x_mask_inv.png", "images/x_hair_mask.png", "masks/x_pred.png"),
+    *("masks/x_1.png", "masks/X.png", "masks/y_x.png"),
+]
+
+
+@pytest.mark.parametrize("picture", NEITHER)
+def test_what_may_be_something_else_is_neither_mask_nor_image(picture):
+    masks, left = sort_images(["images/x.jpg", picture, "masks/x.png"])
+    assert masks == {"images/x.jpg": ["masks/x.png"]} and left == [picture]
+    [note] = describe_unread([], left)
+    folder = picture.rpartition("/")[0]
+    assert f": 1 in {folder}, such as {picture}." in note and "x_segmentation" in note
+
+
+def test_a_number_may_be_the_annotators_or_the_images():
+    images = ["images/x.jpg", "images/x_1.jpg"]
+    masks, left = sort_images([*images, "masks/x_mask_1.png", "masks/x_mask_2.png"])
+    assert masks == {images[0]: ["masks/x_mask_2.png"], images[1]: []}
+    assert left == ["masks/x_mask_1.png"]
+
+
+def test_files_of_other_formats_are_counted():
+    paths = ["a.webp", "b.WEBP", "masks/a.npy", "a.nii.gz", "a.csv", "a.jpg"]
+    [note] = describe_unread(paths, [])
+    assert "not read: 2 .webp, 1 .npy, 1 .nii.gz; read are .jpg, " in note
+
+
 @pytest.mark.parametrize(
     "names",
     [
         ["segmentation/images/a.jpg"],
+        ["edge_cases/a.jpg"],
         ["segmentation_images/a.jpg"],
         ["masked_lesions/a.jpg"],
         ["labels of last year/a.jpg"],
@@ -86,6 +125,7 @@ def test_other_names_are_photographs(names):
         "IMD002_roi/IMD002_R1_Label3.bmp",
         "SegmentationClassVisualization/a.jpg",
         "overlays/a.png",
+        "images/a-checkpoint.jpg",
         "._a.jpg",
         "a.csv",
     ],
@@ -106,6 +146,26 @@ def test_of_equal_ids_the_nearest_folder_counts():
     assert left == ["masks/1.png", "masks/2.png"]
 
 
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("patient1/1.jpg", "masks/patient2/1.png"),
+        ("p1/images/1.jpg", "p2/images/1_mask.png"),
+        ("train/1.jpg", "masks/val/1.png"),
+    ],
+)
+def test_no_mask_comes_from_another_folder_of_images(image, mask):
+    others = ["patient2/2.jpg", "p2/images/2.jpg", "val/2.jpg"]
+    masks, left = sort_images([image, mask, *others])
+    assert masks == {image: [], **{name: [] for name in others}} and left == [mask]
+
+
+def test_a_name_of_the_archive_finds_the_nearest_of_its_copies():
+    images = ["ISIC2017_Train_Data/ISIC_01.jpg", "ISIC2018_Train_Input/ISIC_01.jpg"]
+    mask = "ISIC2018_Train_GroundTruth/ISIC_01_segmentation.png"
+    assert sort_images([*images, mask]) == ({images[0]: [], images[1]: [mask]}, [])
+
+
 def test_no_mask_comes_from_another_split():
     masks, left = sort_images(["train/images/1.jpg", "test/masks/1.png"])
     assert masks == {"train/images/1.jpg": []} and left == ["test/masks/1.png"]
@@ -121,6 +181,11 @@ def test_no_mask_comes_from_another_split():
         ("x_segmentation.png", None),
         ("x.png", None),
         ("mask_x.png", None),
+        ("annotator1/x.png", "annotator1"),
+        ("by_reader-b/x.png", "reader-b"),
+        ("masks_2/x.png", "2"),
+        ("masks_512/x.png", None),
+        ("GT 1/x_mask_2.png", "2"),
     ],
 )
 def test_who_drew_a_mask(name, who):
@@ -166,8 +231,16 @@ def test_results_of_this_package_are_not_listed(tmp_path):
     touch(
         tmp_path, "logs/r/run.json", "logs/r/config.json", "logs/r/evaluation/m/1.png"
     )
-    touch(tmp_path, ".ipynb_checkpoints/1-checkpoint.jpg", "__MACOSX/images/._1.jpg")
-    assert list(walk_files(tmp_path)) == ["images/1.jpg"]
+    results = []
+    assert list(walk_files(tmp_path, results)) == ["images/1.jpg"]
+    assert sorted(results) == "contact_sheet.png logs/r out p predictions.csv".split()
+
+
+def test_files_of_operating_systems_are_not_listed(tmp_path):
+    touch(tmp_path, "images/1.jpg", ".ipynb_checkpoints/1.jpg", "__MACOSX/1.jpg")
+    touch(tmp_path, "images/@eaDir/1.jpg/thumb.jpg", "$RECYCLE.BIN/1.jpg", "~$t.xlsx")
+    results = []
+    assert list(walk_files(tmp_path, results)) == ["images/1.jpg"] and not results
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path):

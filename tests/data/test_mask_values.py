@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_skin.data.files import UnreadableImage, read_mask
+from mrcnn_skin.data.files import UnreadableImage, check_mask_header, read_mask
 
 LESION = np.zeros((40, 60), bool)
 LESION[10:30, 15:40] = True
@@ -28,9 +28,9 @@ def grey(inside, outside=0, border=None, spot=None, dtype=np.uint8):
     return Image.fromarray(pixels.astype(dtype))
 
 
-def palette(colours, **values):
-    """An image with a palette, whose indices are those of grey(**values)."""
-    indexed = grey(**values)
+def palette(colours, inside, **values):
+    """An image with a palette, whose indices are those of grey()."""
+    indexed = grey(inside, **values)
     image = Image.frombytes("P", indexed.size, indexed.tobytes())
     table = np.zeros((256, 3), np.uint8)
     for index, colour in colours.items():
@@ -70,6 +70,7 @@ READ = {
     "palette black and white": palette({1: WHITE}, inside=1),
     "palette white and black": palette({0: WHITE}, inside=0, outside=1),
     "palette of grey values": palette({i: (i,) * 3 for i in range(256)}, inside=255),
+    "palette of blacks": palette({}, inside=1),
     "palette with red first": palette({0: RED}, inside=0, outside=1),
     "alpha": Image.merge("RGBA", [*colours(WHITE, WHITE).split(), grey(255)]),
     "alpha of black": Image.merge("LA", [grey(0), grey(255)]),
@@ -121,6 +122,7 @@ REFUSED = {
         palette(VOC, inside=1, spot=2),
         "palette index 0 .*, 2 ",
     ),
+    "several classes, all black": (palette({}, 1, spot=2), "palette index 0 .*, 2 "),
     "nothing but void": (palette(VOC, inside=255), "palette index 0 .*, 255 "),
     "several colours": (colours(RED, spot=BLUE), r"colour #000000 .*#ff0000 .*#0000ff"),
     "red on white": (colours(RED, WHITE), "#ffffff .*#ff0000"),
@@ -142,6 +144,16 @@ def test_what_has_two_readings_is_refused_with_its_values(tmp_path, name):
     path = save(image, tmp_path / f"mask.{suffix}")
     with pytest.raises(UnreadableImage, match=rf"mask.{suffix}: .*({words})"):
         read_mask(path)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_a_file_of_several_pages_is_refused(tmp_path, suffix):
+    pages = [grey(0), grey(255)]
+    path = tmp_path / f"mask.{suffix}"
+    save(pages[0], path, save_all=True, append_images=pages[1:])
+    for read in (read_mask, check_mask_header):
+        with pytest.raises(UnreadableImage, match="it has 2 pages, and a mask has one"):
+            read(path)
 
 
 def test_a_photograph_is_no_mask(tmp_path):

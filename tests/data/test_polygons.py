@@ -24,10 +24,10 @@ def coco(name="x.jpg", category="lesion", size=(40, 60), parts=None):
     }
 
 
-def labelme(label="lesion", points=CORNERS, **kwargs):
+def labelme(label="lesion", points=CORNERS, path="..\\photos\\old.jpg", **kwargs):
     shape = {"label": label, "points": points, **kwargs}
     size = {"imageHeight": 40, "imageWidth": 60}
-    return {"shapes": [shape], "imagePath": "..\\photos\\old.jpg", **size}
+    return {"shapes": [shape], "imagePath": path, **size}
 
 
 def via(shape=None, name="x.jpg", attributes=None):
@@ -54,16 +54,25 @@ def load(folder, annotations, file="x.json", shape=(40, 60), **options):
 
 HALVES = [[15, 10, 30, 10, 30, 30, 15, 30], [30, 10, 40, 10, 40, 30, 30, 30]]
 VIA_1 = {"x": {**via()["x.jpg123"], "regions": {"0": via()["x.jpg123"]["regions"][0]}}}
+POINT = {"label": "pore", "points": [[3, 3]], "shape_type": "point"}
+WITH_POINT = labelme() | {"shapes": [POINT, *labelme()["shapes"]]}
 READ = {
     "COCO": coco(),
+    "COCO of another machine": coco("/home/me/pictures/x.jpg"),
     "COCO in two parts": coco(parts=HALVES),
     "COCO of a folder": coco("train/x.jpg"),
     "COCO of half the size": coco(
         size=(20, 30), parts=[[7.5, 5, 20, 5, 20, 15, 7.5, 15]]
     ),
     "labelme": labelme(),
+    "labelme without a type": labelme(shape_type=None),
+    "labelme beside a point": WITH_POINT,
+    "labelme, a diagnosis": labelme("Melanocytic nevus"),
+    "labelme, a code": labelme("BCC"),
     "labelme rectangle": labelme(points=[[15, 10], [40, 30]], shape_type="rectangle"),
     "VIA": via(attributes={"name": "lesion"}),
+    "VIA with remarks": via(attributes={"quality": "good", "Name": "skin_lesion"}),
+    "VIA, ticked": via(attributes={"type": {"lesion": True, "hair": False}}),
     "VIA 1": VIA_1,
     "VIA project": {"_via_settings": {}, "_via_img_metadata": via()},
     "VIA rectangle": via({"name": "rect", "x": 15, "y": 10, "width": 25, "height": 20}),
@@ -76,8 +85,7 @@ def test_the_lesion_is_drawn(tmp_path, name):
     masks, class_ids = dataset.load_mask(0)
     np.testing.assert_array_equal(masks, LESION[..., None])
     assert class_ids.tolist() == [2]
-    source = "labelme files" if "labelme" in name else "x.json"
-    assert f"masks from {source}: 1" in dataset.summary()
+    assert "masks from images/x.json: 1" in dataset.summary()
     assert re.search(r"without mask +0$", dataset.summary(), re.M)
 
 
@@ -94,6 +102,140 @@ def test_round_outlines(tmp_path, annotations):
     rows, columns = np.mgrid[:40, :60] + 0.5
     circle = (rows - 20) ** 2 + (columns - 30) ** 2 <= 144
     assert (masks[..., 0] & circle).sum() / (masks[..., 0] | circle).sum() > 0.97
+
+
+def test_an_ellipse_is_turned(tmp_path):
+    """By 30 degrees from x towards y: (u, v) are along and across its long axis."""
+    ellipse = {"name": "ellipse", "cx": 30, "cy": 20, "rx": 16, "ry": 6}
+    masks, _ = load(tmp_path, via(ellipse | {"theta": np.pi / 6})).load_mask(0)
+    y, x = np.mgrid[:40, :60] + 0.5 - np.array([20, 30])[:, None, None]
+    u, v = x * 0.75**0.5 + y / 2, y * 0.75**0.5 - x / 2
+    inside = (u / 16) ** 2 + (v / 6) ** 2 <= 1
+    assert (masks[..., 0] & inside).sum() / (masks[..., 0] | inside).sum() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("annotations", "names"),
+    [
+        (labelme("hair"), "'hair'"),
+        (labelme("background"), "'background'"),
+        (labelme("lesion border"), "'lesion border'"),
+        (via(attributes={"name": "ruler"}), "'ruler'"),
+        (via(attributes={"type": {"lesion": True, "hair": True}}), "'lesion/hair'"),
+        (coco(category="normal skin"), "'normal skin'"),
+        (coco() | {"categories": [{"id": 1, "name": "lesion"}]}, "'category 3'"),
+    ],
+)
+def test_what_is_not_named_a_lesion_is_no_lesion(tmp_path, annotations, names):
+    with pytest.raises(ValueError, match=rf"named {names}; mask_values can say"):
+        load(tmp_path, annotations)
+
+
+SMALL = [(40, 20), (50, 20), (50, 30), (40, 30)]
+
+
+def two_of(first, second):
+    """Annotations of COCO with two entries of these file names, and an area each."""
+    one, other = coco(first), coco(second, parts=[np.ravel(SMALL).tolist()])
+    other["images"][0]["id"] = other["annotations"][0]["image_id"] = 8
+    joined = {name: one[name] + other[name] for name in ("images", "annotations")}
+    return one | joined
+
+
+def save_files(folder, files):
+    """Write grey images, and annotations as JSON."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            Image.new("RGB", (60, 40), (200, 150, 120)).save(path)
+        else:
+            path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def areas_of(folder, **options):
+    """Load images that need no label: {id: pixels of the mask}, and the notes."""
+    dataset = IsicDataset()
+    options = {"require_masks": False, "require_labels": False, **options}
+    dataset.load_isic(folder, **options)
+    dataset.prepare()
+    areas = {
+        info["id"]: int(dataset.load_mask(i)[0].sum())
+        for i, info in enumerate(dataset.image_info)
+    }
+    return areas, " | ".join(dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("files", "areas", "words"),
+    [
+        (
+            {"p1/x.jpg": None, "p2/x.jpg": None, "a.json": two_of("p1/x.jpg", "p2/x")},
+            {"p1/x": 500, "p2/x": 100},
+            "",
+        ),
+        ({"p1/x.jpg": None, "a.json": coco("p2/x.jpg")}, {"x": 0}, "p2/x.jpg in a.j"),
+        (
+            {"train/x.jpg": None, "annotations/instances_val.json": coco()},
+            {"x": 0},
+            "x.jpg in annotations/instances_val.json: no image here",
+        ),
+        (
+            {"train/x.jpg": None, "val/x.jpg": None, "annotations/train.json": coco()},
+            {"train/x": 500, "val/x": 0},
+            "",
+        ),
+        (
+            {"images/x.jpg": None, "json/1.json": labelme(path="../images/x.jpg")},
+            {"x": 500},
+            "",
+        ),
+        (
+            {"a.jpg": None, "b.jpg": None, "a.json": labelme(path="b.jpg")},
+            {"a": 0, "b": 0},
+            "a or b.jpg in a.json",
+        ),
+        (
+            {"x.jpg": None, "y.jpg": None, "a.json": two_of("x.jpg", "absent.jpg")},
+            {"x": 500, "y": 0},
+            "outlines of 1 images are not read, such as absent.jpg in a.json",
+        ),
+    ],
+)
+def test_which_image_outlines_belong_to(tmp_path, files, areas, words):
+    save_files(tmp_path, files)
+    found, notes = areas_of(tmp_path)
+    assert found == areas and words in notes
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.json": two_of("x.jpg", "x.jpg")},
+        {"a.json": coco(), "b.json": coco(parts=[np.ravel(SMALL).tolist()])},
+        {"a.json": coco(), "x.json": labelme(points=SMALL)},
+        {
+            "a.json": coco(),
+            "b.json": coco(size=(80, 120), parts=[[80, 40, 100, 40, 100, 60, 80, 60]]),
+        },
+    ],
+)
+def test_outlines_of_several_entries_are_joined_as_told(tmp_path, files):
+    save_files(tmp_path, {"x.jpg": None, **files})
+    areas, notes = areas_of(tmp_path)
+    assert areas == {"x": 600} and "1 images have several masks: their union" in notes
+    with pytest.raises(ValueError, match="no pixel is in more than half of its masks"):
+        areas_of(tmp_path, annotators="majority", require_masks=True)
+
+
+@pytest.mark.parametrize(
+    ("annotators", "area"), [("union", 600), ("majority", 0), ("1", 500), ("02", 100)]
+)
+def test_outlines_by_several_annotators(tmp_path, annotators, area):
+    second = coco(parts=[np.ravel(SMALL).tolist()])
+    files = {"annotator1/a.json": coco(), "annotator2/a.json": second}
+    save_files(tmp_path, {"x.jpg": None, **files})
+    assert areas_of(tmp_path, annotators=annotators)[0] == {"x": area}
 
 
 def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
@@ -116,13 +258,17 @@ def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
     [
         (coco(size=(40, 40)), r"mask size mismatch.: 1"),
         (coco(parts=[[70, 50, 90, 50, 90, 70]]), "empty mask.: 1"),
-        (coco(parts=[]), "no mask.: 1"),
-        (coco(parts=[[1, 2, 3]]), "cannot read annotations .*x.json: cannot reshape"),
+        (coco(parts=[[5, 5, 6, 5, 6.2, 5.3]]), "empty mask.: 1"),  # between centres
+        (coco(parts=[[5, 5, 30, 25, 20, 17]]), "empty mask.: 1"),  # all on a line
+        (coco(parts=[]), "x.jpg in images/x.json: an area has no outline"),
+        (coco(parts=[[1, 2, 3]]), "x.jpg in images/x.json: cannot reshape"),
         (coco(parts={"counts": [1], "size": [4, 6]}), "run-length masks are not read"),
         (labelme(points=[[1, 2], [3, 4]]), "a polygon of 2 points outlines no area"),
-        (via({"name": "point", "cx": 1, "cy": 2}), "a point outlines no area"),
-        ({**coco(), "images": [{"id": 1}]}, "x.json: KeyError: 'file_name'"),
-        (coco("other.jpg"), "no mask.: 1"),
+        (via({"name": "point", "cx": 1, "cy": 2}), "no mask.: 1"),
+        (via({"name": "polyline", "all_points_x": []}), "a polyline outlines no area"),
+        ({**coco(), "images": [{"id": 7}]}, "x.json: KeyError: 'file_name'"),
+        ({**coco(), "images": [{"id": 1}]}, "has image_id 7, but no image has"),
+        (coco("other.jpg"), "other.jpg in images/x.json: no image here"),
     ],
 )
 def test_other_outlines_are_refused_with_the_reason(tmp_path, annotations, words):
@@ -140,4 +286,6 @@ def test_other_json_is_no_annotation(tmp_path, content):
 def test_a_mask_file_goes_before_outlines(tmp_path):
     (tmp_path / "masks").mkdir()
     Image.new("L", (60, 40), 255).save(tmp_path / "masks" / "x.png")
-    assert load(tmp_path, labelme()).load_mask(0)[0].all()
+    dataset = load(tmp_path, labelme())
+    assert dataset.load_mask(0)[0].all()
+    assert "1 images have masks and outlines: masks are taken" in dataset.summary()
