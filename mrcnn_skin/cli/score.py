@@ -1,6 +1,7 @@
 """Score an archive of any size: diagnosis, box and lesion area of millions of images.
 
-SOURCE is a folder, searched with all folders in it, or a text file with a path a line.
+SOURCE is a folder, searched with all folders in it, or a list: a text file with a path
+a line, or a CSV table with one column of paths.
 Ray Data distributes the images to workers with a network each: on this machine, or on
 a cluster that sees the same paths and has the requirements of mrcnn_skin installed.
 

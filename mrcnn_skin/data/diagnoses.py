@@ -64,6 +64,7 @@ _UNSURE_WORDS = ("unk", "unknown", "indeterminate", "uncertain", "other", "none"
 _PREDICTION_COLUMNS = ("p_malignant", "predicted_class")
 _MARKS, _NO_MARKS = ("1", "true", "yes", "x"), ("0", "false", "no", "")
 _TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
+_OTHER_TRUTH = re.compile("pred|history|family|prior|previous")
 _MANY_VALUES = 1000  # of a column, more than there are diagnoses
 _TRUE = ("1", "true", "t", "yes", "y")
 _WEIGHT_COLUMNS = ("score_weight", "validation_weight")  # of ISIC 2019, 0 or 1
@@ -185,7 +186,7 @@ def columns_of_diagnoses(table):
     """
     for column in table if not any(c in table for c in _PREDICTION_COLUMNS) else ():
         values = [value for value in table[column].unique() if normalise(value)]
-        if "pred" in column or len(values) > _MANY_VALUES:
+        if _OTHER_TRUTH.search(column) or len(values) > _MANY_VALUES:
             continue
         meanings = {value: meaning_of(value) for value in values}
         if 2 * len([m for m in meanings.values() if m]) >= max(len(values), 1):

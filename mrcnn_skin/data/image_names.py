@@ -100,6 +100,10 @@ class ImageNames:
         folder = path.rpartition("/")[0]
         return self.places([f"{folder}/{name}"])[0]
 
+    def is_folder(self, name):
+        """Whether folders of images have such a name, but for its numbers."""
+        return not name.isdigit() and _kind(name) in self._folder_kinds
+
     def knows(self, cells):
         """Return bool [cells]: whether a cell has the name of an image, or of several.
 

@@ -153,7 +153,8 @@ class _Joined:
             self.notes.append(str(error))
             return None
         column = table.attrs["image_column"]
-        ids = self.names.find(table[column], name) if column else [None] * len(table)
+        cells = self._with_patients(table, column) if column else []
+        ids = self.names.find(cells, name) if column else [None] * len(table)
         found = pd.Series(ids, table.index, dtype=object).notna()
         if not found.any():
             what = (
@@ -178,6 +179,14 @@ class _Joined:
             for column, labels in columns_of_diagnoses(rows):
                 self.doubts += _claims(name, rows, [column], labels)
         return list(table)
+
+    def _with_patients(self, table, column):
+        """Return the names of images, below the patient where folders are patients."""
+        cells = table[column]
+        if "patient_id" in table and column != "patient_id":
+            is_folder = table["patient_id"].map(self.names.is_folder)
+            cells = cells.where(~is_folder, table["patient_id"] + "/" + cells)
+        return cells
 
     def add_folders(self, paths):
         """Read the folders of the images, at their paths, as labels."""
@@ -255,8 +264,9 @@ class _Joined:
             }
             images = {claim.image_id for claim in against}
             if 2 * len(images) > len({claim.image_id for claim in claims}):
+                other = min(claim.source for claim in against)
                 self.claims = [
-                    claim._replace(label=None)
+                    claim._replace(label=None, text=f"{claim.text}, against {other}")
                     if claim.source == code and claim.image_id not in images
                     else claim
                     for claim in self.claims

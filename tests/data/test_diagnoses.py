@@ -114,7 +114,7 @@ READ = {
         {"a": M, "b": B, "c": B},
     ),
     "0 and 1 beside predictions": (
-        "image,label,pred\na,1,benign\nb,0,benign\n",
+        "image,label,pred,family_history\na,1,benign,nevus\nb,0,benign,melanoma\n",
         {"a": M, "b": B},
     ),
     "0 and 1, one row contradicts": (
@@ -290,7 +290,7 @@ def test_another_table_may_contradict_a_code(folder):
         "contradictory labels: labels.csv says label=0; "
         "more.csv says class_name=melanoma",
         "contradictory labels: more.csv says class_name=nevus; labels.csv says label=1",
-        "no label: labels.csv says label=0",
+        "no label: labels.csv says label=0, against more.csv, column class_name",
     ]
     told = records_of(folder, codes, label_table="labels.csv")
     assert labels_of(told) == {"a": B, "b": M, "c": B}

@@ -118,6 +118,24 @@ def test_folders_in_cells_and_of_tables(case):
     assert ImageNames(images).find(list(cells), table) == list(cells.values())
 
 
+@pytest.mark.parametrize(
+    "images, labels",
+    [
+        (["p1/1.jpg", "p2/1.jpg"], {"p1/1": B, "p2/1": M}),
+        (["p1/1.jpg", "p1/2.jpg"], {"1": B}),  # the row 2 is that of another patient
+        (["x/1.jpg", "x/2.jpg"], {"1": None, "2": M}),
+    ],
+)
+def test_folders_of_patients(tmp_path, images, labels):
+    for name in images:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    rows = "p1,1,benign\np2,1,malignant\np2,2,malignant\n"
+    (tmp_path / "t.csv").write_text("patient,image,label\n" + rows)
+    records = read_records(tmp_path).set_index("image_id")
+    assert labels_of(records) == {i: label for i, label in labels.items() if label}
+
+
 def annotations(*names):
     corners = [2, 2, 20, 2, 20, 20, 2, 20]
     return {
