@@ -177,7 +177,8 @@ class _Joined:
             self._add_claims(name, rows, read_labels(table, name, told))
         if gives_labels:
             for column, labels in columns_of_diagnoses(rows):
-                self.doubts += _claims(name, rows, [column], labels)
+                if _source(name, [column]) not in self.meanings:
+                    self.doubts += _claims(name, rows, [column], labels)
         return list(table)
 
     def _with_patients(self, table, column):

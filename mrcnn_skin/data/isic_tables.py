@@ -241,7 +241,7 @@ def _find_image_columns(rows, names, headers=1):
         if not names.knows(cells[:_FIRST_CELLS]).any():
             continue
         known = names.knows(cells)
-        is_most = known.sum() * 2 > len(cells) - headers
+        is_most = 2 * known.sum() + headers > len(cells) - headers
         if is_most and not cells[known].duplicated().any():
             found.append(position)
     return found

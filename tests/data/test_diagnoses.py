@@ -153,6 +153,7 @@ READ = {
     "BOM": ("\ufeffimage,label\na,benign\n", {"a": B}),
     "sep=": ("sep=;\nimage;label\na;benign\n", {"a": B}),
     "title": ("Labels of the clinic\nimage,label\na,benign\n", {"a": B}),
+    "title and one row": ("Image labels\nfoto,diag,label\na,1,benign\n", {"a": B}),
     "title with a comma": (
         "Labels, 2020\n\nimage,dx,x\na,mel,1\nb,nv,2\n",
         {"a": M, "b": B},
@@ -343,6 +344,11 @@ def test_predictions_are_no_truth(folder, name, text):
             "image,P,Q,R\na,1,0,0\nb,0,1,0\nc,0,0,1\n",
             {"label_column": ("P", "Q"), "malignant": ("Q",)},
             {"a": B, "b": M},
+        ),
+        (
+            "image,label,dx\na,1,mel\nb,0,bcc\nc,0,nv\n",
+            {"malignant": ("mel",)},
+            {"a": M, "b": B, "c": B},
         ),
         (
             "image,healthy\na,1\nb,0\n",
