@@ -1,8 +1,13 @@
 """Joint diagnosis, detection and segmentation of skin lesions with Mask R-CNN."""
 
+import os
+
 import lazy_loader
 
 from .data import imgaug_fixes  # noqa: F401  makes `import imgaug` work on NumPy 2
+
+# Without TensorFlow's native notes and warnings, which fill the screen; errors remain
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 __version__ = "0.2.0"
 

@@ -55,7 +55,7 @@ def test_epochs_of_two_calls_add_up(trained, images):
     assert (start[name] == heads[name]).all()
     assert (heads[name] != everything[name]).any()
     log = pd.read_csv(model.log_dir / "log.csv")
-    assert log["epoch"].tolist() == [0, 1] and log["stage"].tolist() == [0, 1]
+    assert log["epoch"].tolist() == [1, 2] and log["stage"].tolist() == [0, 1]
 
 
 def test_epochs_that_are_done_are_not_done_again(trained, images, capsys):
@@ -159,7 +159,7 @@ def test_another_rate_for_the_rest_of_interrupted_epochs_is_taken(
     model.train(images, None, 0.002, 3, custom_callbacks=[seen], verbose=0)
     assert seen.rates == pytest.approx([0.002, 0.002])
     log = pd.read_csv(model.log_dir / "log.csv")
-    assert log["epoch"].tolist() == [0, 1, 2] and log["stage"].tolist() == [0, 1, 1]
+    assert log["epoch"].tolist() == [1, 2, 3] and log["stage"].tolist() == [0, 1, 1]
 
 
 def test_the_last_weights_of_a_run_go_on_with_it_and_others_begin_a_new_one(

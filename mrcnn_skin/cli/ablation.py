@@ -1,7 +1,7 @@
 """The paper's ablation study on any data set, and attention and dilation beside it.
 
     mrcnn-skin ablation --dataset=DIR --weights=coco --out=study
-    mrcnn-skin ablation --out=study        goes on where it was stopped
+    mrcnn-skin ablation --out=study        resumes the study
     mrcnn-skin ablation --out=study --tables backbones --seeds 0 1 2 3
 
 Every cell is trained like a run of train.py, in a folder of its own, OUT/CELL-seedN,
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from . import command, datasets, options, training_run
 
+RESUME = "the same command resumes the study"
 # Between two calls only these may change; all else makes another study.
 FREE = {"tables", "cells", "seeds", "batches"}
 DEFAULTS = {
@@ -107,8 +108,13 @@ def remember_options(args):
 
 
 def make_parser():
+    from .ablation_study import list_cells
+
     parser = command.Parser(
-        "ablation", description=__doc__, argument_default=argparse.SUPPRESS
+        "ablation",
+        description=__doc__,
+        epilog=list_cells(),
+        argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
     add("--out", default="ablation", help="folder of the study (default: ablation)")
@@ -116,14 +122,13 @@ def make_parser():
         "--tables",
         nargs="+",
         metavar="TABLE",
-        help="whose cells to run: losses, focal, tasks, backbones, initialisation, "
-        "batch, attention (default: losses tasks)",
+        help="run the cells of these tables, listed below (default: losses tasks)",
     )
     add(
         "--cells",
         nargs="+",
         metavar="CELL",
-        help="run these cells instead, such as se, cbam, context, dilation",
+        help="run these cells, listed below, instead of whole tables",
     )
     add("--seeds", nargs="+", type=int, metavar="N", help="(default: 0 1 2)")
     add(

@@ -5,6 +5,7 @@ tables is run for all of them. Training and scoring are in ablation.py.
 """
 
 import json
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +123,15 @@ CAPTIONS = {
     "attention": "FL + JL with attention behind the pyramid's levels, with the mean of "
     "the whole image for the diagnosis, and with a dilated last stage of the backbone.",
 }
+
+
+def list_cells():
+    """The cells of each table, for --help."""
+    lines = ["tables and their cells, with the default options:"]
+    for table, rows in make_tables("resnet50", "coco", 2, [1, 2]).items():
+        cells = ", ".join(f"{cell.name} ({row})" for row, cell in rows.items())
+        lines += textwrap.wrap(f"{table}: {cells}", 80, subsequent_indent="    ")
+    return "\n  ".join(lines)
 
 
 def read_results(out):

@@ -6,7 +6,7 @@ and with --out writes its mask, <file>.png. It wants neither mrcnn_skin nor the 
     mrcnn-skin client photo.jpg --server=localhost:8500 --model=skin
     mrcnn-skin client photo.jpg --server=http://localhost:8501 --out=masks
 
-gRPC needs tensorflow-serving-api (pip install -e ".[serving]"), REST nothing.
+gRPC needs tensorflow-serving-api (pip install "mrcnn_skin[serving]"), REST nothing.
 Exit status: 0 all is well; 1 a file has no answer, the others do; 2 a mistake in the
 options.
 
@@ -100,7 +100,10 @@ def grpc_asker(server, model, timeout):
         import grpc
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
     except ImportError as error:
-        raise ValueError(f"gRPC needs {error.name}; http://... does without") from error
+        raise ValueError(
+            f'gRPC needs {error.name}: pip install "mrcnn_skin[serving]", or use REST, '
+            "--server=http://HOST:8501"
+        ) from error
     import tensorflow as tf
 
     limits = ("grpc.max_receive_message_length", "grpc.max_send_message_length")

@@ -5,6 +5,7 @@ Heavy imports wait until the options are read, so that --help answers at once.
 
 import argparse
 import faulthandler
+import importlib.util
 import os
 import sys
 import warnings
@@ -43,12 +44,13 @@ def _expand_home(argument):
     return os.path.expanduser(argument)
 
 
-def run(command, main):
+def run(command, main, resume="run it again to start over"):
     """Run a command and exit; a mistake of the user ends in one line and status 2.
 
     Args:
         command: its name, for messages.
         main: function without arguments; what it returns is the exit status.
+        resume: what to do after Ctrl-C, in words.
     """
     silence_native_logs()
     # Pillow's, on images that Config.MAX_IMAGE_PIXELS judges; they are named elsewhere
@@ -59,15 +61,25 @@ def run(command, main):
         ValueError,
         FileNotFoundError,
         FileExistsError,
+        IsADirectoryError,
         NotADirectoryError,
+        PermissionError,
     ) as error:
-        message, status = error, 2
+        message, status = f"error: {error}", 2
     except (OSError, MemoryError) as error:
-        message, status = error, 1
+        message, status = f"error: {error}", 1
     except KeyboardInterrupt:
-        message, status = "interrupted", 130
-    print(f"mrcnn-skin {command}: error: {message}", file=sys.stderr)
+        message, status = f"interrupted; {resume}", 130
+    print(f"mrcnn-skin {command}: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+def require(module, extra):
+    """Raise ValueError, with what to install, if a module of an extra is missing."""
+    if importlib.util.find_spec(module) is None:
+        raise ValueError(
+            f'the package {module} is not installed: pip install "mrcnn_skin[{extra}]"'
+        )
 
 
 def silence_native_logs():
@@ -75,9 +87,9 @@ def silence_native_logs():
 
     They go to file descriptor 2, and no setting of TensorFlow stops all of them; so
     Python's stderr moves to a descriptor of its own. Crashes still print their stack.
-    Whoever sets TF_CPP_MIN_LOG_LEVEL sees everything at that level.
+    TF_CPP_MIN_LOG_LEVEL=0 or 1 shows them.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1"):
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()

@@ -6,14 +6,13 @@
 Each of the --weights is a model to choose on the page. The page is for this machine
 only unless --host says otherwise. Nothing is stored: an image is deleted once it is
 read, and the pictures of its answer are part of the page. Nothing is sent anywhere: the
-page may ask no address but its own. It needs the extra demo: pip install -e ".[demo]".
+page may ask no address but its own. It needs pip install "mrcnn_skin[demo]".
 
 Research software, no medical device.
 """
 
 import base64
 import html
-import importlib.util
 import io
 import json
 import os
@@ -80,8 +79,7 @@ def main(argv=None):
     parser.add_argument("--port", type=int, default=7860, help="of that address")
     options.add_config_options(parser)
     args = parser.parse_args(argv)
-    if importlib.util.find_spec("gradio") is None:
-        raise ValueError('the page needs gradio: pip install -e ".[demo]"')
+    command.require("gradio", "demo")
     if not 0 < args.threshold < 1:
         raise ValueError(f"--threshold must be between 0 and 1, got {args.threshold}")
 

@@ -86,7 +86,7 @@ def parse_arguments(argv):
         "sensitivity on these images, none of which may be among those of --split "
         "(default: no such figures)",
     )
-    parser.add_argument("--weights", default="last", help=options.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument("--out", default="evaluation", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--limit", type=int, help="evaluate so many images only")

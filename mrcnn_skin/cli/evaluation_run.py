@@ -1,8 +1,9 @@
-"""What evaluate.py does with a model and images: score, compare, draw, describe.
+"""What evaluate and train do with a model and images: score, compare, draw, report.
 
 The figures come from mrcnn_skin.evaluation; this module decides which are asked for.
 """
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,8 +129,14 @@ def score(model, dataset, calibration, other, out, args):
     if coco.is_installed():
         coco_scorer = coco.CocoScorer("classify" in model.config.TASKS)
         details.append(coco_scorer)
-    per_image, unreadable = score_images(detector, dataset, out, details=details)
-    chosen_on = score_images(detector, calibration)[0] if calibration else None
+    title = _pass_titles(calibration, args)
+    per_image, unreadable = score_images(
+        detector, dataset, out, title("images"), details=details
+    )
+    chosen_on = None
+    if calibration:
+        titled = title("calibration images")
+        chosen_on = score_images(detector, calibration, progress=titled)[0]
 
     metrics = {"unreadable": unreadable}
     metrics |= analyse(per_image, chosen_on, other, args.bootstrap, args.seed)
@@ -138,13 +145,25 @@ def score(model, dataset, calibration, other, out, args):
     if args.explain:
         metrics["explanation"] = explanation_scores(per_image)
     if args.tta:
-        plain = score_images(model.detector, dataset)[0]
+        titled = title("without augmentation")
+        plain = score_images(model.detector, dataset, progress=titled)[0]
         rows = compare(per_image, plain, args.bootstrap, args.seed)
         metrics["tta"] = as_records(rows)
     if args.robustness:
-        rows = robustness_table(detector, dataset, per_image, args.bootstrap, args.seed)
+        rows = robustness_table(
+            detector, dataset, per_image, args.bootstrap, args.seed, title
+        )
         metrics["robustness"] = as_records(rows)
     return Scored(per_image, metrics, detector, grad_cam)
+
+
+def _pass_titles(calibration, args):
+    """A function that numbers the passes over images: title of a progress bar."""
+    from ..evaluation.corruptions import CORRUPTIONS
+
+    passes = 1 + bool(calibration) + args.tta + args.robustness * len(CORRUPTIONS)
+    numbers = itertools.count(1)
+    return lambda what: f"pass {next(numbers)} of {passes}, {what}"
 
 
 def explanation_scores(per_image):
@@ -226,10 +245,12 @@ def facts(model, dataset, folder, dropped, args):
         "training": _training(weights.with_name("run.json")),
         "test-time augmentation": "four mirror images" if args.tta else "none",
         "software": f"mrcnn_skin on TensorFlow {tf.__version__}, Keras "
-        f"{keras.__version__}; samples/isic/evaluate.py repeats this evaluation.",
+        f"{keras.__version__}; mrcnn-skin evaluate repeats this evaluation.",
     }
     if not coco.is_installed():
-        known["COCO's average precision"] = "not computed: the extra coco is missing"
+        known["COCO's average precision"] = (
+            'not computed: it needs pip install "mrcnn_skin[coco]"'
+        )
     return {name: text for name, text in known.items() if text}
 
 

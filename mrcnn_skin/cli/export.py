@@ -4,7 +4,7 @@ The SavedModel is BASE/NAME/<version>. It takes JPEG or PNG files of any size an
 answers with boxes, classes, P(malignant) and masks. Beside it are BASE/model.config,
 batching.config and monitoring.config, the server's settings for all models in BASE.
 
-    mrcnn-skin export --weights=last --out=served/skin
+    mrcnn-skin export --out=served/skin
 
     docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD/served:/models" \\
         tensorflow/serving --model_config_file=/models/model.config \\
@@ -16,7 +16,7 @@ batching.config and monitoring.config, the server's settings for all models in B
 The ONNX file does the same from pixels, and runs in onnxruntime without TensorFlow and
 without this package: samples/isic/onnx_predict.py.
 
-    mrcnn-skin export --format=onnx --weights=last --out=lesion.onnx
+    mrcnn-skin export --format=onnx --out=lesion.onnx
 
 Research software, no medical device.
 """
@@ -28,7 +28,7 @@ from . import command, models, options
 
 def main(argv=None):
     parser = command.Parser("export", description=__doc__)
-    parser.add_argument("--weights", default="last", help=options.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument(
         "--format", choices=("saved_model", "onnx"), default="saved_model"
     )
@@ -68,7 +68,7 @@ def write_onnx(args):
     out = Path(args.out or "lesion.onnx")
     if out.suffix != ".onnx":
         raise ValueError(f"--out must be FILE.onnx for --format=onnx, got {out}")
-    require("onnxscript", "onnx")
+    command.require("onnxscript", "onnx")
     licence = args.licence
     if licence is None and args.weights == "pretrained":
         from ..weights_io.pretrained import DEFAULT, PRETRAINED
@@ -87,7 +87,7 @@ def write_saved_model(args):
     """Write the next version into --out, and the server's settings beside it."""
     if args.licence is not None:
         raise ValueError("--licence is for --format=onnx, not for saved_model")
-    require("tensorflow_serving", "serving")  # for the warm-up requests
+    command.require("tensorflow_serving", "serving")  # for the warm-up requests
     warmup = [Path(name).read_bytes() for name in args.warmup or []]
     model = models.load_model(args.weights, args)
     from ..serving.saved_model import export_saved_model
@@ -99,14 +99,6 @@ def write_saved_model(args):
     print(f"version {path.name} of {out.name}, in {path}")
     print(f"settings for the server in {out.parent}")
     return 0
-
-
-def require(module, extra):
-    """Say what to install, before the long work, if a module is not there."""
-    import importlib.util
-
-    if importlib.util.find_spec(module) is None:
-        raise ValueError(f'{module} is not installed: pip install -e ".[{extra}]"')
 
 
 def generated_file():

@@ -36,7 +36,7 @@ def main(argv=None):
         default=64,
         help="principal components that the weights hold",
     )
-    parser.add_argument("--weights", default="last", help=options.WEIGHTS_HELP)
+    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument("--out", default="familiar.h5", help="weight file to write")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     parser.add_argument("--seed", type=int, default=0, help="of the held-out images")

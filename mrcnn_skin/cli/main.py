@@ -32,7 +32,8 @@ def main(command=None):
         args = make_parser().parse_args(options)
         command, options = args.command, args.options
     module = importlib.import_module(f".{command.replace('-', '_')}", __package__)
-    run(command, lambda: module.main(options))
+    resume = {"resume": module.RESUME} if hasattr(module, "RESUME") else {}
+    run(command, lambda: module.main(options), **resume)
 
 
 def make_parser():

@@ -17,7 +17,10 @@ def trained_weights(weights, logs):
     for pattern in ("*_best.h5", "*_last.h5"):
         for path in run_dir.glob(pattern):
             return path
-    raise FileNotFoundError(f"the run {run_dir} has not finished an epoch yet")
+    raise FileNotFoundError(
+        f"the run {run_dir} has not finished an epoch yet; --weights=pretrained takes "
+        "the network that comes with the package"
+    )
 
 
 def trained_config(path, args):
@@ -57,4 +60,5 @@ def build_model(path, config, exclude=()):
 def load_model(weights, args):
     """A model that detects, from --weights and their Config."""
     path = trained_weights(weights, args.logs)
+    print(f"weights: {path}")
     return build_model(path, trained_config(path, args))

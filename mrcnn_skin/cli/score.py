@@ -12,7 +12,7 @@ OUT gets part-*.parquet with the columns of predictions.csv (`mrcnn-skin predict
 image could not be read; with --masks also mask_png. Run again, the command resumes
 with the images that have no answer yet, including those added to SOURCE meanwhile.
 
-Needs Ray and pyarrow (pip install -e ".[archive]"). Exit status: 0 all remaining
+Needs Ray and pyarrow (pip install "mrcnn_skin[archive]"). Exit status: 0 all remaining
 images were scored; 1 some were unreadable or failed; 2 a mistake in the options.
 
 Research software, no medical device.
@@ -26,6 +26,8 @@ import time
 from pathlib import Path
 
 from . import command, models, options
+
+RESUME = "the same command resumes with the images that have no answer yet"
 
 
 def main(argv=None):
@@ -72,10 +74,9 @@ def main(argv=None):
 
 def score(args):
     """Run the command; returns its exit status."""
-    try:
-        from ..serving.batch_scoring import Parts, list_images, root_of
-    except ImportError as error:
-        raise ValueError(f'{error}: pip install -e ".[archive]"') from error
+    for module in ("pyarrow", "ray"):
+        command.require(module, "archive")
+    from ..serving.batch_scoring import Parts, list_images, root_of
 
     weights = models.trained_weights(args.weights, args.logs).resolve()
     config = models.trained_config(weights, args)
@@ -100,7 +101,7 @@ def score(args):
     if unreadable:
         print(f"{unreadable} cannot be read: see the column error")
     if missing:
-        print(f"{missing} have no answer, their batches failed: start again")
+        print(f"{missing} have no answer, their batches failed: run the command again")
     print(f"written to {Path(args.out).resolve()}")
     return 1 if unreadable or missing else 0
 
@@ -167,7 +168,7 @@ def collect(tables, parts, expected, done):
 
     scored = unreadable = 0
     begin = time.monotonic()
-    with tqdm(total=done + expected, initial=done, unit="image") as bar:
+    with tqdm(total=done + expected, initial=done, desc="score", unit="image") as bar:
         for table in tables:
             if not scored:
                 first, started = len(table), time.monotonic()

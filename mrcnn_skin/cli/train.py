@@ -9,7 +9,7 @@ printed with the reason, listed in dropped.csv, and passed over.
     mrcnn-skin train --weights=coco
     mrcnn-skin train --dataset=DIR --weights=none --image-size=256
     mrcnn-skin train --dataset=synthetic --weights=none --quick
-    mrcnn-skin train --weights=last          goes on where a run stopped
+    mrcnn-skin train --weights=last          resumes the newest run
     mrcnn-skin train --dataset=DIR --check-only      checks options and data
 
 Exit status: 0 done; 1 a fault of the system; 2 a mistake in the options or the data,
@@ -22,6 +22,8 @@ from pathlib import Path
 
 from . import command, datasets, options, results, training_run
 from .training_run import DEFAULTS, QUICK
+
+RESUME = "mrcnn-skin train --weights=last resumes a run that has saved a state"
 
 
 def main(argv=None):

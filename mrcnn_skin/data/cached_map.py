@@ -41,7 +41,10 @@ def map_files(function, paths, name, cache=None):
     with (
         ThreadPoolExecutor(_WORKERS) as pool,
         tqdm(
-            desc=name.split()[0], total=len(missing), leave=False, disable=None
+            desc=f"check {name.split()[0]}",
+            total=len(missing),
+            leave=False,
+            disable=None,
         ) as bar,
     ):
         for portion in (missing[start : start + _PORTION] for start in portions):

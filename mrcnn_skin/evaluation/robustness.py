@@ -57,8 +57,9 @@ def robustness_table(
 ):
     """Score a detector on every corruption, against its scores on the clean images.
 
-    detector, dataset, progress, image_ids: as of report.score_images. per_image: what
-    that returned for the clean images.
+    detector, dataset, image_ids: as of scoring.score_images. per_image: what that
+    returned for the clean images. progress: whether to show progress bars, or a
+    function of a corruption's name that returns the title of its bar.
 
     Returns a DataFrame, a row a corruption and metric of SHOWN: corruption, metric,
     clean, value, drop (clean - value), low and high (its paired 95 % interval), images.
@@ -68,7 +69,7 @@ def robustness_table(
         spoiled, _ = score_images(
             detector,
             CorruptedDataset(dataset, name, seed),
-            progress=progress,
+            progress=progress(name) if callable(progress) else progress,
             image_ids=image_ids,
         )
         rows = compare(per_image, spoiled, resamples, seed)

@@ -86,7 +86,7 @@ def score_images(
             does not measure it.
     dataset: a prepared mrcnn_skin.data.dataset.Dataset.
     out_dir: folder for masks/<image>_segmentation.png; None: none are written.
-    progress: show a progress bar.
+    progress: show a progress bar; a text is its title.
     image_ids: of the dataset, which images to score; None for all.
     details: functions of a Case that return {column: value} to add.
 
@@ -112,7 +112,8 @@ def score_images(
             f"{pseudo} of {len(image_ids)} masks are pseudo-masks, predicted by a "
             "network: they are for training only, and nothing is scored against them"
         )
-    for image_id in tqdm(image_ids, desc="evaluate", disable=not progress):
+    title = progress if isinstance(progress, str) else "evaluate"
+    for image_id in tqdm(image_ids, desc=title, unit="image", disable=not progress):
         try:
             image = dataset.load_image(image_id)
             truth = load_instances(dataset, image_id, image.shape[:2])

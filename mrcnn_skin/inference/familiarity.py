@@ -107,7 +107,7 @@ def _with_cuts(dataset, seed, progress):
     be familiar also where all training images have one shape.
     """
     rng = np.random.default_rng(seed)
-    for image_id in tqdm(dataset.image_ids, desc="features", disable=not progress):
+    for image_id in tqdm(dataset.image_ids, desc="measure", disable=not progress):
         image = dataset.load_image(image_id)
         if image_id % 2:
             axis = rng.integers(2)

@@ -18,9 +18,12 @@ class CsvLog(keras.callbacks.Callback):
         self.path = str(path)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write the epoch's line; it replaces lines of this and later epochs."""
-        row = {"epoch": epoch, **(logs or {})}
-        rows = [r for r in self._rows() if int(r["epoch"]) < epoch] + [row]
+        """Write the epoch's line; it replaces lines of this and later epochs.
+
+        Keras counts epochs from 0, the file from 1, as progress bars and charts do.
+        """
+        row = {"epoch": epoch + 1, **(logs or {})}
+        rows = [r for r in self._rows() if int(r["epoch"]) <= epoch] + [row]
         names = list(dict.fromkeys(name for r in rows for name in r))
         with written_whole(self.path) as partial:
             with open(partial, "w", newline="", encoding="utf-8") as handle:
@@ -50,7 +53,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         with writing(f"{self.folder} cannot be written"):
             with self.writer.as_default():
                 for name, value in (logs or {}).items():
-                    tf.summary.scalar(name, value, step=epoch)
+                    tf.summary.scalar(name, value, step=epoch + 1)
 
     def on_train_end(self, logs=None):
         with writing(f"{self.folder} cannot be written"):

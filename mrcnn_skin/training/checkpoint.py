@@ -72,7 +72,7 @@ def find_last_run(model_dir):
     states = Path(model_dir).glob("*/checkpoints/checkpoint")
     newest = max(states, key=lambda path: path.stat().st_mtime, default=None)
     if newest is None:
-        raise FileNotFoundError(f"no run with a checkpoint in {model_dir}")
+        raise FileNotFoundError(f"there is no run with a checkpoint in {model_dir}")
     return newest.parents[1]
 
 

@@ -7,6 +7,7 @@ print in a terminal and show in a notebook.
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from ..atomic import written_whole
@@ -27,23 +28,24 @@ def plot_losses(log):
     total, parts, quality = figure.subplots(1, 3)
     for name in ("loss", "val_loss"):
         if name in log:
-            total.plot(log["epoch"] + 1, log[name], marker=".", label=name)
+            total.plot(log["epoch"], log[name], marker=".", label=name)
     for index, name in enumerate(terms):
-        parts.plot(log["epoch"] + 1, log[name], color=f"C{index}", label=name)
+        parts.plot(log["epoch"], log[name], color=f"C{index}", label=name)
         if f"val_{name}" in log:
             values = log[f"val_{name}"]
-            parts.plot(log["epoch"] + 1, values, color=f"C{index}", ls="--")
+            parts.plot(log["epoch"], values, color=f"C{index}", ls="--")
     for name in scores:
-        quality.plot(log["epoch"] + 1, log[name], marker=".", label=name[4:])
+        quality.plot(log["epoch"], log[name], marker=".", label=name[4:])
     total.set(title="loss", yscale="log")
     parts.set(title="terms (dashed: validation)", yscale="log")
     quality.set(title="validation", ylim=(0, 1))
     starts = log["epoch"][log["stage"].diff() > 0] if "stage" in log else []
     for ax in (total, parts, quality):
         ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
         for start in starts:
-            ax.axvline(start + 0.5, color="grey", ls=":")
+            ax.axvline(start - 0.5, color="grey", ls=":")
         if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=8)
     return figure

@@ -83,7 +83,7 @@ def find_weights(weights: str | Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(
             f"there is no weight file {path}; networks known by name: "
-            f"{', '.join(PRETRAINED)}"
+            f"{', '.join([*_ALIASES, *PRETRAINED])}"
         )
     require_file(path)
     return path

@@ -157,7 +157,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(trained):
     process, run_dir = trained
     steps = re.search(r"going on at step (\d+)", process.stdout)
     assert int(steps[1]) >= 2
-    assert pd.read_csv(run_dir / "log.csv")["epoch"].tolist() == [0, 1]
+    assert pd.read_csv(run_dir / "log.csv")["epoch"].tolist() == [1, 2]
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_train_leaves_a_complete_run_folder(trained):
         # 3 pictures of 320 pixels side by side, 6 between and around them
         assert sheet.width == 3 * 320 + 4 * 6
     log = pd.read_csv(run_dir / "log.csv")
-    assert log["epoch"].tolist() == [0, 1]
+    assert log["epoch"].tolist() == [1, 2]
     assert (
         log[["loss", "rpn_class_loss", "val_mrcnn_mask_loss", "val_JA"]]
         .notna()
@@ -201,7 +201,9 @@ def test_a_run_folder_is_not_overwritten(trained, folder):
 
 @pytest.mark.slow
 def test_evaluate_finds_the_last_run(in_process, trained, folder):
-    process = in_process("evaluate", "--dataset=data", "--out=results", cwd=folder)
+    process = in_process(
+        "evaluate", "--dataset=data", "--weights=last", "--out=results", cwd=folder
+    )
     assert process.returncode == 0, process.stderr
     truth = json.loads((trained[1] / "evaluation" / "metrics.json").read_text())
     metrics = json.loads((folder / "results" / "metrics.json").read_text())
@@ -213,7 +215,8 @@ def test_evaluate_finds_the_last_run(in_process, trained, folder):
 
 @pytest.mark.slow
 def test_evaluate_with_everything(trained, folder):
-    options = ["--dataset=data", "--calibration-split=train", "--out=everything"]
+    options = ["--dataset=data", "--weights=last", "--out=everything"]
+    options += ["--calibration-split=train"]
     options += ["--tta", "--explain", "--bootstrap=50"]
     other = f"--compare={trained[1] / 'evaluation' / 'per_image.csv'}"
     process = command("evaluate", *options, other, cwd=folder)
@@ -240,7 +243,7 @@ def test_evaluate_with_everything(trained, folder):
 def test_evaluate_refuses_what_would_flatter_or_fail(
     in_process, trained, folder, options, words
 ):
-    options = ["--dataset=data", "--out=refused", *options]
+    options = ["--dataset=data", "--weights=last", "--out=refused", *options]
     process = in_process("evaluate", *options, cwd=folder)
     assert process.returncode == 2
     assert all(word in process.stderr.splitlines()[-1] for word in words)
@@ -251,7 +254,7 @@ def test_evaluate_refuses_what_would_flatter_or_fail(
 def test_evaluate_that_fails_late_leaves_nothing(in_process, trained, folder):
     table = pd.read_csv(trained[1] / "evaluation" / "per_image.csv")
     table.assign(image="another").to_csv(folder / "other.csv", index=False)
-    options = ["--dataset=data", "--out=late", "--compare=other.csv"]
+    options = ["--dataset=data", "--weights=last", "--out=late", "--compare=other.csv"]
     process = in_process("evaluate", *options, cwd=folder)
     assert process.returncode == 2 and "share no image" in process.stderr
     assert not [path for path in folder.iterdir() if "late" in path.name]
@@ -283,7 +286,7 @@ def test_evaluate_scores_the_good_images_and_names_the_bad_one(
     shutil.copytree(folder / "data", folder / "damaged")
     images = sorted((folder / "damaged" / "ISIC-2017_Validation_Data").iterdir())
     images[1].write_bytes(images[1].read_bytes()[:700])
-    options = ["--dataset=damaged", "--out=partly"]
+    options = ["--dataset=damaged", "--weights=last", "--out=partly"]
     process = in_process("evaluate", *options, cwd=folder)
     assert process.returncode == 1, process.stderr
     assert f"{images[1].name}: unreadable image: image file is trunc" in process.stdout

@@ -19,8 +19,8 @@ def test_csv_has_a_line_an_epoch(tmp_path):
     log.on_epoch_end(0, {"loss": 2.5})
     log.on_epoch_end(1, {"loss": 1.25, "val_JA": 0.5})
     assert read(tmp_path / "log.csv") == [
-        {"epoch": "0", "loss": "2.5", "val_JA": ""},
-        {"epoch": "1", "loss": "1.25", "val_JA": "0.5"},
+        {"epoch": "1", "loss": "2.5", "val_JA": ""},
+        {"epoch": "2", "loss": "1.25", "val_JA": "0.5"},
     ]
 
 
@@ -30,8 +30,8 @@ def test_csv_of_a_resumed_run_goes_on_and_replaces_what_is_done_again(tmp_path):
         CsvLog(path).on_epoch_end(epoch, {"loss": 10.0 + epoch})
     CsvLog(path).on_epoch_end(1, {"loss": 5.0})
     assert read(path) == [
-        {"epoch": "0", "loss": "10.0"},
-        {"epoch": "1", "loss": "5.0"},
+        {"epoch": "1", "loss": "10.0"},
+        {"epoch": "2", "loss": "5.0"},
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 

@@ -19,7 +19,7 @@ from mrcnn_skin.visualize import (
 def training_log():
     return pd.DataFrame(
         {
-            "epoch": [0, 1, 2, 3],
+            "epoch": [1, 2, 3, 4],
             "stage": [0, 0, 1, 1],
             "loss": [4.0, 3.0, 2.0, 1.0],
             "val_loss": [4.5, 3.5, 2.5, 2.0],
@@ -48,7 +48,7 @@ def test_plot_losses_draws_each_column_and_the_stages():
     assert curves(terms) == {"rpn_class_loss": [2.0, 1.5, 1.0, 0.5]}
     assert [2.2, 1.7, 1.2, 0.9] in [list(line.get_ydata()) for line in terms.lines]
     assert curves(scores) == {"JA": [0.5, 0.6, 0.7, 0.75]}
-    # epochs are shown from 1: the second stage begins between the 2nd and the 3rd
+    # the second stage begins between the 2nd and the 3rd
     assert [2.5, 2.5] in [list(line.get_xdata()) for line in total.lines]
 
 
