@@ -7,7 +7,8 @@ import lazy_loader
 from .data import imgaug_fixes  # noqa: F401  makes `import imgaug` work on NumPy 2
 
 # Without TensorFlow's native notes and warnings, which fill the screen; errors remain
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+NATIVE_LOG_LEVEL = "2"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", NATIVE_LOG_LEVEL)
 
 __version__ = "0.2.0"
 

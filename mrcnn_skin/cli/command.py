@@ -10,6 +10,8 @@ import os
 import sys
 import warnings
 
+from .. import NATIVE_LOG_LEVEL
+
 
 class Help(
     argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
@@ -87,9 +89,9 @@ def silence_native_logs():
 
     They go to file descriptor 2, and no setting of TensorFlow stops all of them; so
     Python's stderr moves to a descriptor of its own. Crashes still print their stack.
-    TF_CPP_MIN_LOG_LEVEL=0 or 1 shows them.
+    TF_CPP_MIN_LOG_LEVEL=0 shows them, as does any level but the package's own.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1"):
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", NATIVE_LOG_LEVEL) != NATIVE_LOG_LEVEL:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()

@@ -93,7 +93,7 @@ def test_the_callbacks_of_keras_work_together(images, tmp_path):
     assert rates.seen == HALVED[:3]
     assert isinstance(model.keras_model.optimizer, keras.optimizers.SGD)
     with open(files["a.csv"], newline="") as handle:
-        assert [row["epoch"] for row in csv.DictReader(handle)] == ["1", "2", "3"]
+        assert [row["epoch"] for row in csv.DictReader(handle)] == ["0", "1", "2"]
     assert any((tmp_path / "tb" / "train").iterdir())
     assert (tmp_path / "a.weights.h5").exists()
 
