@@ -6,6 +6,7 @@ isic_layouts; copies of a photograph under another id are found by leaks.
 """
 
 from collections import Counter
+from functools import lru_cache
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path, PurePath
@@ -153,7 +154,8 @@ class IsicDataset(Dataset):
 
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
         usable = records[records["height"].notna()]
-        self.notes += inverted_note(usable["mask_paths"], self.max_image_pixels, values)
+        inverted = inverted_note(usable["mask_paths"], self.max_image_pixels, values)
+        self.notes = inverted + self.notes
         if usable.empty and not may_be_empty:
             raise ValueError(_nothing_left(dataset_dir, subset, found, dropped, notes))
         if limit is not None:
@@ -251,7 +253,8 @@ class IsicDataset(Dataset):
         labels, masks = Counter(), Counter()
         for info in self.image_info:
             labels.update(info["label_sources"])
-            masks.update(_shorter(path, info["folder"]) for path in info["mask_paths"])
+            folders = (Path(path).parent for path in info["mask_paths"])
+            masks.update(_shorter(folder, info["folder"]) for folder in folders)
             masks.update(PurePath(one.source) for one in info["outlines"] or ())
         if len(masks) > _SHOWN_FOLDERS:  # PH2 has one an image
             tops = Counter()
@@ -347,6 +350,18 @@ def _choose_drawings(records, dataset_dir, annotators):
     return notes + [done] * bool(done)
 
 
+def _majority_problem(record, shape, mask_values):
+    """Return why the majority of an image's drawings is no mask, or None."""
+    masks = [draw_outlines(one, shape) for one in record["outlines"] or ()]
+    try:
+        for path in record["mask_paths"]:
+            masks.append(files.read_mask(path, shape, values=mask_values))
+    except files.UnreadableImage as error:
+        return f"unreadable mask: {error.reason}"
+    has_any = join_masks(masks, MAJORITY).any()
+    return None if has_any else "empty mask: no pixel is in more than half of its masks"
+
+
 def _check_drawings(records, require_masks, annotators, mask_values):
     """Judge the outlines and majorities of images that are usable so far.
 
@@ -357,16 +372,10 @@ def _check_drawings(records, require_masks, annotators, mask_values):
     judged |= (annotators == MAJORITY) & (records["mask_paths"].map(len) > 1)
     for index, record in records[judged & records["height"].notna()].iterrows():
         shape = record["height"], record["width"]
-        outlines, paths = record["outlines"] or (), record["mask_paths"]
-        problems = (outline_problem(one, shape) for one in outlines)
+        problems = (outline_problem(one, shape) for one in record["outlines"] or ())
         problem = next(filter(None, problems), None)
-        if not problem and annotators == MAJORITY and len(outlines) + len(paths) > 1:
-            masks = [draw_outlines(one, shape) for one in outlines]
-            masks += [
-                files.read_mask(path, shape, values=mask_values) for path in paths
-            ]
-            if not join_masks(masks, MAJORITY).any():
-                problem = "empty mask: no pixel is in more than half of its masks"
+        if not problem and annotators == MAJORITY:
+            problem = _majority_problem(record, shape, mask_values)
         if problem:
             records.at[index, "reason"] = problem
             records.at[index, "outlines"], records.at[index, "mask_paths"] = None, ()
@@ -391,9 +400,10 @@ def split_components(mask, min_area):
     return components[:, :, None] == numbers
 
 
+@lru_cache(1024)
 def _shorter(path, folder):
-    """Return the folder of a file, relative to another one if it is below it."""
-    path = Path(path).parent
+    """Return a path relative to a folder, which is resolved, if it is below it."""
+    path = path.resolve()
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 

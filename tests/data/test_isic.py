@@ -167,9 +167,12 @@ def test_summary_counts(plain):
         assert re.search(rf"^ *{name} +{count}$", summary, re.M), (name, summary)
 
 
-def test_summary_says_where_labels_and_masks_came_from(plain):
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_summary_says_where_labels_and_masks_came_from(plain, monkeypatch, is_relative):
     write_labels(plain, ["b0", "b1", "b2", "m0", "m1"])
-    summary = load(plain, subset="train", val_fraction=0.0).summary()
+    monkeypatch.chdir(plain.parent)
+    folder = plain.name if is_relative else plain
+    summary = load(folder, subset="train", val_fraction=0.0).summary()
     meaning = "(malignant = malignant; benign = benign)"
     assert f"labels from labels.csv, column label {meaning}: 5\n" in summary
     assert "masks from masks: 5\n" in summary

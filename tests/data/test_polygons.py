@@ -228,6 +228,16 @@ def test_outlines_of_several_entries_are_joined_as_told(tmp_path, files):
         areas_of(tmp_path, annotators="majority", require_masks=True)
 
 
+def test_an_unclear_mask_is_no_part_of_a_majority(tmp_path):
+    save_files(tmp_path, {"x.jpg": None})
+    for name, high in (("x_mask_1.png", 255), ("x_mask_2.png", 7)):
+        pixels = np.random.default_rng(0).integers(0, high, (40, 60), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    options = {"annotators": "majority", "require_masks": True, "require_labels": False}
+    with pytest.raises(ValueError, match="x.jpg: unreadable mask: which pixels are"):
+        IsicDataset().load_isic(tmp_path, **options)
+
+
 @pytest.mark.parametrize(
     ("annotators", "area"), [("union", 600), ("majority", 0), ("1", 500), ("02", 100)]
 )
