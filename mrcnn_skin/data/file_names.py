@@ -303,7 +303,9 @@ def _match(patterns, path):
 
 def _words(text):
     """Return the words of a name in lower case: "SegmentationClass" has two."""
-    words = re.findall(r"[A-Z]{2,}s\b|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", str(text))
+    words = re.findall(
+        r"[A-Z]{2,}s(?![a-z])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", str(text)
+    )
     return [word.lower() for word in words]
 
 

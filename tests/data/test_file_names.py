@@ -51,7 +51,7 @@ MASKS = [
     *("masks/x_segmentation_2.png", "masks/x_mask_expert1.png", "images/x_mask-1.png"),
     "segs/x_A03_T1_S2_54e7.png",
     "segs/x_MV_MV_MV_MV.png",
-    *(f"{folder}/x.png" for folder in ("GTs", "lbl", "ann", "anno", "targets")),
+    *(f"{folder}/x.png" for folder in ("GTs_train", "lbl", "ann", "anno", "targets")),
     *(f"{folder}/x.png" for folder in ("seg_maps", "label_maps", "labelsTr")),
     *(f"{folder}/x.png" for folder in ("masks_resized", "masks/annotator1")),
     *("masks/x.jpg.png", "images/x.jpg.png", "masks/x.jpg_mask.png"),
