@@ -68,7 +68,8 @@ def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):
     if _is_dicom(path):
         with _naming(path):
             return dicom.read_dicom(path, max_pixels)
-    image = _load(path, max_pixels, scale)
+    with _opened(path, max_pixels) as image:
+        _decode(image, scale)
     if _is_deep(image):
         grey = _to_8_bit(np.asarray(image), path)
         return np.repeat(grey[:, :, None], 3, axis=2)
@@ -92,9 +93,9 @@ def read_mask(
     Raises UnreadableImage, also when the values are ambiguous, when the file has
     several pages, or when the mask does not fit shape; or FileNotFoundError.
     """
-    check_mask_header(path, max_pixels, allow_prediction)
-    image = _load(path, max_pixels)
-    with _naming(path):
+    with _opened(path, max_pixels) as image:
+        _require_mask(path, image, allow_prediction)
+        _decode(image)
         mask = find_foreground(image, values)
     if shape is None or mask.shape == tuple(shape):
         return mask
@@ -130,18 +131,22 @@ def image_size(path, max_pixels=MAX_PIXELS):
     return height, width
 
 
-def check_mask_header(path, max_pixels=MAX_PIXELS, allow_prediction=False):
+def check_mask_header(path, max_pixels=MAX_PIXELS):
     """Raise PredictedMask, or UnreadableImage for a file of several pages.
 
     The pages of a TIFF or animated PNG may be the masks of several areas, or versions.
     """
     with _opened(path, max_pixels) as image:
-        pages = getattr(image, "n_frames", 1)
-        if pages > 1:
-            raise UnreadableImage(path, f"it has {pages} pages, and a mask has one")
-        is_prediction = image.info.get("Software") == PREDICTION_MARK
-        if is_prediction and not allow_prediction:
-            raise PredictedMask(path)
+        _require_mask(path, image)
+
+
+def _require_mask(path, image, allow_prediction=False):
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise UnreadableImage(path, f"it has {pages} pages, and a mask has one")
+    is_prediction = image.info.get("Software") == PREDICTION_MARK
+    if is_prediction and not allow_prediction:
+        raise PredictedMask(path)
 
 
 def verify_image(path, max_pixels=MAX_PIXELS):
@@ -204,15 +209,13 @@ def _is_dicom(path):
         return dicom.is_dicom(path)
 
 
-def _load(path, max_pixels, scale=1.0):
-    """Return the decoded, upright Pillow image; see read_image for the scale."""
-    with _opened(path, max_pixels) as image:
-        factor = _reduction(image.size, scale)
-        if factor > 1:
-            image.draft(None, [side // factor for side in image.size])
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return image
+def _decode(image, scale=1.0):
+    """Decode an opened image, and turn it upright; see read_image for the scale."""
+    factor = _reduction(image.size, scale)
+    if factor > 1:
+        image.draft(None, [side // factor for side in image.size])
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
 
 
 def _reduction(size, scale):
