@@ -27,7 +27,7 @@ TRAINING_FIELDS = frozenset(
         *("LEARNING_MOMENTUM", "WEIGHT_DECAY", "GRADIENT_CLIP_NORM", "WARMUP_STEPS"),
         *("LEARNING_RATE_SCHEDULE", "AUGMENT", "AUGMENTATION", "BALANCE_CLASSES"),
         *("MONITOR", "EARLY_STOPPING_PATIENCE", "CHECKPOINT_STEPS", "SEED"),
-        "UNFAMILIAR_COMPONENTS",  # of a warning beside the answers
+        *("UNFAMILIAR_COMPONENTS", "SENSITIVITY"),  # of what is said beside the answers
     )
 )
 
@@ -152,6 +152,12 @@ class Config:
     # "region": each tells its class by itself. "image": all that the RPN proposes vote
     # on one class for all, for images of one lesion
     DIAGNOSIS = "region"
+    # From P(malignant) to a decision, chosen on images that the network did not learn
+    # from (mrcnn-skin evaluate --save-operating-points). The temperature divides the
+    # logit of P(malignant) (Guo et al., 2017).
+    TEMPERATURE = 1.0
+    OPERATING_POINTS = ()  # ((sensitivity, threshold of P(malignant)), ...)
+    SENSITIVITY = 0.0  # the one of OPERATING_POINTS that decides; 0: none does
     # detect() says how far an image lies from the training images: principal components
     # of their features that the weights hold. 0: it says nothing, and neither do the
     # weights; familiarity.fit_familiarity sets both
@@ -259,6 +265,11 @@ class Config:
     def HEAD_CLASSES(self):
         """Classes that the heads tell apart: without "classify", lesion or not."""
         return self.NUM_CLASSES if "classify" in self.TASKS else 2
+
+    @computed_from("OPERATING_POINTS", "SENSITIVITY")
+    def THRESHOLD(self):
+        """P(malignant) from which an image counts as malignant; None: not chosen."""
+        return dict(self.OPERATING_POINTS).get(self.SENSITIVITY)
 
     @computed_from("TASKS")
     def LOSS_NAMES(self):

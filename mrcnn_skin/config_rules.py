@@ -155,6 +155,15 @@ RULES = {
     "DETECTION_SCORE": _one_of("class", "lesion"),
     "DETECTION_KEEP_BEST": _FLAG,
     "DIAGNOSIS": _one_of("region", "image"),
+    "TEMPERATURE": _number(0, above=True),
+    "OPERATING_POINTS": (
+        lambda v: (
+            isinstance(v, tuple)
+            and all(_numbers(2, low=-1)[0](point) and max(point) <= 1 for point in v)
+        ),
+        "a list of pairs (sensitivity, threshold) within 0..1",
+    ),
+    "SENSITIVITY": _number(0, 1),
     "UNFAMILIAR_COMPONENTS": _whole(0),
     "INFERENCE_PRECISION": _one_of("float32", "bfloat16"),
     "RPN_CLASS_LOSS": _NAME,
@@ -278,6 +287,13 @@ def _head_combinations(config):
         all(0 < i < config.NUM_CLASSES for i in config.MALIGNANT_CLASS_IDS),
         f"MALIGNANT_CLASS_IDS must be in 1..{config.NUM_CLASSES - 1}, got "
         f"{config.MALIGNANT_CLASS_IDS!r}",
+    )
+    known = [sensitivity for sensitivity, _ in config.OPERATING_POINTS]
+    yield (
+        config.SENSITIVITY in (0, *known),
+        f"SENSITIVITY must be 0 or one of OPERATING_POINTS ({known or 'none'}), got "
+        f"{config.SENSITIVITY!r}; `mrcnn-skin evaluate --calibration-split=val "
+        "--save-operating-points=NEW.h5` chooses them",
     )
     scale = config.MASK_SHAPE[0] // config.MASK_POOL_SIZE
     yield (

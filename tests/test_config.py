@@ -54,6 +54,10 @@ from mrcnn_skin.config_rules import RULES
         ({"BACKBONE": "callable resnet"}, ["BACKBONE"]),
         ({"ROI_POSITIVE_RATIO": 0}, ["ROI_POSITIVE_RATIO", "above 0"]),
         ({"FOCAL_ALPHA": float("nan")}, ["FOCAL_ALPHA", "nan"]),
+        ({"TEMPERATURE": 0}, ["TEMPERATURE", "above 0"]),
+        ({"OPERATING_POINTS": (0.9,)}, ["pairs (sensitivity, threshold)", "0.9"]),
+        ({"OPERATING_POINTS": ((0.9, 1.2),)}, ["within 0..1", "1.2"]),
+        ({"SENSITIVITY": 0.9}, ["one of OPERATING_POINTS (none)", "0.9"]),
         ({"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 100}, ["IMAGE_MIN_DIM", "64"]),
         ({"LEARNING_RATE": float("inf")}, ["LEARNING_RATE must be a number", "inf"]),
         ({"GRADIENT_CLIP_NORM": np.inf}, ["GRADIENT_CLIP_NORM", "inf"]),
@@ -154,6 +158,7 @@ COMPUTED = {
     "RPN_STRIDES": "BACKBONE_STRIDES, RPN_LEVELS",
     "IMAGE_META_SIZE": "NUM_CLASSES",
     "HEAD_CLASSES": "NUM_CLASSES, TASKS",
+    "THRESHOLD": "OPERATING_POINTS, SENSITIVITY",
     "LOSS_NAMES": "TASKS",
 }
 
@@ -312,6 +317,14 @@ def test_image_shape_of_each_resize_mode(mode, shape, canvas):
     )
     assert config.IMAGE_SHAPE == shape
     assert config.CANVAS_SHAPE == canvas
+
+
+def test_the_threshold_is_that_of_the_sensitivity():
+    config = IsicConfig(OPERATING_POINTS=[[0.8, 0.4], [0.9, 0.3]])
+    assert config.THRESHOLD is None
+    assert config.replace(SENSITIVITY=0.9).THRESHOLD == 0.3
+    with pytest.raises(ValueError, match=r"OPERATING_POINTS \(\[0.8, 0.9\]\), got 0.5"):
+        config.replace(SENSITIVITY=0.5)
 
 
 def test_detection_may_cut_what_training_pads():

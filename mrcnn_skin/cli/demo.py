@@ -14,7 +14,6 @@ Research software, no medical device.
 import base64
 import html
 import io
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -54,11 +53,11 @@ CSS = """
 
 
 class Choice(NamedTuple):
-    """A model on the page: MaskRCNN, explain.GradCam or None, known scores in words."""
+    """A model on the page: MaskRCNN, GradCam or None, threshold of P(malignant)."""
 
     model: Any
     grad_cam: Any
-    scores: str
+    threshold: float | None
 
 
 def main(argv=None):
@@ -72,15 +71,16 @@ def main(argv=None):
     parser.add_argument(
         "--threshold",
         type=float,
-        default=0.5,
-        help="operating point: P(malignant) above it is called malignant",
+        help="call P(malignant) from this value on malignant (default: that of the "
+        "operating point, see --sensitivity)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address of the page")
     parser.add_argument("--port", type=int, default=7860, help="of that address")
+    options.add_sensitivity_option(parser)
     options.add_config_options(parser)
     args = parser.parse_args(argv)
     command.require("gradio", "demo")
-    if not 0 < args.threshold < 1:
+    if args.threshold is not None and not 0 < args.threshold < 1:
         raise ValueError(f"--threshold must be between 0 and 1, got {args.threshold}")
 
     choices = dict(load(path, args) for path in args.weights or ["pretrained"])
@@ -100,24 +100,9 @@ def load(weights, args):
     grad_cam = None
     if "classify" in config.TASKS and config.MALIGNANT_CLASS_IDS:
         grad_cam = GradCam(model.detector.model, config)
-    scores = known_scores(path.with_name("evaluation") / "metrics.json", args.threshold)
-    return f"{path.resolve().parent.name}/{path.stem}", Choice(model, grad_cam, scores)
-
-
-def known_scores(path, threshold):
-    """What a run's evaluation says of the threshold, in words; "" where it is silent.
-
-    path: of metrics.json, whose sensitivity and specificity are those at 0.5.
-    """
-    if threshold != 0.5 or not path.is_file():
-        return ""
-    scores = json.loads(path.read_text(encoding="utf-8")).get("classification")
-    if not scores:
-        return ""
-    return (
-        f"There, this model had sensitivity {scores['SE']:.2f} and specificity "
-        f"{scores['SP']:.2f} on {scores['images']} images."
-    )
+    threshold = args.threshold or config.THRESHOLD
+    choice = Choice(model, grad_cam, threshold)
+    return f"{path.resolve().parent.name}/{path.stem}", choice
 
 
 def serve(choices, args):
@@ -128,7 +113,7 @@ def serve(choices, args):
 
     def answer(path, name):
         try:
-            return None, answer_page(Path(path), choices[name], args.threshold)
+            return None, answer_page(Path(path), choices[name])
         finally:
             os.remove(path)
 
@@ -165,7 +150,7 @@ async def guard(request, call_next):
     return response
 
 
-def answer_page(path, choice, threshold):
+def answer_page(path, choice):
     """The HTML that answers a file: what a Choice says, or why it cannot be read."""
     from ..data.files import UnreadableImage, read_image
     from ..evaluation.scoring import describe_answer
@@ -186,7 +171,7 @@ def answer_page(path, choice, threshold):
         pictures["heat map (Grad-CAM): what raised P(malignant)"] = heat
     return (
         f'<div class="answer"><h3>{html.escape(path.name)}</h3>'
-        f"{warning(row)}{diagnosis(row, threshold, choice.scores)}{facts(row, image)}"
+        f"{warning(row)}{diagnosis(row, choice.threshold)}{facts(row, image)}"
         f'<div class="pictures">{"".join(map(figure, pictures, pictures.values()))}'
         f"</div></div>"
     )
@@ -203,18 +188,24 @@ def warning(row):
     )
 
 
-def diagnosis(row, threshold, scores):
+def diagnosis(row, threshold):
     """P(malignant) beside its operating point, as HTML; the class without one."""
-    p = row["p_malignant"]
+    p, name = row["p_malignant"], row["predicted_class"]
     if p is None:
-        name = row["predicted_class"]
         return f"<p>Class: {html.escape(name)}</p>" if name else ""
-    side, called = ("Above", "malignant") if p > threshold else ("Not above", "benign")
+    cut = ""
+    words = (
+        f"Most probable class: {html.escape(name)}. No operating point was chosen "
+        "for this model, so this is no decision."
+    )
+    if threshold is not None:
+        cut = f'<div class="cut" style="left: {100 * threshold:.1f}%"></div>'
+        side, called = ("Above", "malignant") if p >= threshold else ("Below", "benign")
+        words = f"{side} the operating point {threshold:.2f}: called {called}."
     return (
-        f'<p><span class="p">P(malignant) {p:.2f}</span></p>'
-        f'<div class="scale"><div class="bar" style="width: {100 * p:.1f}%"></div>'
-        f'<div class="cut" style="left: {100 * threshold:.1f}%"></div></div>'
-        f"<p>{side} the operating point {threshold:.2f}: called {called}. {scores}</p>"
+        f'<p><span class="p">P(malignant) {p:.2f}</span></p><div class="scale">'
+        f'<div class="bar" style="width: {100 * p:.1f}%"></div>{cut}</div>'
+        f"<p>{words}</p>"
     )
 
 

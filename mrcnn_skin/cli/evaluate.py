@@ -58,6 +58,8 @@ def main(argv=None):
         write_model_card(out / "model_card.md", *parts)
         datasets.write_dropped(dropped, out)
     print(format_metrics(scored.metrics))
+    if args.save_operating_points:
+        run.save_operating_points(model, scored.metrics, args.save_operating_points)
     for warning in scored.metrics["warnings"]:
         print(f"WARNING: {warning}")
     print(f"written to {Path(args.out).resolve()}")
@@ -85,6 +87,13 @@ def parse_arguments(argv):
         help="choose the temperature and the thresholds for 80, 90 and 95 %% "
         "sensitivity on these images, none of which may be among those of --split "
         "(default: no such figures)",
+    )
+    parser.add_argument(
+        "--save-operating-points",
+        metavar="NEW.h5",
+        help="write the weights with this temperature and these thresholds in their "
+        "Config, so that the other commands use them; needs --calibration-split "
+        "(default: they are only reported)",
     )
     parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument("--out", default="evaluation", help="folder for the results")
@@ -122,6 +131,12 @@ def parse_arguments(argv):
     options.add_precision_option(parser)
     options.add_config_options(parser)
     args = parser.parse_args(argv)
+    if args.save_operating_points:
+        if not args.calibration_split:
+            raise ValueError("--save-operating-points needs --calibration-split")
+        if Path(args.save_operating_points).suffix != ".h5":
+            given = args.save_operating_points
+            raise ValueError(f"--save-operating-points must be NEW.h5, got {given}")
     if args.bootstrap < 0:
         raise ValueError(f"--bootstrap must be 0 or more, got {args.bootstrap}")
     if not args.bootstrap and (args.compare or args.robustness or args.tta):

@@ -99,6 +99,34 @@ def temperature_warnings(metrics):
     ]
 
 
+def save_operating_points(model, metrics, path):
+    """Write a model's weights with the temperature and thresholds of an evaluation.
+
+    metrics: of `score`, with calibration images. Without diagnoses to choose them on
+    nothing is written, which is an error. The first point that reaches 90 % decides.
+
+    Raises ValueError if the evaluation chose no operating points.
+    """
+    from ..evaluation.calibration import apply_temperature
+
+    if "operating_points" not in metrics:
+        raise ValueError(f"{path} is not written: no image has a diagnosis to score")
+    temperature = metrics["calibration"]["temperature"]
+    points = [
+        (point["target"], float(apply_temperature(point["threshold"], temperature)))
+        for point in metrics["operating_points"]
+    ]
+    # P(malignant) was already divided by the temperature that the Config had
+    model.config = model.config.replace(
+        TEMPERATURE=temperature * model.config.TEMPERATURE,
+        OPERATING_POINTS=points,
+        SENSITIVITY=0.9,
+    )
+    model.save_weights(path)
+    told = ", ".join(f"{target:.0%} from {cut:.3f}" for target, cut in points)
+    print(f"{path}: temperature {temperature:.2f}; sensitivity {told}")
+
+
 def _same_folder(folder, other):
     if "synthetic" in (folder, other):
         return folder == other

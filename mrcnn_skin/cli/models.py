@@ -30,6 +30,8 @@ def trained_config(path, args):
     overrides = options.config_overrides(args)
     if getattr(args, "precision", None):
         overrides["INFERENCE_PRECISION"] = args.precision
+    if getattr(args, "sensitivity", None) is not None:
+        overrides["SENSITIVITY"] = args.sensitivity
     stored = read_config(path, **overrides)
     return (
         options.default_config(args).replace(**overrides) if stored is None else stored
@@ -61,4 +63,10 @@ def load_model(weights, args):
     """A model that detects, from --weights and their Config."""
     path = trained_weights(weights, args.logs)
     print(f"weights: {path}")
-    return build_model(path, trained_config(path, args))
+    config = trained_config(path, args)
+    if config.THRESHOLD is not None:
+        print(
+            f"operating point: malignant from P(malignant) {config.THRESHOLD:.3f} on, "
+            f"chosen for {config.SENSITIVITY:.0%} sensitivity"
+        )
+    return build_model(path, config)

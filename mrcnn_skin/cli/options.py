@@ -47,6 +47,18 @@ def add_precision_option(parser):
     )
 
 
+def add_sensitivity_option(parser):
+    """Add the option that chooses the operating point of the diagnosis."""
+    parser.add_argument(
+        "--sensitivity",
+        type=float,
+        metavar="S",
+        help="call an image malignant from the threshold that reached this sensitivity "
+        "on other images; the weights' Config lists them (OPERATING_POINTS), 0: the "
+        f"most probable class (default: {BESIDE_WEIGHTS})",
+    )
+
+
 def default_config(args):
     """The settings that the backbone asked for is used with."""
     from .. import IsicConfig, IsicLiteConfig

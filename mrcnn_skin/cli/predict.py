@@ -38,6 +38,7 @@ def main(argv=None):
     parser.add_argument("--out", default="predictions", help="folder for the results")
     parser.add_argument("--logs", default="logs", help="folder of the runs")
     options.add_precision_option(parser)
+    options.add_sensitivity_option(parser)
     options.add_config_options(parser)
     args = parser.parse_args(argv)
 

@@ -206,7 +206,8 @@ def describe_answer(result, shape, class_names):
 
     Returns:
         A dict with the keys summary.ANSWER, None where there is nothing to say:
-        p_malignant; predicted_class, the best region's; score, the confidence that
+        p_malignant; predicted_class, by the threshold of P(malignant) if there is one,
+        else the best region's; score, the confidence that
         this region is a lesion, not the certainty of the diagnosis; low_confidence and
         unfamiliar (bool); unfamiliar_score; y1, x1, y2, x2 and lesion_area in pixels.
         And predicted_mask(result, shape).
@@ -222,7 +223,9 @@ def describe_answer(result, shape, class_names):
         box = (round(float(side), 1) for side in result["rois"][0])
         row |= zip(BOX, box, strict=True)
         if "probs" in result:  # without, every region is of class 1
-            row["predicted_class"] = class_names[result["class_ids"][0]]
+            decided = result.get("predicted_class_id", result["class_ids"][0])
+            row["predicted_class"] = class_names[decided]
+            row["threshold"] = result.get("threshold")
     if mask is not None:
         row["lesion_area"] = int(mask.sum())
     return row, mask

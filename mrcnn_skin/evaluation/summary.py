@@ -12,6 +12,7 @@ BOX = ["y1", "x1", "y2", "x2"]
 ANSWER = [
     "p_malignant",
     "predicted_class",
+    "threshold",
     "score",
     "low_confidence",
     "unfamiliar",

@@ -139,6 +139,31 @@ def paste_masks(masks, boxes, canvas, shape):
     return tf.cond(tf.shape(masks)[0] > 0, paste_all, lambda: nothing)
 
 
+def decide(result, config):
+    """Choose the class of the best lesion by the Config's operating point.
+
+    Args:
+        result: dict of Detector, with threshold and p_malignant.
+        config: names the malignant classes.
+
+    Returns:
+        The most probable malignant class from the threshold on, and the most probable
+        other one below it; without a threshold the class of the best region. None if
+        nothing is found.
+    """
+    if not len(result["rois"]):
+        return None
+    if result["threshold"] is None:
+        return int(result["class_ids"][0])
+    is_malignant = result["p_malignant"] >= result["threshold"]
+    sides = [
+        i
+        for i in range(1, config.NUM_CLASSES)
+        if (i in config.MALIGNANT_CLASS_IDS) == is_malignant
+    ]
+    return max(sides, key=lambda i: result["probs"][0][i])
+
+
 class Detector:
     """Detect lesions with an inference graph (graph.mask_rcnn.build_inference_model).
 
@@ -211,8 +236,13 @@ class Detector:
 
     def _p_malignant(self, probs):
         """P(malignant) among the foreground classes of the best lesion; NaN if none."""
-        malignant = tf.gather(probs, self.config.MALIGNANT_CLASS_IDS)
-        return tf.reduce_sum(malignant) / tf.reduce_sum(probs[1:])
+        malignant = tf.reduce_sum(tf.gather(probs, self.config.MALIGNANT_CLASS_IDS))
+        p = malignant / tf.reduce_sum(probs[1:])
+        if self.config.TEMPERATURE == 1.0:
+            return p
+        # sigmoid(logit(p) / temperature), finite for p of 0 and 1
+        logit = tf.math.log(p) - tf.math.log1p(-p)
+        return tf.sigmoid(logit / self.config.TEMPERATURE)
 
     def __call__(self, image):
         """Detect in one image uint8 [h, w, channels].
@@ -220,9 +250,11 @@ class Detector:
         Returns a dict of NumPy values: rois float32 [n, (y1, x1, y2, x2)], pixels;
         class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w, n];
         probs [n, classes]; p_malignant float, or None if nothing is found or the model
-        gives no diagnosis; low_confidence bool; unfamiliar bool and unfamiliar_score
-        float, or None without UNFAMILIAR_COMPONENTS. "masks" is absent without the task
-        "segment", "probs" without "classify".
+        gives no diagnosis; threshold, of the operating point that p_malignant is held
+        against, None without one; predicted_class_id int or None, see `decide`;
+        low_confidence bool; unfamiliar bool and unfamiliar_score float, or None without
+        UNFAMILIAR_COMPONENTS. "masks" is absent without the task "segment", "probs"
+        without "classify".
         Raises ValueError for any other array (geometry.inputs.as_input).
         """
         image = as_input(image, self.config)
@@ -237,4 +269,6 @@ class Detector:
         p_malignant = result.get("p_malignant")
         is_known = p_malignant is not None and len(result["rois"]) > 0
         result["p_malignant"] = float(p_malignant) if is_known else None
+        result["threshold"] = self.config.THRESHOLD if is_known else None
+        result["predicted_class_id"] = decide(result, self.config)
         return result

@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         ("image", pa.string()),  # its path as listed; unique
         ("p_malignant", pa.float32()),
         ("predicted_class", pa.string()),
+        ("threshold", pa.float32()),  # of P(malignant); null: most probable class
         ("score", pa.float32()),
         ("low_confidence", pa.bool_()),
         ("unfamiliar", pa.bool_()),  # null where the weights hold no measure of it

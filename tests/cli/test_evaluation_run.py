@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import tiny_backbone, tiny_config
 
-from mrcnn_skin import IsicConfig
+from mrcnn_skin import IsicConfig, MaskRCNN
 from mrcnn_skin.cli import evaluation_run as run
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.evaluation.summary import COLUMNS
+from mrcnn_skin.weights_io.pretrained import read_config
 
 
 def find_dark(image):
@@ -97,3 +99,24 @@ def test_a_table_of_an_older_version_is_compared_with(tmp_path):
     pd.DataFrame({"image": ["a"], "label": ["benign"]}).to_csv(path)
     with pytest.raises(ValueError, match="per_image.csv; it lacks .*'p_malignant'"):
         run.read_other(path)
+
+
+def test_operating_points_are_saved_with_the_weights(tmp_path, capsys):
+    model = MaskRCNN("inference", tiny_config(TEMPERATURE=2.0))
+    points = [{"target": 0.8, "threshold": 0.6}, {"target": 0.9, "threshold": 0.5}]
+    metrics = {"calibration": {"temperature": 0.5}, "operating_points": points}
+    run.save_operating_points(model, metrics, tmp_path / "new.h5")
+    config = read_config(tmp_path / "new.h5", BACKBONE=tiny_backbone)
+    assert config.TEMPERATURE == 1.0  # 2 times .5
+    # logit(.6) / .5 = .811, whose sigmoid is .6923; .5 stays
+    (eighty, cut), (ninety, half) = config.OPERATING_POINTS
+    assert (eighty, ninety, config.SENSITIVITY) == (0.8, 0.9, 0.9)
+    assert cut == pytest.approx(0.6923, abs=1e-4) and half == pytest.approx(0.5)
+    assert config.THRESHOLD == half
+    assert "80% from 0.692, 90% from 0.500" in capsys.readouterr().out
+
+
+def test_without_diagnoses_there_are_no_operating_points(tmp_path):
+    with pytest.raises(ValueError, match="new.h5 is not written"):
+        run.save_operating_points(None, {}, tmp_path / "new.h5")
+    assert not list(tmp_path.iterdir())

@@ -367,6 +367,7 @@ def test_an_answer_has_the_fewest_digits_and_no_class_that_was_not_asked_for():
     assert row == {
         "p_malignant": 0.7,
         "predicted_class": "malignant",
+        "threshold": None,
         "score": 0.9,
         "low_confidence": False,
         "unfamiliar": None,
@@ -375,6 +376,9 @@ def test_an_answer_has_the_fewest_digits_and_no_class_that_was_not_asked_for():
         "lesion_area": 16,
     }
     assert np.array_equal(mask, rectangle(2, 2, 6, 6))
+    decided = {"probs": probs, "predicted_class_id": 1, "threshold": 0.8}
+    row, mask = describe_answer(result | decided, SHAPE, names)
+    assert (row["predicted_class"], row["threshold"]) == ("benign", 0.8)
     row, mask = describe_answer(without_masks(result), SHAPE, names)
     assert row["predicted_class"] is row["lesion_area"] is mask is None
     row, mask = describe_answer(NOTHING, SHAPE, names)

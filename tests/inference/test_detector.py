@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 from tiny import tiny_config
 
+from mrcnn_skin import Config
 from mrcnn_skin.geometry.images import resize_image
 from mrcnn_skin.graph.common import leaf_layers
 from mrcnn_skin.graph.mask_rcnn import build_inference_model
@@ -14,6 +15,7 @@ from mrcnn_skin.inference.detector import (
     Canvas,
     Detector,
     boxes_on_image,
+    decide,
     letterbox,
     paste_masks,
 )
@@ -337,6 +339,25 @@ def test_detector_answers_in_pixels_of_the_image():
         # .6 of .3 + .6, without the background's part
         assert result["p_malignant"] == pytest.approx(2 / 3)
         assert result["low_confidence"] is False
+
+
+def test_the_temperature_divides_the_logit():
+    image = np.zeros([64, 64, 3], np.uint8)
+    result = Detector(fixed_model(2), tiny_config(TEMPERATURE=2.0))(image)
+    # Odds 2 : 1 become sqrt(2) : 1
+    assert result["p_malignant"] == pytest.approx(2**0.5 / (1 + 2**0.5))
+
+
+@pytest.mark.parametrize(
+    "p_malignant, threshold, wanted",
+    [(0.6, 0.5, 3), (0.5, 0.5, 3), (0.4, 0.5, 2), (0.4, 0.3, 3), (0.9, None, 2)],
+)
+def test_the_operating_point_decides_between_the_sides(p_malignant, threshold, wanted):
+    config = Config(NUM_CLASSES=5, MALIGNANT_CLASS_IDS=(3, 4))
+    result = {"rois": np.ones((1, 4)), "class_ids": [2], "threshold": threshold}
+    result |= {"p_malignant": p_malignant, "probs": [[0.1, 0.1, 0.3, 0.25, 0.25]]}
+    assert decide(result, config) == wanted
+    assert decide(result | {"rois": np.zeros((0, 4))}, config) is None
 
 
 def test_detector_without_a_detection():

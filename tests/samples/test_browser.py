@@ -179,7 +179,7 @@ def test_the_answer_is_that_of_detect(folder, visit, tmp_path):
         assert_same_answer(text, result, model.config)
         assert_outlined(page, result["masks"][..., 0])
         assert f"of {image.shape[1]} x {image.shape[0]} pixels" in text
-    assert "operating point 0.5. Nobody chose this value" in text
+    assert "operating point 0.231. It was chosen for 90% sensitivity" in text
     assert "Research use only" in text and "unlike" not in text
     assert "CC BY-NC-SA 4.0" in page.inner_text("footer")
     assert "CC BY-NC-SA 4.0" in page.request.get(page.url + "model_card.txt").text()
@@ -280,8 +280,12 @@ def test_what_the_page_is_told(build, tiny_network, tmp_path):
     shutil.copyfile(tiny_network, tmp_path / build.NETWORK)
     about = build.describe(tmp_path)
     assert about["class_names"] == ["BG", "benign", "malignant"]
-    assert about["operating_point"]["threshold"] == 0.5
+    assert about["operating_point"]["threshold"] is None
+    assert about["malignant_class_ids"] == [2]
     assert about["licence"] == "CC0" and about["has_card"] is False
+
+    config = {"SENSITIVITY": 0.9, "OPERATING_POINTS": [[0.8, 0.4], [0.9, 0.3]]}
+    assert build.operating_point(config)["threshold"] == 0.3
 
     foreign = onnx.load(tiny_network)
     del foreign.metadata_props[:]

@@ -19,7 +19,12 @@ BENCHMARK = Path(__file__).resolve().parents[2] / "samples" / "benchmark"
     [(True, 2.5, True), (False, 0.5, False), (None, None, False)],
 )
 def test_every_command_says_it(unfamiliar, score, wanted):
-    row = {"class": "benign", "p_malignant": 0.25, "low_confidence": False}
+    row = {
+        "predicted_class": "benign",
+        "score": 0.9,
+        "p_malignant": 0.25,
+        "low_confidence": False,
+    }
     row |= {"unfamiliar": unfamiliar, "unfamiliar_score": score}
     assert ("unfamiliar image" in predict.caption(row)) is wanted
     warning = demo.warning(row)

@@ -150,4 +150,8 @@ def _p_malignant(op, probs, config):
     malignant = op.Gather(best, list(config.MALIGNANT_CLASS_IDS), axis=1)
     lesion = op.Slice(best, [1], [config.HEAD_CLASSES], [1])
     sums = (op.ReduceSum(x, [1], keepdims=0) for x in (malignant, lesion))
-    return op.Div(*sums)
+    p = op.Div(*sums)
+    if config.TEMPERATURE == 1.0:
+        return p
+    logit = op.Sub(op.Log(p), op.Log(op.Sub(1.0, p)))
+    return op.Sigmoid(op.Div(logit, config.TEMPERATURE))

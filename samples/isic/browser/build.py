@@ -138,16 +138,27 @@ def describe(folder):
         )
     return {
         "class_names": json.loads(about["class_names"]),
+        "malignant_class_ids": json.loads(about["malignant_class_ids"]),
         "licence": about.get("licence", "not stated in the file"),
         "max_image_pixels": config["MAX_IMAGE_PIXELS"],
-        "operating_point": {
-            "threshold": 0.5,
-            "note": "Nobody chose this value for a purpose: it is no decision.",
-        },
+        "operating_point": operating_point(config),
         "integrity": integrity(folder / NETWORK),
         "has_card": (folder / CARD).is_file(),
         "runtime": VERSION,
     }
+
+
+def operating_point(config):
+    """The threshold of P(malignant) that the network's Config chooses, and its note.
+
+    config: dict of the Config's fields. The threshold is null if none is chosen.
+    """
+    sensitivity = config.get("SENSITIVITY", 0)
+    threshold = dict(config.get("OPERATING_POINTS", ())).get(sensitivity)
+    note = "No operating point was chosen for this network, so this is no decision."
+    if threshold is not None:
+        note = f"It was chosen for {sensitivity:.0%} sensitivity on other images."
+    return {"threshold": threshold, "note": note}
 
 
 def write_service_worker(folder):

@@ -80,6 +80,18 @@ async function readImage(file, maxPixels) {
   return { bitmap, rgb };
 }
 
+/** The class of the best lesion by the operating point, as in inference/detector.py. */
+function decide({ class_names, malignant_class_ids, operating_point }, outputs) {
+  const { threshold } = operating_point;
+  if (threshold === null || !outputs.p_malignant) return Number(outputs.class_ids.data[0]);
+  const isMalignant = outputs.p_malignant.data[0] >= threshold;
+  const side = class_names
+    .map((_, id) => id)
+    .filter((id) => id > 0 && malignant_class_ids.includes(id) === isMalignant);
+  const probs = outputs.probs.data;
+  return side.reduce((best, id) => (probs[id] > probs[best] ? id : best));
+}
+
 /** What the network says of the best lesion; the names are those of predictions.csv. */
 async function detect({ model, session }, { bitmap, rgb }) {
   const { width, height } = bitmap;
@@ -96,7 +108,7 @@ async function detect({ model, session }, { bitmap, rgb }) {
   return {
     ...answer,
     p_malignant: first("p_malignant"),
-    predicted_class: model.class_names[Number(first("class_ids"))],
+    predicted_class: model.class_names[decide(model, outputs)],
     score: first("scores"),
     box: Array.from(outputs.boxes.data.slice(0, 4)), // y1 x1 y2 x2, pixels
     mask: outputs.masks?.data.subarray(0, width * height),
@@ -115,9 +127,11 @@ function showWords(model, name, { width, height }, answer) {
     const { threshold, note } = model.operating_point;
     at("p").textContent = p.toFixed(3);
     at("bar").style.width = `${100 * p}%`;
+    at("cut").hidden = threshold === null;
     at("cut").style.left = `${100 * threshold}%`;
-    const side = p > threshold ? "Above" : "Not above";
-    at("side").textContent = `${side} the operating point ${threshold}.`;
+    const side = p >= threshold ? "Above" : "Below";
+    at("side").textContent =
+      threshold === null ? "" : `${side} the operating point ${threshold.toFixed(3)}.`;
     at("note").textContent = note;
   }
   at("low").hidden = !(answer.found && answer.low_confidence);
