@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import ConfusionMatrixDisplay
 
 from ..atomic import written_whole
 from ..evaluation.figures import draw_precision_recall, legend_below
@@ -88,8 +87,7 @@ def plot_overlaps(
         if iou > threshold:
             same = pred_class_ids[row] == gt_class_ids[column]
             text += "\nmatch" if same else "\nwrong"
-        color = "white" if iou > 0.5 else "black"
-        ax.text(column, row, text, ha="center", va="center", size=9, color=color)
+        _write_cell(ax, row, column, text, dark=iou > 0.5)
     rows = [
         f"{class_names[class_id]} ({score:.2f})"
         for class_id, score in zip(pred_class_ids, pred_scores, strict=True)
@@ -99,6 +97,11 @@ def plot_overlaps(
     ax.set_xticks(range(len(columns)), columns)
     ax.set(xlabel="truth", ylabel="detections")
     return figure
+
+
+def _write_cell(ax, row, column, text, dark):
+    color = "white" if dark else "black"
+    ax.text(column, row, text, ha="center", va="center", size=9, color=color)
 
 
 def display_table(table):
@@ -123,15 +126,13 @@ def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
         label = f"operating point {threshold:g}"
         curve.plot(recall, hits / np.count_nonzero(called), "o", label=label)
     legend_below(curve)
-    ConfusionMatrixDisplay.from_predictions(
-        is_malignant,
-        called,
-        labels=[False, True],
-        display_labels=["benign", "malignant"],
-        cmap="Blues",
-        colorbar=False,
-        ax=matrix,
-    )
+    counts = np.zeros((2, 2), int)
+    np.add.at(counts, (is_malignant.astype(int), called.astype(int)), 1)
+    matrix.imshow(counts, cmap="Blues", vmin=0)
+    for (row, column), count in np.ndenumerate(counts):
+        _write_cell(matrix, row, column, count, dark=count > counts.max() / 2)
+    for axis in (matrix.xaxis, matrix.yaxis):
+        axis.set_ticks((0, 1), ["benign", "malignant"])
     matrix.set(title=f"P(malignant) above {threshold:g}", xlabel="called", ylabel="is")
     return figure
 
