@@ -8,10 +8,18 @@ reads files of data or builds a network.
 import ast
 import copy
 import difflib
-import functools
 import json
 
 from .atomic import written_whole
+from .config_fields import (
+    ComputedField,
+    as_plain,
+    computed_fields,
+    computed_from,
+    fits_json,
+    function_name,
+    settable_fields,
+)
 from .config_rules import CALLABLE, DROPPED, LOSS_TERMS, RULES, combinations
 
 # Fields of training and of its data. The others change what a trained network answers.
@@ -30,23 +38,6 @@ TRAINING_FIELDS = frozenset(
         *("UNFAMILIAR_COMPONENTS", "SENSITIVITY"),  # of what is said beside the answers
     )
 )
-
-
-class ComputedField(property):
-    """A field that follows from others and cannot be set."""
-
-    sources = ()  # names of the fields that it follows from
-
-
-def computed_from(*sources):
-    """Make a method of Config a ComputedField."""
-
-    def decorate(method):
-        field = ComputedField(method)
-        field.sources = sources
-        return field
-
-    return decorate
 
 
 class Config:
@@ -215,11 +206,11 @@ class Config:
         """Set fields, store lists as tuples, and check the whole."""
         for name, value in values.items():
             setattr(self, name, value)
-        for name in _fields(type(self)):
+        for name in settable_fields(type(self)):
             value = getattr(self, name)
             if getattr(value, "__self__", None) is self:
                 value = value.__func__  # a subclass's BACKBONE is no method of it
-            setattr(self, name, _plain(value))
+            setattr(self, name, as_plain(value))
         self.validate()
 
     # Computed fields, as in Matterport
@@ -313,13 +304,13 @@ class Config:
 
     def to_dict(self):
         """Return {field: value} of all fields that can be set, by name."""
-        return {name: getattr(self, name) for name in _fields(type(self))}
+        return {name: getattr(self, name) for name in settable_fields(type(self))}
 
     def to_json(self, path=None):
         """Return the fields as JSON text; write it to `path` if one is given."""
         values = self.to_dict()
         if callable(self.BACKBONE):
-            values["BACKBONE"] = CALLABLE + _function_name(self.BACKBONE)
+            values["BACKBONE"] = CALLABLE + function_name(self.BACKBONE)
         text = json.dumps(values, indent=2) + "\n"
         if path is not None:
             with written_whole(path) as partial:
@@ -363,13 +354,15 @@ class Config:
     def display(self):
         """Print every field and computed value, one a line."""
         print("\nConfigurations:")
-        for name in sorted([*_fields(type(self)), *_computed(type(self))]):
+        for name in sorted(
+            [*settable_fields(type(self)), *computed_fields(type(self))]
+        ):
             print(f"{name:30} {getattr(self, name)}")
         print()
 
     def validate(self):
         """Raise ValueError for the first field, or combination, that cannot work."""
-        known = set(_fields(type(self))) | _computed(type(self))
+        known = set(settable_fields(type(self))) | computed_fields(type(self))
         known -= {n for n, f in COMPUTED.items() if getattr(type(self), n) is not f}
         for name in (n for c in type(self).__mro__ for n in vars(c) if n.isupper()):
             if name not in known:
@@ -382,8 +375,8 @@ class Config:
             value = getattr(self, name)
             if not accepts(value):
                 raise ValueError(f"{name} must be {wanted}, got {value!r}")
-        for name in _fields(type(self)):
-            if name not in RULES and not _fits_json(getattr(self, name)):
+        for name in settable_fields(type(self)):
+            if name not in RULES and not fits_json(getattr(self, name)):
                 raise ValueError(
                     f"{name} must be a number, text, True, False, None, or a list or "
                     "dict of these, since weight files store it as JSON, got "
@@ -397,7 +390,7 @@ class Config:
         if name in COMPUTED:
             sources = ", ".join(COMPUTED[name].sources)
             raise ValueError(f"{name} is computed: set {sources} instead")
-        fields = _fields(type(self))
+        fields = settable_fields(type(self))
         if name not in fields and name not in DROPPED:
             close = difflib.get_close_matches(name, fields, n=1)
             hint = (
@@ -423,52 +416,3 @@ class MatterportConfig(Config):
     BOX_LOSS = "mean"
     MASK_LOSS = "bce"
     AUGMENT = False
-
-
-def _fields(cls):
-    """Names of the fields that can be set: Config's own and annotated ones."""
-    names = [n for n, v in vars(Config).items() if n.isupper() and not _is_property(v)]
-    for base in reversed(cls.__mro__):
-        declared = vars(base).get("__annotations__", {})
-        names += [n for n in declared if n.isupper() and n not in names]
-    return names
-
-
-def _computed(cls):
-    """Names of upper-case properties, which are computed and cannot be set."""
-    return {
-        n
-        for base in cls.__mro__
-        for n, v in vars(base).items()
-        if n.isupper() and _is_property(v)
-    }
-
-
-def _is_property(value):
-    return isinstance(value, property)
-
-
-def _plain(value):
-    """Turn lists and arrays into tuples, so that a field is never shared by change."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return tuple(_plain(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-def _fits_json(value):
-    """Whether a value comes back from JSON as it was."""
-    try:
-        return _plain(json.loads(json.dumps(value))) == value
-    except (TypeError, ValueError):
-        return False
-
-
-def _function_name(function):
-    """The name of a callable; that of the function within a functools.partial."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return getattr(function, "__qualname__", type(function).__qualname__)
