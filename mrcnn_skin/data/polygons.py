@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from .diagnoses import meaning_of, normalise
 from .files import same_aspect
@@ -27,7 +26,7 @@ _MARKS = ("point", "points", "line")  # within an image, no areas
 
 
 class Shape(NamedTuple):
-    """One outlined area: its name, "" without; parts: lists of corners (x, y)."""
+    """One outlined area: its name, "" without; parts: float [corners, (x, y)] each."""
 
     name: str
     parts: list
@@ -159,57 +158,59 @@ def _means_lesion(name):
 
 def draw_outlines(outlines, shape):
     """Fill the outlined areas, bool [height, width]; shape: of the image, pixels."""
-    mask = np.zeros(shape, bool)
-    for corners in _corners_in(outlines, shape):
-        # A corner is a place between pixels; polygon2mask counts from their centres
-        mask |= polygon2mask(shape, corners[:, ::-1] - 0.5)
-    return mask
-
-
-def _corners_in(outlines, shape):
-    """Yield the parts of all areas: float [n, (x, y)], pixels of an image's shape."""
     height, width = shape
     rows, columns = outlines.size or shape
-    for area in outlines.shapes:
-        for corners in area.parts:
-            yield np.array(corners, float) * (width / columns, height / rows)
+    mask = np.zeros(shape, bool)
+    for corners in (part for area in outlines.shapes for part in area.parts):
+        mask |= _fill(np.multiply(corners, (width / columns, height / rows)), shape)
+    return mask
 
 
 def outline_problem(outlines, shape):
     """Return why outlines cannot be drawn on an image of this shape, or None."""
     if outlines.size and not same_aspect(outlines.size, shape):
         return f"mask size mismatch: outlines {outlines.size}, image {tuple(shape)}"
-    parts = list(_corners_in(outlines, shape))
-    corners = np.concatenate(parts)
-    if not np.isfinite(corners).all():
-        return "unreadable mask: the outlines have corners that are no numbers"
-    inside = (corners.max(axis=0) > 0).all() and (
-        corners.min(axis=0) < shape[::-1]
-    ).all()
-    if not inside:
-        return "empty mask"
-    is_drawn = any(map(_is_thick, parts)) or draw_outlines(outlines, shape).any()
-    return None if is_drawn else "empty mask"
+    return None if draw_outlines(outlines, shape).any() else "empty mask"
 
 
-def _is_thick(corners):
-    """Whether a polygon [n, (x, y)], pixels, is sure to contain the centre of a pixel.
+def _fill(corners, shape):
+    """Tell which pixels have their centre in a polygon, by the even-odd rule.
 
-    Its area is at most its perimeter times the radius of the largest circle in it.
+    skimage.draw looks at every corner for every pixel; here it is for every row.
+
+    Args:
+        corners: float [n, (x, y)], pixels. shape: (height, width).
+
+    Returns:
+        bool [height, width].
     """
-    x, y = corners.T
-    area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
-    sides = np.roll(corners, -1, axis=0) - corners
-    return area > np.hypot(*sides.T).sum()
+    height, width = shape
+    (x, y), (next_x, next_y) = corners.T, np.roll(corners, -1, axis=0).T
+    centres = np.arange(height) + 0.5
+    rows, sides = np.nonzero((y <= centres[:, None]) != (next_y <= centres[:, None]))
+    parts = (centres[rows] - y[sides]) / (next_y - y)[sides]
+    crossings = x[sides] + parts * (next_x - x)[sides]
+    columns = np.ceil(crossings - 0.5).clip(0, width).astype(int)
+    turns = np.zeros((height, width + 1), np.uint8)
+    np.add.at(turns, (rows, columns), 1)  # from outside to inside, or back
+    return np.cumsum(turns, axis=1, dtype=np.uint8)[:, :-1] % 2 == 1
 
 
 def _outlines(size, areas, source):
     """Make Outlines of (name, parts) of areas; a text if one of them is no area."""
     try:
-        shapes = [Shape(name, parts) for name, parts in areas]
+        shapes = [Shape(name, list(map(_checked, parts))) for name, parts in areas]
     except ValueError as error:
         return str(error)
     return Outlines(size, [shape for shape in shapes if shape.parts], source)
+
+
+def _checked(part):
+    """Return corners as float [n, (x, y)]."""
+    corners = np.array(part, float)
+    if corners.ndim != 2 or corners.shape[1] != 2 or not np.isfinite(corners).all():
+        raise ValueError(f"corners must be pairs of numbers, got {str(part)[:40]}")
+    return corners
 
 
 def _read_coco(content):
@@ -237,7 +238,7 @@ def _coco_parts(parts):
         raise ValueError(
             "run-length masks are not read, export polygons or masks as images"
         )
-    parts = [np.reshape(part, (-1, 2)).tolist() for part in parts or () if part]
+    parts = [np.reshape(part, (-1, 2)) for part in parts or () if part]
     if not parts:
         raise ValueError("an area has no outline")
     return parts

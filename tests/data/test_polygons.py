@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.draw import polygon2mask
 
 from mrcnn_skin.data.isic import IsicDataset
-from mrcnn_skin.data.polygons import read_outlines
+from mrcnn_skin.data.polygons import Outlines, Shape, draw_outlines, read_outlines
 
 CORNERS = [(15, 10), (40, 10), (40, 30), (15, 30)]
 LESION = np.zeros((40, 60), bool)
@@ -102,6 +103,17 @@ def test_round_outlines(tmp_path, annotations):
     rows, columns = np.mgrid[:40, :60] + 0.5
     circle = (rows - 20) ** 2 + (columns - 30) ** 2 <= 144
     assert (masks[..., 0] & circle).sum() / (masks[..., 0] | circle).sum() > 0.97
+
+
+def test_polygons_are_filled_as_by_skimage():
+    """Any corners, inside and outside; sides that cross; centres on no side."""
+    rng = np.random.default_rng(0)
+    for count in (3, 4, 7, 30):
+        corners = rng.uniform(-20, 80, (count, 2))
+        outlines = Outlines(None, [Shape("", [corners])], "")
+        # A corner is a place between pixels; skimage counts from their centres
+        expected = polygon2mask((40, 60), corners[:, ::-1] - 0.5)
+        np.testing.assert_array_equal(draw_outlines(outlines, (40, 60)), expected)
 
 
 def test_an_ellipse_is_turned(tmp_path):
@@ -273,6 +285,8 @@ def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
         (coco(parts=[]), "x.jpg in images/x.json: an area has no outline"),
         (coco(parts=[[1, 2, 3]]), "x.jpg in images/x.json: cannot reshape"),
         (coco(parts={"counts": [1], "size": [4, 6]}), "run-length masks are not read"),
+        (labelme(points=[[1, 2, 3], [4, 5, 6], [7, 8, 9]]), "pairs of numbers, got "),
+        (labelme(points=[[1, 2], [3, 4], [5, float("nan")]]), "pairs of numbers, got "),
         (labelme(points=[[1, 2], [3, 4]]), "a polygon of 2 points outlines no area"),
         (via({"name": "point", "cx": 1, "cy": 2}), "no mask.: 1"),
         (via({"name": "polyline", "all_points_x": []}), "a polyline outlines no area"),
