@@ -17,6 +17,7 @@ SETS_RATE = (
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.LearningRateScheduler,
 )
+AT_EPOCH_END = ("learning_rate", "stage")  # logged then, as what is validated
 # {class: attributes that a resumed run goes on with}
 STATE = {
     keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
@@ -86,8 +87,9 @@ def explaining_rates(config):
 def _find_path_fault(callback, log_names):
     """What a ModelCheckpoint's path asks for and the log of its moment lacks."""
     names = ["epoch", *log_names]
-    if callback.save_freq != "epoch":  # in mid-epoch nothing is validated
-        names = ["batch", *(n for n in names if not n.startswith("val_"))]
+    if callback.save_freq != "epoch":
+        late = (*AT_EPOCH_END, *(n for n in names if n.startswith("val_")))
+        names = ["batch", *(n for n in names if n not in late)]
     try:
         callback.filepath.format(**dict.fromkeys(names, 1))
     except (KeyError, IndexError, ValueError) as error:

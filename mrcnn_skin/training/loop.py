@@ -17,7 +17,7 @@ from ..losses import sum_over_devices
 from ..weights_io.by_name import save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
-from .keras_callbacks import explaining_rates, require_usable
+from .keras_callbacks import AT_EPOCH_END, explaining_rates, require_usable
 from .memory import ADVICE, describe, estimate_step, free_memory
 from .optimizer import add_l2_gradients, make_optimizer
 from .signals import StopSignals, say
@@ -93,7 +93,7 @@ class Trainer:
         """Names of what an epoch may log."""
         val = self.validation.dataset
         validated = log_names(self.config) if val is not None and val.num_images else []
-        return [*self.terms, *validated, "learning_rate"]
+        return [*self.terms, *validated, *AT_EPOCH_END]
 
     @property
     def steps_per_epoch(self):

@@ -147,7 +147,7 @@ def stored_settings(path: str | Path) -> tuple[dict, Path] | None:
         text = source.read_text(encoding="utf-8", errors="replace")
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{source} holds no valid configuration: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{source} holds no valid configuration: {text[:40]!r}")

@@ -17,7 +17,7 @@ from mrcnn_skin.training.keras_callbacks import (
 from mrcnn_skin.training.optimizer import make_optimizer
 from mrcnn_skin.training.stages import Stage
 
-LOGGED = ["loss", "gradient_norm", "val_loss", "val_JA", "learning_rate"]
+LOGGED = ["loss", "gradient_norm", "val_loss", "val_JA", "learning_rate", "stage"]
 
 
 class Rates(kc.Callback):
@@ -181,7 +181,7 @@ def test_what_is_saved_of_a_callback():
                 "{val_loss}.weights.h5", "loss", 0, False, True, save_freq=1
             ),
             {},
-            "may name batch, epoch, loss, gradient_norm, learning_rate in braces",
+            "may name batch, epoch, loss, gradient_norm in braces",
         ),
         (
             kc.ModelCheckpoint("{}.weights.h5", save_weights_only=True),
@@ -212,7 +212,7 @@ def test_what_works_is_taken():
         # Every epoch overwrites it, whatever it monitors
         kc.ModelCheckpoint("a.weights.h5", "val_acc", save_weights_only=True),
         kc.ModelCheckpoint(
-            "{epoch:02d}-{val_loss:.2f}.weights.h5", save_weights_only=True
+            "{stage}-{epoch:02d}-{val_loss:.2f}.weights.h5", save_weights_only=True
         ),
         kc.ModelCheckpoint(
             "{batch}-{loss:.2f}.weights.h5", save_weights_only=True, save_freq=5

@@ -4,13 +4,15 @@ import json
 import warnings
 from functools import partial
 
+import h5py
 import keras
+import numpy as np
 import pytest
 from tiny import lean_config
 
 from mrcnn_skin import IsicConfig, MaskRCNN
 from mrcnn_skin.config import TRAINING_FIELDS, Config
-from mrcnn_skin.weights_io.by_name import load_h5, read_h5, save_h5
+from mrcnn_skin.weights_io.by_name import CONFIG_ATTRIBUTE, load_h5, read_h5, save_h5
 from mrcnn_skin.weights_io.pretrained import find_weights, read_config
 
 
@@ -64,6 +66,15 @@ def test_a_broken_config_names_its_file(toy, tmp_path, text):
     save_h5(toy, tmp_path / "a.h5")
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ValueError, match="a.json holds no valid configuration"):
+        read_config(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("value", [3, np.arange(3), h5py.Empty("f"), b"\xff\xfe"])
+def test_a_stored_config_that_is_no_text_names_its_file(toy, tmp_path, value):
+    save_h5(toy, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.attrs[CONFIG_ATTRIBUTE] = value
+    with pytest.raises(ValueError, match="a.h5 holds no valid configuration"):
         read_config(tmp_path / "a.h5")
 
 
