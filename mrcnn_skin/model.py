@@ -289,16 +289,7 @@ class MaskRCNN(Introspection):
         Raises BlockingIOError if another process trains there, and what
         training.loop.Trainer.run does.
         """
-        if self.mode != "training":
-            raise ValueError(
-                f"train() needs a model in mode 'training', got {self.mode!r}"
-            )
-        if stages is None and epochs is None:
-            raise ValueError("train() needs `epochs` or `stages`, got neither")
-        if learning_rate is None:
-            learning_rate = self.config.LEARNING_RATE
-        plan = stages if stages is not None else [Stage(layers, epochs, learning_rate)]
-        require_stages(self.keras_model, plan)
+        plan = self._plan(stages, layers, epochs, learning_rate)
         run_dir = self.log_dir or self.set_log_dir()
         trainer = Trainer(
             self.keras_model,
@@ -319,6 +310,20 @@ class MaskRCNN(Introspection):
             logs = trainer.run(plan) if stages else trainer.run_until(*plan[0])
         self._forget_random(plan)
         return logs
+
+    def _plan(self, stages, layers, epochs, learning_rate):
+        """The stages that the arguments of train() ask for, checked."""
+        if self.mode != "training":
+            raise ValueError(
+                f"train() needs a model in mode 'training', got {self.mode!r}"
+            )
+        if stages is None and epochs is None:
+            raise ValueError("train() needs `epochs` or `stages`, got neither")
+        if stages is None:
+            rate = self.config.LEARNING_RATE if learning_rate is None else learning_rate
+            stages = [Stage(layers, epochs, rate)]
+        require_stages(self.keras_model, stages)
+        return stages
 
     @contextmanager
     def _recording(self, run_dir, train_dataset, val_dataset):

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class AnchorPatches(keras.layers.Layer):
     """What a 3x3 convolution sees at single anchors.
 
@@ -64,10 +63,3 @@ class AnchorPatches(keras.layers.Layer):
         index = tf.where(is_inside, rows * size[1] + columns, 0)
         patches = tf.gather(flat, index, batch_dims=1)
         return tf.where(is_inside[..., None], patches, tf.zeros_like(patches))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "anchors_per_location": self.anchors_per_location,
-            "anchor_stride": self.anchor_stride,
-        }

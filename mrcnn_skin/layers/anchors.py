@@ -6,7 +6,6 @@ import tensorflow as tf
 from .boxes import GeometryLayer, norm_boxes
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class Anchors(GeometryLayer):
     """Anchors of all pyramid levels, finest first.
 
@@ -47,17 +46,7 @@ class Anchors(GeometryLayer):
         boxes = tf.stack([y - half_h, x - half_w, y + half_h, x + half_w], axis=-1)
         return tf.reshape(boxes, [-1, 4])
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "scales": self.scales,
-            "ratios": self.ratios,
-            "strides": self.strides,
-            "anchor_stride": self.anchor_stride,
-        }
 
-
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class NormBoxes(GeometryLayer):
     """Boxes [batch, n, 4] in pixels of `image` [batch, h, w, c] to normalised ones."""
 

@@ -4,7 +4,6 @@ import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class ContentPool(keras.layers.Layer):
     """Global average pooling over the part of a canvas that is not padding.
 
@@ -28,6 +27,3 @@ class ContentPool(keras.layers.Layer):
         weights = tf.nn.avg_pool2d(shown, self.stride, self.stride, "SAME")
         total = tf.reduce_sum(features * weights, axis=[1, 2])
         return total / tf.maximum(tf.reduce_sum(weights, axis=[1, 2]), 1e-6)
-
-    def get_config(self):
-        return {**super().get_config(), "stride": self.stride}

@@ -11,7 +11,6 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class WholeConv2D(keras.layers.Conv2D):
     """A Conv2D, padding "valid", of inputs as large as its kernel.
 

@@ -8,7 +8,6 @@ from .boxes import GeometryLayer, apply_box_deltas, clip_boxes, map_images
 CLASS_OFFSET = 2.0  # moves classes apart in normalised coordinates, for NMS by class
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class DetectionLayer(GeometryLayer):
     """Refine the RoIs by their class's deltas, score them, drop what overlaps.
 
@@ -105,14 +104,3 @@ class DetectionLayer(GeometryLayer):
         padding = [[0, self.max_instances - count], [0, 0]]
         rows = tf.pad(tf.gather(rows, keep), padding)
         return rows, tf.pad(tf.gather(probs, keep), padding), count, low
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "max_instances": self.max_instances,
-            "min_confidence": self.min_confidence,
-            "nms_threshold": self.nms_threshold,
-            "std_dev": self.std_dev,
-            "score": self.score,
-            "keep_best": self.keep_best,
-        }

@@ -17,7 +17,6 @@ from .boxes import (
 POSITIVE_IOU = 0.5
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class DetectionTargetLayer(GeometryLayer):
     """Sample proposals and compute their targets (Matterport's layer of this name).
 
@@ -133,18 +132,7 @@ class DetectionTargetLayer(GeometryLayer):
         masks = crop_and_resize(gt_masks, rois, gt_index, self.mask_shape)[..., 0]
         return tf.cast(masks >= THRESHOLD * FULL_COVERAGE, tf.float32)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "rois_per_image": self.rois_per_image,
-            "positive_ratio": self.positive_ratio,
-            "std_dev": self.std_dev,
-            "mask_shape": self.mask_shape,
-            "mini_masks": self.mini_masks,
-        }
 
-
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class MaskRois(GeometryLayer):
     """Say which RoIs the Segment subnet computes: the positive ones.
 

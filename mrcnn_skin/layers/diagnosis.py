@@ -6,7 +6,6 @@ import tensorflow as tf
 from .boxes import GeometryLayer
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class SharedDiagnosis(GeometryLayer):
     """Lets all regions of an image vote on the class of its lesion.
 

@@ -4,7 +4,6 @@ import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class Unfamiliarity(keras.layers.Layer):
     """Squared Mahalanobis distance from the features of the training images.
 
@@ -15,7 +14,7 @@ class Unfamiliarity(keras.layers.Layer):
     """
 
     def __init__(self, components, **kwargs):
-        super().__init__(**{**kwargs, "dtype": "float32"}, trainable=False)
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         self.components = components
 
     def build(self, input_shape):
@@ -34,6 +33,3 @@ class Unfamiliarity(keras.layers.Layer):
         x = (features - self.mean) * self.scale
         explained = tf.reduce_sum(tf.square(tf.matmul(x, self.factors)), axis=-1)
         return tf.reduce_sum(tf.square(x), axis=-1) - explained
-
-    def get_config(self):
-        return {**super().get_config(), "components": self.components}

@@ -30,7 +30,6 @@ def _known(loss, table, field):
     return loss
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class FocalLoss(LossLayer):
     """The RPN's class loss over the sampled anchors (paper, L_cls).
 
@@ -49,16 +48,7 @@ class FocalLoss(LossLayer):
             logit, match, self.loss, alpha=self.alpha, beta=self.beta
         )
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "loss": self.loss,
-            "alpha": self.alpha,
-            "beta": self.beta,
-        }
 
-
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class RPNBoxLoss(LossLayer):
     """The RPN's box loss over the positive anchors: rho / N_reg * sum L_reg.
 
@@ -76,15 +66,7 @@ class RPNBoxLoss(LossLayer):
             rpn_deltas, target_deltas, match > 0, self.over_deltas
         )
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "weight": self.weight,
-            "over_deltas": self.over_deltas,
-        }
 
-
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class ClassLoss(LossLayer):
     """L_classify over the sampled RoIs, among the classes that the source labels.
 
@@ -104,16 +86,7 @@ class ClassLoss(LossLayer):
         )
         return losses.mean_where(each, ops.not_equal(match, 0))
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "loss": self.loss,
-            "alpha": self.alpha,
-            "beta": self.beta,
-        }
 
-
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class BoxLoss(LossLayer):
     """L_detect over the positive RoIs, on the deltas of their own class.
 
@@ -130,11 +103,7 @@ class BoxLoss(LossLayer):
         own = ops.squeeze(ops.take_along_axis(deltas, index, axis=2), axis=2)
         return losses.box_loss(own, target_deltas, match > 0, self.over_deltas)
 
-    def get_config(self):
-        return {**super().get_config(), "over_deltas": self.over_deltas}
 
-
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class MaskLoss(LossLayer):
     """L_seg over the positive RoIs, on the mask of their own class.
 
@@ -169,12 +138,3 @@ class MaskLoss(LossLayer):
             scale=self.scale,
             weight=self.weight,
         )
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "loss": self.loss,
-            "delta": self.delta,
-            "scale": self.scale,
-            "weight": self.weight,
-        }

@@ -3,7 +3,6 @@
 import keras
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation with a switch of its own (Matterport's BatchNorm).
 

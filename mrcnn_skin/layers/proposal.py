@@ -6,7 +6,6 @@ import tensorflow as tf
 from .boxes import GeometryLayer, apply_box_deltas, clip_boxes, map_images
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class ProposalLayer(GeometryLayer):
     """Refine the best anchors and drop those that overlap better ones.
 
@@ -61,12 +60,3 @@ class ProposalLayer(GeometryLayer):
             tf.pad(tf.gather(boxes, keep), [[0, padding], [0, 0]]),
             tf.pad(tf.gather(scores, keep), [[0, padding]]),
         )
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "proposal_count": self.proposal_count,
-            "nms_threshold": self.nms_threshold,
-            "pre_nms_limit": self.pre_nms_limit,
-            "std_dev": self.std_dev,
-        }

@@ -9,7 +9,6 @@ FIRST_LEVEL = 2  # P2, the finest there is
 CANONICAL_LEVEL, CANONICAL_SIDE = 4, 224.0  # FPN paper: 224 px regions go to P4
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class PyramidROIAlign(GeometryLayer):
     """RoIAlign over pyramid levels (FPN paper, eq. 1; Mask R-CNN, section 3).
 
@@ -75,11 +74,3 @@ class PyramidROIAlign(GeometryLayer):
         level = tf.round(tf.math.log(side / CANONICAL_SIDE) / tf.math.log(2.0))
         level = tf.cast(level, tf.int32) + CANONICAL_LEVEL - self.first_level
         return tf.clip_by_value(level, 0, count - 1)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "pool_shape": self.pool_shape,
-            "stride": self.stride,
-            "first_level": self.first_level,
-        }

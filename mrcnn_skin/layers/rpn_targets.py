@@ -16,7 +16,6 @@ POSITIVE_IOU = 0.7  # paper: positive anchors have IoU > 0.7 ...
 NEGATIVE_IOU = 0.3  # ... and negative ones < 0.3
 
 
-@keras.saving.register_keras_serializable(package="mrcnn_skin")
 class RPNTargets(GeometryLayer):
     """Sample anchors and compute their targets (Matterport's build_rpn_targets).
 
@@ -87,10 +86,3 @@ class RPNTargets(GeometryLayer):
         )
         deltas = tf.pad(deltas, [[0, self.anchors_per_image], [0, 0]])
         return tf.concat([positives, negatives], axis=0), match, deltas
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "anchors_per_image": self.anchors_per_image,
-            "std_dev": self.std_dev,
-        }
