@@ -18,7 +18,6 @@ from ..weights_io.by_name import save_h5
 from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
 from .keras_callbacks import AT_EPOCH_END, explaining_rates, require_usable
-from .memory import ADVICE, describe, estimate_step, free_memory
 from .optimizer import add_l2_gradients, make_optimizer
 from .signals import StopSignals, say
 from .stages import Stage, recipe_number, set_trainable
@@ -185,7 +184,8 @@ class Trainer:
         if stage is None:
             return None
         set_trainable(self.model, stage.layers)
-        self._say_memory(stage)
+        epochs, rate = stage.epochs, stage.learning_rate
+        print(f"training {stage.layers}: {epochs} epochs at learning rate {rate:g}")
         steps = stage.epochs * self.steps_per_epoch
         with self.strategy.scope():
             self.optimizer = make_optimizer(self.config, stage.learning_rate, steps)
@@ -197,15 +197,6 @@ class Trainer:
         self.progress.recipe.assign(recipe_number(stage))
         self._train_step = tf.function(self._make_step())
         return stage
-
-    def _say_memory(self, stage):
-        """Print what the stage's steps will need, of main memory if there is no GPU."""
-        need = estimate_step(self.model, self.config)
-        free = None
-        if not tf.config.list_physical_devices("GPU"):
-            need *= self.strategy.num_replicas_in_sync
-            free = free_memory()
-        print(f"stage {stage.layers}: {describe(need, free)}")
 
     def _run_stage(self, stage):
         start = self.progress["total_steps"] * self.config.BATCH_SIZE
@@ -268,7 +259,11 @@ class Trainer:
             terms = self._train_step(inputs, wish)
             return {name: float(value) for name, value in terms.items()}
         except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(f"a step does not fit into memory; {ADVICE}") from error
+            raise MemoryError(
+                "a step does not fit into memory; lower IMAGES_PER_GPU "
+                "(--images-per-device), IMAGE_MAX_DIM (--image-size) or "
+                "TRAIN_ROIS_PER_IMAGE, or train fewer layers (--stages=heads:...)"
+            ) from error
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
             raise ConnectionError(
                 f"another process of the run is gone at step "

@@ -346,7 +346,7 @@ def test_a_step_that_does_not_fit_says_what_to_lower(images, tmp_path, monkeypat
 
     monkeypatch.setattr(Trainer, "_make_step", huge_step)
     model = make_model(tmp_path)
-    with pytest.raises(MemoryError, match="less: IMAGES_PER_GPU"):
+    with pytest.raises(MemoryError, match="lower IMAGES_PER_GPU"):
         model.train(images, None, stages=STAGES, verbose=0)
 
 
