@@ -17,7 +17,7 @@ from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
 from ..layers.rpn_targets import RPNTargets
 from .backbones import build_backbone
 from .common import Network, computing_in, unfold
-from .folded_training import FoldedModel
+from .folding import FoldedModel
 from .fpn import fpn
 from .heads import (
     build_fpn_mask_graph,

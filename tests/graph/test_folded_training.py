@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mrcnn_skin.graph.folded_training import FoldedModel, fold_norms
+from mrcnn_skin.graph.folding import FoldedModel, fold_norms
 from mrcnn_skin.layers.normalization import BatchNorm
 
 

@@ -6,7 +6,7 @@ from tiny import tiny_config
 
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.graph.common import Network
-from mrcnn_skin.graph.folded_training import FoldedModel
+from mrcnn_skin.graph.folding import FoldedModel
 from mrcnn_skin.weights_io.by_name import load_h5, named_weights, require_names
 
 
