@@ -53,6 +53,10 @@ __all__ = [
 ]
 
 
+# Settings that are fitted to trained weights
+FITTED = "TEMPERATURE", "OPERATING_POINTS", "SENSITIVITY", "UNFAMILIAR_COMPONENTS"
+
+
 class MaskRCNN(Introspection):
     """Diagnosis, box and mask of skin lesions from one network.
 
@@ -70,9 +74,10 @@ class MaskRCNN(Introspection):
                 f"config must be a Config object, such as IsicConfig(), got {config!r}"
             )
         config.validate()  # it may have been changed since it was made
-        if mode == "training" and config.UNFAMILIAR_COMPONENTS:
-            # Statistics do not hold for weights that change; they are fitted at the end
-            config = config.replace(UNFAMILIAR_COMPONENTS=0)
+        if mode == "training":  # what was chosen for other weights does not hold
+            unfitted = {name: getattr(Config, name) for name in FITTED}
+            if any(getattr(config, name) != unfitted[name] for name in FITTED):
+                config = config.replace(**unfitted)
         self.mode, self.config = mode, config
         self.model_dir = Path(model_dir)
         self.log_dir = None

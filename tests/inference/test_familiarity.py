@@ -135,8 +135,11 @@ def test_without_statistics_nothing_is_said(model, tmp_path):
 
 
 def test_a_model_that_learns_has_no_statistics(tmp_path):
-    model = MaskRCNN("training", lean_config(UNFAMILIAR_COMPONENTS=4), tmp_path)
-    assert model.config.UNFAMILIAR_COMPONENTS == 0
+    fitted = {"TEMPERATURE": 2.0, "OPERATING_POINTS": [[0.9, 0.3]], "SENSITIVITY": 0.9}
+    config = lean_config(UNFAMILIAR_COMPONENTS=4, **fitted)
+    model = MaskRCNN("training", config, tmp_path)
+    assert model.config.UNFAMILIAR_COMPONENTS == model.config.SENSITIVITY == 0
+    assert model.config.TEMPERATURE == 1 and model.config.OPERATING_POINTS == ()
     assert model.detect([Blobs(1).load_image(0)])[0]["unfamiliar"] is None
 
 
