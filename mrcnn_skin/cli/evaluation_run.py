@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from . import models, results
 
 SHOWN_CASES = 3  # pictures a heading
+CASE_WIDTH = 420  # pixels
 
 
 class Scored(NamedTuple):
@@ -205,7 +206,10 @@ def explanation_scores(per_image):
 
 
 def draw_cases(scored, dataset):
-    """Pictures of the cases that tell most, {heading: list of (caption, pixels)}."""
+    """Pictures of the cases that tell most, {heading: list of (captions, pixels)}.
+
+    captions: list of text lines.
+    """
     from ..evaluation.statistics import choose_cases
     from ..visualize import draw_prediction
 
@@ -214,31 +218,18 @@ def draw_cases(scored, dataset):
         pictures = drawn[heading] = []
         ids = results.image_ids_of(dataset, [row["image"] for row in rows])
         for row, image_id in zip(rows, ids, strict=True):
-            picture = draw_prediction(dataset, image_id, scored.detector)
-            caption = describe_case(row)
-            pictures.append((caption, picture))
+            detector, lines = scored.detector, results.describe_case(row)
+            picture = draw_prediction(dataset, image_id, detector, (), CASE_WIDTH)
+            pictures.append((lines, picture))
             if scored.grad_cam:
                 from ..inference.explanation import overlay_heat
+                from ..visualize.overlays import scale_to_width
 
                 image = dataset.load_image(image_id)
                 seen = overlay_heat(image, scored.grad_cam(image))
-                pictures.append((f"{row['image']}: Grad-CAM", seen))
+                lines = [row["image"], "Grad-CAM: what raised P(malignant)"]
+                pictures.append((lines, scale_to_width(seen, CASE_WIDTH)))
     return drawn
-
-
-def describe_case(row):
-    """Caption of a case: its name, true class, and what the network said of it."""
-    parts = [row["image"]]
-    if row["true_class"]:
-        parts.append(f"truth: {row['true_class']}")
-    parts.append(f"prediction: {row['predicted_class'] or 'lesion'}")
-    if row["score"] is None:
-        parts[-1] = "no lesion found"
-    if row["p_malignant"] is not None:
-        parts.append(f"P(malignant) {row['p_malignant']:.2f}")
-    if row["JA"] is not None:
-        parts.append(f"Jaccard index {row['JA']:.2f}")
-    return ", ".join(parts)
 
 
 def facts(model, dataset, folder, dropped, args):
@@ -264,8 +255,8 @@ def facts(model, dataset, folder, dropped, args):
         + ("; dropped.csv names them." if len(dropped) else "."),
         "network": f"{_name(config.BACKBONE)}, {config.IMAGE_MAX_DIM} px, tasks "
         f"{', '.join(config.TASKS)}.",
-        "losses": f"RPN {config.RPN_CLASS_LOSS}, class {config.CLASS_LOSS}, mask "
-        f"{config.MASK_LOSS}.",
+        "losses": f"Region proposals (RPN): {config.RPN_CLASS_LOSS}; classes: "
+        f"{config.CLASS_LOSS}; masks: {config.MASK_LOSS}.",
         "imbalance": "Benign and malignant images were drawn equally often in training."
         if config.BALANCE_CLASSES
         else "Nothing was done about it.",

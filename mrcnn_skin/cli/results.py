@@ -3,28 +3,64 @@
 from pathlib import Path
 
 SHEET = 24  # pictures on a contact sheet
+CELL_WIDTH = 320  # pixels of each
 
 
 def write_contact_sheet(detector, dataset, folder):
-    """Draw predictions beside the truth, from the worst outline to the best.
+    """Draw predictions beside the ground truth, from the worst outline to the best.
 
-    detector: function of an image, as for evaluation.report.evaluate, whose results
-    are in `folder`; contact_sheet.png joins them. It shows SHEET images, as far apart
-    in the order of their Jaccard index as each other; nothing without masks.
+    detector: function of an image, as for evaluation.scoring.score_images, whose
+    results are in `folder`; contact_sheet.png joins them. It shows SHEET images, evenly
+    spread over the order of their Jaccard index; nothing without masks.
     """
     import numpy as np
     import pandas as pd
 
-    from ..visualize import contact_sheet, draw_prediction, save_image
+    from ..visualize import (
+        PREDICTION_COLOR,
+        TRUTH_COLOR,
+        contact_sheet,
+        draw_prediction,
+        save_image,
+    )
 
     table = pd.read_csv(Path(folder) / "per_image.csv", dtype={"image": str})
-    ranked = table.dropna(subset=["JA"]).sort_values("JA")["image"].tolist()
-    if not ranked:
+    ranked = table.dropna(subset=["JA"]).sort_values("JA")
+    if ranked.empty:
         return
     places = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
-    ids = image_ids_of(dataset, [ranked[place] for place in places.astype(int)])
-    pictures = [draw_prediction(dataset, image_id, detector) for image_id in ids]
-    save_image(contact_sheet(pictures), Path(folder) / "contact_sheet.png")
+    rows = ranked.iloc[places.astype(int)].to_dict("records")
+    ids = image_ids_of(dataset, [row["image"] for row in rows])
+    colors = "white", TRUTH_COLOR, PREDICTION_COLOR
+    pictures = []
+    for row, image_id in zip(rows, ids, strict=True):
+        captions = list(zip(describe_case(row), colors, strict=True))
+        pictures.append(
+            draw_prediction(dataset, image_id, detector, captions, CELL_WIDTH)
+        )
+    sheet = contact_sheet(pictures, width=CELL_WIDTH)
+    save_image(sheet, Path(folder) / "contact_sheet.png")
+
+
+def describe_case(row):
+    """Lines on an image: its name, the ground truth, the prediction.
+
+    row: of per_image.csv, a dict.
+    """
+    import pandas as pd
+
+    known = {name: value for name, value in row.items() if pd.notna(value)}
+    prediction = known.get("predicted_class", "lesion")
+    said = [prediction if "score" in known else "no lesion found"]
+    if "p_malignant" in known:
+        said.append(f"P(malignant) {known['p_malignant']:.2f}")
+    if "JA" in known:
+        said.append(f"Jaccard {known['JA']:.2f}")
+    return [
+        str(row["image"]),
+        f"ground truth: {known.get('true_class', 'no diagnosis')}",
+        f"prediction: {'  '.join(said)}",
+    ]
 
 
 def image_ids_of(dataset, names):

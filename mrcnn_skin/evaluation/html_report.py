@@ -1,7 +1,8 @@
-"""report.html: one page with everything, which asks no other address for anything.
+"""report.html: one page with everything, which needs no other address.
 
 Pictures are part of the file, there is no script, and a policy in its head forbids the
-browser to load anything. The page shows metrics; it computes none.
+browser to load anything. The page shows metrics; it computes none. On narrow screens
+each row of a table becomes a block, so that nothing is cut.
 """
 
 import base64
@@ -24,15 +25,23 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
 h1 { margin-bottom: 0; } h2 { margin-top: 2.2em; border-bottom: 1px solid #ccc; }
 .notice { background: #fff3cd; border: 1px solid #e0c060; padding: .6em 1em; }
 .note { color: #555; max-width: 48em; }
-.scroll { overflow-x: auto; }
-.facts td, .facts th { text-align: left; white-space: normal; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25em .8em; text-align: right; white-space: nowrap;
-         border-bottom: 1px solid #e4e4e4; }
-th:first-child, td:first-child { text-align: left; }
-.figures, .cases { display: flex; flex-wrap: wrap; gap: 1em; }
-.figures img { width: 340px; } .cases figure { margin: 0; width: 250px; }
-.cases img { width: 100%; } figcaption { font-size: 13px; overflow-wrap: anywhere; }
+th, td { padding: .25em .8em; text-align: left; vertical-align: top;
+         white-space: pre-line; border-bottom: 1px solid #e4e4e4; }
+td { overflow-wrap: anywhere; }
+.figures, .cases { display: grid; gap: 1em;
+                   grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
+.figures { grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); }
+.cases figure { margin: 0; } img { width: 100%; max-width: 420px; }
+figcaption { font-size: 14px; overflow-wrap: anywhere; white-space: pre-line; }
+.truth { color: #12852b; } .prediction { color: #b35400; }
+@media (max-width: 760px) {
+  table, tbody, tr, td { display: block; } thead { display: none; }
+  tr { padding: .5em 0; border-bottom: 1px solid #ccc; }
+  td { border: 0; padding: .1em 0 .1em 9em; text-indent: -9em; white-space: normal; }
+  td::before { content: attr(data-label); display: inline-block; width: 9em;
+               text-indent: 0; color: #555; }
+}
 """
 
 
@@ -41,7 +50,7 @@ def write_page(path, title, facts, metrics, per_image, cases=None):
 
     title: of the page. facts: {name: text}, what was evaluated. metrics: of analyse,
     with what the command added. per_image: of score_images.
-    cases: {heading: list of (caption, picture uint8 [h, w, 3])}.
+    cases: {heading: list of (lines of a caption, picture uint8 [h, w, 3])}.
     """
     body = "".join(
         [
@@ -60,7 +69,7 @@ def write_page(path, title, facts, metrics, per_image, cases=None):
     page = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
         f'<body><h1>{html.escape(title)}</h1><p class="notice">{NOTICE}</p>\n'
         f"{body}</body></html>\n"
@@ -73,6 +82,36 @@ SCORES_NOTE = (
     "By the definitions of the ISIC challenges; malignant is positive, the threshold "
     "0.5. In brackets: 95 % bootstrap intervals."
 )
+CURVES_NOTE = (
+    "ROC (receiver operating characteristic): sensitivity against 1 - specificity for "
+    "all thresholds. Reliability: how often images of a probability are malignant; ECE "
+    "is the mean distance from the diagonal. Risk and coverage: the error rate if only "
+    "the surest images are answered; AURC is the area below."
+)
+_IMAGES = {
+    "AC": "accuracy: share of the images called right",
+    "SE": "sensitivity: share of the malignant images called malignant",
+    "SP": "specificity: share of the benign images called benign",
+    "DI": "Dice coefficient (F1) of the malignant calls",
+    "PPV": "positive predictive value: share of the malignant calls that are right",
+    "NPV": "negative predictive value: share of the benign calls that are right",
+    "AUC": "area under the ROC curve",
+    "AUC_SENS80": "area under the ROC curve where the sensitivity is .80 or more",
+    "AP": "average precision: area under the curve of precision and recall",
+    "BMA": "balanced accuracy: mean of the recalls of the two classes",
+}
+MEANINGS = {
+    "segmentation": {
+        "JA": "Jaccard index: overlap of predicted and true mask, of their union",
+        "JA65": "Jaccard index, 0 for images below .65 (ISIC 2018)",
+        "DI": "Dice coefficient of the masks",
+        "AC": "accuracy: share of the pixels that agree",
+        "SE": "sensitivity: share of the lesion's pixels found",
+        "SP": "specificity: share of the other pixels left out",
+    },
+    "detection": {"box_iou": "intersection over union of the boxes"},
+    "classification": _IMAGES,
+}
 # Key of the metrics, heading, note; each is a list of rows.
 SECTIONS = [
     (
@@ -92,9 +131,15 @@ SECTIONS = [
         "Subgroups",
         "Small groups have wide intervals, and one of no width says that no image of "
         "the group disagreed, not that the value is certain. A difference between two "
-        "of many groups is no proof. Skin tone is estimated from the photograph.",
+        "of many groups is no proof. Skin tone is estimated from the photograph. "
+        "Abbreviations as under Scores.",
     ),
-    ("coco", "Average precision as in COCO", "Every detection counts, by its score."),
+    (
+        "coco",
+        "Average precision as in COCO",
+        "Every detection counts, by its score. AP is averaged over thresholds of the "
+        "intersection over union from .50 to .95; AP50 and AP75 are at .50 and .75.",
+    ),
 ]
 
 
@@ -105,7 +150,8 @@ def score_rows(metrics):
         row = {"task": task, "score": name, "value": _number(value)}
         interval = metrics.get("confidence_intervals", {}).get(task, {}).get(name)
         row["95 %"] = _interval(interval)
-        rows.append(row | {"images": metrics[task]["images"]})
+        row["images"] = metrics[task]["images"]
+        rows.append(row | {"meaning": MEANINGS[task].get(name, "")})
     return pd.DataFrame(rows)
 
 
@@ -118,7 +164,7 @@ def operating_rows(metrics):
         row["SE on calibration images"] = _number(point["calibration_SE"])
         for name in ("SE", "SP", "PPV", "NPV", "AC"):
             interval = _interval(point.get(f"{name}_interval"))
-            row[name] = f"{_number(point[name])} {interval}".strip()
+            row[name] = f"{_number(point[name])}\n{interval}".strip()
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -128,15 +174,14 @@ def robustness_rows(metrics):
     rows = {}
     for drop in metrics.get("robustness", ()):
         row = rows.setdefault(drop["corruption"], {"corruption": drop["corruption"]})
-        text = f"{_number(drop['drop'])} {_interval((drop['low'], drop['high']))}"
+        text = f"{_number(drop['drop'])}\n{_interval((drop['low'], drop['high']))}"
         row[f"{drop['metric']}, clean {_number(drop['clean'])}"] = text
     return pd.DataFrame(rows.values())
 
 
 def _facts(facts):
     rows = pd.DataFrame(facts.items(), columns=["what", "value"])
-    table = f'<div class="facts">{_table(rows)}</div>'
-    return _section("What was evaluated", table)
+    return _section("What was evaluated", _table(rows))
 
 
 def _warnings(metrics):
@@ -160,7 +205,8 @@ def _figures(metrics, per_image):
     if len(jaccard):
         drawn.append(figures.plot_jaccard(jaccard))
     pictures = [_img(_figure_bytes(f), f.axes[0].get_title()) for f in drawn]
-    return _section("Curves", f'<div class="figures">{"".join(pictures)}</div>')
+    inside = f'<div class="figures">{"".join(pictures)}</div>'
+    return _section("Curves", inside, CURVES_NOTE if len(drawn) > 1 else "")
 
 
 def _probabilities(metrics):
@@ -177,9 +223,10 @@ def _probabilities(metrics):
     if rows:
         risk = metrics["risk_coverage"]
         note = (
-            "ECE, Brier score and negative log-likelihood; 0 is best. Error rate of "
-            f"the surest 80 %: {_number(risk['risk_at_80'])}; area under risk and "
-            f"coverage: {_number(risk['AURC'])}."
+            "ECE: expected calibration error; brier: Brier score; NLL: negative "
+            "log-likelihood; 0 is best. Error rate of the surest 80 %: "
+            f"{_number(risk['risk_at_80'])}; area under risk and coverage (AURC): "
+            f"{_number(risk['AURC'])}."
         )
         text += _section("Calibration", _table(pd.DataFrame(rows)), note)
     return text
@@ -196,7 +243,7 @@ def _rows(metrics, key, heading, note):
     for name in [n for n in table if f"{n}_low" in table]:
         bounds = zip(table.pop(f"{name}_low"), table.pop(f"{name}_high"), strict=True)
         table[name] = [
-            f"{_number(v)} {_interval(b)}"
+            f"{_number(v)}\n{_interval(b)}".strip()
             for v, b in zip(table[name], bounds, strict=True)
         ]
     return _section(heading, _table(table), note)
@@ -206,7 +253,7 @@ def _robustness(metrics):
     if not metrics.get("robustness"):
         return ""
     note = (
-        "The same images, spoiled: how far each score drops below that of the clean "
+        "The same images, corrupted: how far each score drops below that of the clean "
         "images, with the paired 95 % interval. Below 0 is a rise."
     )
     return _section("Robustness", _table(robustness_rows(metrics)), note)
@@ -217,21 +264,35 @@ def _explanation(metrics):
     if not shares:
         return ""
     note = (
-        "Grad-CAM of P(malignant): the share of its heat inside the true outline, "
-        "beside the share of the image that the lesion covers, which is what heat "
-        "spread evenly would have."
+        "Grad-CAM (gradient-weighted class activation map) of P(malignant). Evenly "
+        "spread heat would have the lesion's share of the image inside the outline."
     )
-    return _section("Explanation", _table(pd.DataFrame([shares])), note)
+    row = {
+        "images": shares["images"],
+        "heat inside the true outline": shares["heat_inside"],
+        "lesion's share of the image": shares["true_area_share"],
+    }
+    return _section("Explanation", _table(pd.DataFrame([row])), note)
 
 
 def _cases(heading, pictures):
-    shown = [
-        f"<figure>{_img(_picture_bytes(picture), caption)}"
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, picture in pictures
-    ]
+    shown = []
+    for lines, picture in pictures:
+        image = _img(_picture_bytes(picture), ", ".join(lines))
+        marked = [_line(html.escape(line)) for line in lines]
+        shown.append(
+            f"<figure>{image}<figcaption>{'<br>'.join(marked)}</figcaption></figure>"
+        )
     inside = f'<div class="cases">{"".join(shown)}</div>'
     return _section(f"Cases: {heading}", inside)
+
+
+def _line(text):
+    """A line of a caption in the colour of the outline that it is about."""
+    for start, kind in (("ground truth", "truth"), ("prediction", "prediction")):
+        if text.startswith(start):
+            return f'<span class="{kind}">{text}</span>'
+    return f"<b>{text}</b>"
 
 
 def _section(heading, content, note=""):
@@ -240,8 +301,23 @@ def _section(heading, content, note=""):
 
 
 def _table(rows):
-    table = rows.to_html(index=False, border=0, na_rep="-", float_format=_number)
-    return f'<div class="scroll">{table}</div>'
+    """HTML of a DataFrame; each cell knows its heading, for narrow screens."""
+    names = [html.escape(str(name)) for name in rows]
+    lines = []
+    for row in rows.itertuples(index=False):
+        cells = zip(names, map(_cell, row), strict=True)
+        cells = [f'<td data-label="{name}">{cell}</td>' for name, cell in cells]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    heads = "".join(f"<th>{name}</th>" for name in names)
+    return (
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+def _cell(value):
+    if isinstance(value, float) or value is None:
+        return _number(value)
+    return html.escape(str(value))
 
 
 def _number(value):

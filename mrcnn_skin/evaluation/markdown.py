@@ -18,4 +18,4 @@ def markdown_table(table):
 def _cell(value):
     if isinstance(value, float):
         return "-" if pd.isna(value) else f"{value:.3f}"
-    return "-" if value is None else str(value).replace("|", "\\|")
+    return "-" if value is None else str(value).replace("|", "\\|").replace("\n", " ")

@@ -15,6 +15,9 @@ from ..geometry.inputs import as_image, as_input, as_mask, as_probabilities
 from ..layers.boxes import norm_boxes
 from .detector import letterbox
 
+SMOOTHING = 3  # cells of a pyramid level, the side of the window
+FULLY_READ = 0.15  # share of the cells near; heat fades out where fewer were read
+
 
 class GradCam:
     """Grad-CAM (Selvaraju et al., 2017) on ROI_LEVELS, which the heads look at.
@@ -75,7 +78,7 @@ class GradCam:
         features = [outputs[name] for name in self._levels]
         gradients = tape.gradient(odds, features, unconnected_gradients="zero")
         maps = [
-            tf.image.resize(_activation_map(*pair), size)
+            tf.image.resize(_smooth(*_activation_map(*pair)), size)
             for pair in zip(features, gradients, strict=True)
         ]
         total = tf.add_n(maps)[0]  # [canvas_h, canvas_w, 1]
@@ -84,18 +87,36 @@ class GradCam:
 
 
 def _activation_map(features, gradients):
-    """Sum of the channels, each weighed by its mean gradient, where positive.
+    """Sum of the channels, each weighted by its mean gradient, where positive.
 
     Only cells that the head read count, those with a gradient: what lies outside of
-    the region has no say in its diagnosis.
-    features, gradients: [1, h, w, channels]. Returns [1, h, w, 1].
+    the region does not influence its diagnosis.
+
+    Args:
+        features, gradients: [1, h, w, channels].
+
+    Returns:
+        The heat, and 1 where a cell was read, else 0; both [1, h, w, 1].
     """
     is_read = tf.reduce_any(gradients != 0, axis=-1, keepdims=True)
     is_read = tf.cast(is_read, tf.float32)
     count = tf.maximum(tf.reduce_sum(is_read), 1.0)
     weights = tf.reduce_sum(gradients, axis=(1, 2), keepdims=True) / count
     heat = tf.reduce_sum(weights * features, axis=-1, keepdims=True)
-    return tf.nn.relu(heat) * is_read
+    return tf.nn.relu(heat) * is_read, is_read
+
+
+def _smooth(heat, is_read):
+    """Average the heat of the cells near each cell, of those that were read.
+
+    RoIAlign reads single cells of a large region, a few apart: without this, heat is a
+    grid of dots. heat, is_read: of _activation_map. Returns [1, h, w, 1].
+    """
+    for _ in range(2):  # a triangular window
+        heat, is_read = (
+            tf.nn.avg_pool2d(values, SMOOTHING, 1, "SAME") for values in (heat, is_read)
+        )
+    return heat / tf.maximum(is_read, FULLY_READ)
 
 
 def share_inside(heat, mask):

@@ -27,15 +27,16 @@ def draw_example(example, class_names):
     return overlay(example.image, example.masks, example.boxes, captions, TRUTH_COLOR)
 
 
-def draw_prediction(dataset, image_id, detector):
-    """Draw what a detector finds in an image beside the truth; see overlay_truth.
+def draw_prediction(dataset, image_id, detector, captions=None, width=None):
+    """Draw what a detector finds in an image beside the ground truth.
 
     dataset: a prepared Dataset. detector: function of an image, as inference.Detector.
-    Returns uint8 [h + strip, w, 3].
+    captions, width: as of overlay_truth. Returns uint8 [h + strip, w, 3].
     """
     image = as_image(dataset.load_image(image_id))
     masks, _ = load_instances(dataset, image_id, image.shape[:2])
-    return overlay_truth(image, masks.any(axis=-1), detector(image))
+    result = detector(image)
+    return overlay_truth(image, masks.any(axis=-1), result, captions, width)
 
 
 def box_statistics(dataset, config, image_ids=None):

@@ -39,27 +39,46 @@ def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
     return _with_captions(np.asarray(picture), [(text, color) for text in captions])
 
 
-def overlay_truth(image, truth, result):
-    """Draw the truth's outline (green) and the best prediction's (orange).
+def overlay_truth(image, truth, result, captions=None, width=None):
+    """Draw the outlines of the ground truth (green) and of the best lesion (orange).
 
-    image: uint8 [h, w, 3]; truth: bool [h, w]; result: as of Detector. The caption has
-    the Jaccard index and P(malignant), where the model gives them.
-    Returns uint8 [h + strip, w, 3].
+    Args:
+        image: uint8 [h, w, 3].
+        truth: bool [h, w].
+        result: as of Detector.
+        captions: list of (text, colour), a line each; None: the Jaccard index and
+            P(malignant), where the model gives them.
+        width: of the picture in pixels; None: that of the image.
+
+    Returns:
+        uint8 [h + strip, w, 3].
     """
     image = as_image(image)
     truth = as_mask(truth, image.shape[:2], name="truth")
-    width = _line_width(image)
-    image = draw_outline(image, truth, TRUTH_COLOR, width)
+    outlines = [(truth, TRUTH_COLOR)]
     found = len(result["rois"]) > 0
-    captions = [("truth", TRUTH_COLOR)]
     text = "prediction" if found else "no lesion found"
     if found and "masks" in result:
         mask = official_mask(result["masks"][..., 0])
-        image = draw_outline(image, mask, PREDICTION_COLOR, width)
+        outlines.append((mask, PREDICTION_COLOR))
         text += f"  Jaccard {segmentation_scores(truth, mask)['JA']:.2f}"
     if result["p_malignant"] is not None:
         text += f"  P(malignant) {result['p_malignant']:.2f}"
-    return _with_captions(image, [*captions, (text, PREDICTION_COLOR)])
+    if captions is None:
+        captions = [("ground truth", TRUTH_COLOR), (text, PREDICTION_COLOR)]
+    if width:  # before drawing, so that lines and letters stay legible
+        image = scale_to_width(image, width)
+    for mask, color in outlines:
+        mask = scale_to_width(mask, width) if width else mask
+        image = draw_outline(image, mask, color, _line_width(image))
+    return _with_captions(image, captions)
+
+
+def scale_to_width(image, width):
+    """Resize an image or a mask, [h, w, ...], to a width in pixels."""
+    kept = Image.Resampling.NEAREST if image.dtype == bool else Image.Resampling.LANCZOS
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    return np.asarray(Image.fromarray(image).resize((width, height), kept))
 
 
 def draw_outline(image, mask, color, width):
@@ -87,10 +106,8 @@ def contact_sheet(pictures, columns=4, width=320):
     each; its height follows. Returns uint8 [sheet_h, sheet_w, 3], a row as high as
     its highest picture.
     """
-    cells = []
-    for picture in map(Image.fromarray, map(as_image, pictures)):
-        height = max(1, round(picture.height * width / picture.width))
-        cells.append(picture.resize((width, height), Image.Resampling.LANCZOS))
+    pictures = [scale_to_width(as_image(picture), width) for picture in pictures]
+    cells = [Image.fromarray(picture) for picture in pictures]
     columns = min(columns, len(cells))
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
     heights = [max(cell.height for cell in row) + GAP for row in rows]
@@ -111,7 +128,7 @@ def save_image(image, path):
 
 
 def _line_width(image):
-    return max(1, round(max(image.shape[:2]) / 300))
+    return max(1, round(max(image.shape[:2]) / 200))
 
 
 def _with_captions(image, captions):

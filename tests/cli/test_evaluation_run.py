@@ -46,10 +46,12 @@ def test_robustness_is_in_the_metrics(tmp_path):
     }
     assert len(list((tmp_path / "masks").iterdir())) == 6
     cases = run.draw_cases(scored, dataset)
-    (caption, picture), *_ = cases["worst outlines"]
+    (lines, picture), *_ = cases["worst outlines"]
     worst = scored.per_image.sort_values("JA").iloc[0]
-    assert caption.startswith(f"{worst['image']}, truth: {worst['true_class']}, ")
-    assert picture.shape[1:] == (64, 3)
+    assert lines[:2] == [worst["image"], f"ground truth: {worst['true_class']}"]
+    p = f"P(malignant) {worst['p_malignant']:.2f}"
+    assert lines[2] == f"prediction: lesion  {p}  Jaccard {worst['JA']:.2f}"
+    assert picture.shape == (run.CASE_WIDTH, run.CASE_WIDTH, 3)
 
 
 @pytest.mark.parametrize(

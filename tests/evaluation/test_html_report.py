@@ -92,7 +92,7 @@ def test_cases_by_hand():
 
 def test_the_page_asks_nobody_for_anything(metrics, tmp_path):
     picture = np.full((30, 40, 3), 120, np.uint8)
-    cases = {"worst outlines": [("<script>alert(1)</script>", picture)]}
+    cases = {"worst outlines": [(["<script>alert(1)</script>"], picture)]}
     more = {"coco": {"box": {"AP": 0.5}}, "robustness": ROBUSTNESS}
     write_page(tmp_path / "report.html", "A & B", FACTS, metrics | more, table(), cases)
     page = (tmp_path / "report.html").read_text()
@@ -101,11 +101,11 @@ def test_the_page_asks_nobody_for_anything(metrics, tmp_path):
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "http:" not in page and "https:" not in page and "url(" not in page
     assert "default-src 'none'" in page
-    assert "<script" not in page and "<b>" not in page  # all text is escaped
+    assert "<script" not in page and "<b>model" not in page  # all text is escaped
     assert "A &amp; B" in page
     for heading in ("Scores", "Operating points", "Calibration", "Subgroups"):
         assert f"<h2>{heading}</h2>" in page
-    assert "0.100 [0.050, 0.150]" in page  # the drop under hair
+    assert "0.100\n[0.050, 0.150]" in page  # the drop under hair
 
 
 ROBUSTNESS = [
@@ -158,3 +158,12 @@ def test_the_card_says_how_the_tone_of_the_skin_was_assessed(tmp_path):
         card = (tmp_path / "card.md").read_text()
         item = card.split("### Data: skin tone and how it was assessed\n\n")[1]
         assert words in item.split("###")[0]
+
+
+def test_every_score_is_explained_and_every_cell_knows_its_heading(metrics, tmp_path):
+    rows = score_rows(metrics)
+    assert len(rows) == 17 and rows["meaning"].str.len().gt(0).all()
+    write_page(tmp_path / "report.html", "x", FACTS, metrics, table())
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<td ") == page.count("<td data-label=")
+    assert '<td data-label="score">AUC_SENS80</td>' in page

@@ -9,6 +9,7 @@ from mrcnn_skin.data.lesion_painter import synthetic_lesion
 from mrcnn_skin.inference.explanation import (
     GradCam,
     _activation_map,
+    _smooth,
     overlay_heat,
     share_inside,
 )
@@ -28,12 +29,20 @@ def test_activation_map_by_hand():
     gradients[0, 1, 0], gradients[0, 1, 1] = (2, -4), (4, -2)
     # The head read the lower two places: mean gradients 3 and -3.
     # 3 * f0 - 3 * f1 = [[-9, -3], [3, 9]]
-    heat = _activation_map(features, gradients).numpy()[0, ..., 0]
-    assert heat.tolist() == [[0, 0], [3, 9]]
+    heat, is_read = (a.numpy()[0, ..., 0] for a in _activation_map(features, gradients))
+    assert heat.tolist() == [[0, 0], [3, 9]] and is_read.tolist() == [[0, 0], [1, 1]]
     # Were the upper place read too, its own heat would be negative, so none.
     gradients[0, 0, 0] = 0.1, 0.0
-    heat = _activation_map(features, gradients).numpy()[0, ..., 0]
+    heat = _activation_map(features, gradients)[0].numpy()[0, ..., 0]
     assert heat[0].tolist() == [0, 0] and (heat[1] > 0).all()
+
+
+def test_heat_of_every_second_cell_has_no_grid():
+    is_read = np.zeros((1, 40, 40, 1), np.float32)
+    is_read[:, 10:30:2, 10:30:2] = 1
+    heat = _smooth(3 * is_read, is_read).numpy()[0, ..., 0]
+    np.testing.assert_allclose(heat[15:25, 15:25], 3, rtol=1e-5)
+    assert not heat[:6].any() and not heat[:, 34:].any()  # far from what was read
 
 
 def test_overlay_keeps_cold_places():

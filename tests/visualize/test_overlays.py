@@ -106,7 +106,7 @@ def test_overlay_truth_says_how_well_it_fits(
         lambda image, captions: written.extend(captions) or image,
     )
     overlay_truth(blank(), rectangle(10, 10, 30, 30), result(predicted, p_malignant))
-    assert [text for text, _ in written] == ["truth", expected]
+    assert [text for text, _ in written] == ["ground truth", expected]
 
 
 def test_a_caption_wider_than_a_small_image_breaks_at_its_double_spaces():
