@@ -19,9 +19,18 @@ def written_whole(path):
     Whoever opens `path` meanwhile, or after a crash, finds the previous file. Of
     several writers each has a temporary path of its own, and the last to finish wins.
     If the block raises, the temporary file is removed; a killed process leaves it, see
-    `remove_partial`. An OSError for want of room names `path`.
+    `remove_partial`. An OSError for want of room, or of a folder to write into, names
+    `path`.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, "There is no such folder", str(path.parent)
+        )
+    if path.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "A file cannot replace the folder", str(path)
+        )
     partial = _temporary_path(path)
     try:
         with _naming_full_disk(path):

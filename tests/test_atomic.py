@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import time
 
 import pytest
@@ -34,6 +35,17 @@ def test_nothing_is_left_of_a_block_that_raises(tmp_path):
         (part / "a.png").write_text("new")
         raise ValueError
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_there_is_named_before_the_work(tmp_path):
+    missing = tmp_path / "missing"
+    for path, kind, named in (
+        (missing / "a.csv", FileNotFoundError, missing),
+        (tmp_path, IsADirectoryError, tmp_path),
+    ):
+        with pytest.raises(kind, match=re.escape(f"folder: '{named}'")):
+            with written_whole(path):
+                raise AssertionError("the block must not begin")
 
 
 def test_a_full_disk_is_told_in_one_line_with_the_file(tmp_path):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..atomic import written_whole
 from ..graph.common import leaf_layers, other_norm
-from .h5_files import read_h5, with_unique_names
+from .h5_files import read_h5, require_path, with_unique_names
 from .imagenet import from_applications
 
 # Layers whose last axis depends on the classes: new for a new set of classes
@@ -141,7 +141,10 @@ def load_h5(model, path, exclude=(), verbose=1):
     with the model, raises ValueError before anything is written.
     Returns a LoadReport.
     """
-    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    exclude = (exclude,) if isinstance(exclude, str) else exclude
+    is_list = isinstance(exclude, list | tuple | set)
+    if not (is_list and all(isinstance(pattern, str) for pattern in exclude)):
+        raise ValueError(f"exclude must be a list of layers' names, got {exclude!r}")
     variables = named_weights(model)
     tensors = read_h5(path, variables)
     try:
@@ -229,6 +232,7 @@ def save_h5(model, path, config=None):
     layers in the group rpn_model. config: the Config of the model, stored as
     CONFIG_ATTRIBUTE.
     """
+    require_path(path)
     with written_whole(path) as partial, h5py.File(partial, "w") as handle:
         handle.attrs["layer_names"] = _fixed_length(
             layer.name for layer in model.layers

@@ -186,6 +186,15 @@ def test_exclude_takes_a_nested_model_and_a_single_name(saved):
     assert_same(before, after, but={n.split("/")[0] for n in report.loaded})
 
 
+@pytest.mark.parametrize("exclude", [3, b"conv1", [3], ["conv1", None], {"conv1": 1}])
+def test_exclude_takes_nothing_but_names(saved, exclude):
+    model, path = saved
+    with pytest.raises(
+        ValueError, match="exclude must be a list of layers' names, got"
+    ):
+        load_h5(model, path, exclude)
+
+
 def test_exclude_that_matches_nothing_is_told(saved):
     _, path = saved
     with h5py.File(path, "a") as file:

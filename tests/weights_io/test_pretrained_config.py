@@ -130,6 +130,8 @@ def test_what_is_no_path_is_refused(toy, weights):
     ):
         with pytest.raises(ValueError, match="must be the path of a .h5 file, got"):
             load(weights)
+    with pytest.raises(ValueError, match="must be the path of a .h5 file, got"):
+        save_h5(toy, weights)
 
 
 def test_a_folder_names_its_weight_files(tmp_path):
