@@ -5,7 +5,7 @@ The twins of the functions of the same names in inference/detector.py.
 
 import onnx_ir as ir
 
-from ...geometry.inputs import SIDE_MULTIPLE
+from ...geometry.inputs import SIDE_MULTIPLE, SIDES
 from ...inference.detector import MASK_THRESHOLD
 from .geometry import (
     CORNERS,
@@ -34,7 +34,7 @@ class Canvas:
         size = to_float(op, self.shape)
         pixels = to_float(op, op.Transpose(images, perm=[0, 3, 1, 2]))
         if config.IMAGE_RESIZE_MODE == "none":
-            new_size = canvas = self.shape
+            new_size = canvas = _require_fit(op, self.shape)
         else:
             new_size = to_int(
                 op, op.Max(op.Round(size * _scale(op, size, config)), 1.0)
@@ -125,6 +125,19 @@ class Canvas:
             op.GreaterOrEqual(centers, first - 0.5), op.Less(centers, last - 0.5)
         )
         return op.Where(op.Unsqueeze(is_inside, [1]), op.Relu(1.0 - distance), 0.0)
+
+
+def _require_fit(op, shape):
+    """An image's shape, int64 [2]; it fails where IMAGE_RESIZE_MODE "none" forbids it.
+
+    ONNX has no operator that raises an error with a text, but a runtime names the node
+    that failed: here one that takes an element which is not there.
+    """
+    op.builder.push_module(SIDES)
+    rest = op.ReduceSum(op.Mod(shape, SIDE_MULTIPLE), keepdims=0)
+    zero = op.Gather([0], rest)
+    op.builder.pop_module()
+    return shape + zero
 
 
 def _scale(op, size, config):
