@@ -149,7 +149,7 @@ def assert_same_answer(text, result, config):
     box = re.search(r"Box: x (\S+) to (\S+), y (\S+) to (\S+),", text).groups()
     box = [float(box[place]) for place in (2, 0, 3, 1)]  # y1 x1 y2 x2
     np.testing.assert_allclose(box, result["rois"][0], rtol=0, atol=0.5)
-    name = config.CLASS_NAMES[result["class_ids"][0]]
+    name = config.CLASS_NAMES[result["predicted_class_id"]]
     assert f"Predicted class: {name}." in text
     assert ("Low confidence" in text) == result["low_confidence"]
 
