@@ -34,7 +34,12 @@ def served_model():
     """The tiny model behind served_path, with the parts that a Config may add."""
     from exported import tiny_model
 
-    model = tiny_model(CLASSIFY_CONTEXT=16, FPN_ATTENTION="se")
+    model = tiny_model(
+        CLASSIFY_CONTEXT=16,
+        FPN_ATTENTION="se",
+        OPERATING_POINTS=((0.8, 0.5), (0.9, 0.2)),
+        SENSITIVITY=0.9,
+    )
     for layer in model.keras_model.layers:
         if layer.name.endswith(("_context_logits", "_se_excite")):
             kernel = layer.kernel  # starts at 0

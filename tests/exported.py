@@ -80,6 +80,13 @@ def assert_same_answer(answer, result):
         assert not answer[name][count:].any()
     p_malignant = np.nan if result["p_malignant"] is None else result["p_malignant"]
     np.testing.assert_allclose(answer["p_malignant"], p_malignant, atol=1e-4)
+    threshold = np.nan if result["threshold"] is None else result["threshold"]
+    np.testing.assert_allclose(answer["threshold"], threshold)
+    names = [name.decode() for name in answer["class_names"]]
+    assert names == ["BG", "benign", "malignant"]
+    predicted = result["predicted_class_id"]
+    predicted = "" if predicted is None else names[predicted]
+    assert answer["predicted_class"].decode() == predicted
     assert answer["low_confidence"] == result["low_confidence"]
     assert answer["unfamiliar"] == result["unfamiliar"]
     np.testing.assert_allclose(
@@ -100,5 +107,6 @@ def assert_flagged(answer):
     assert b"cannot be decoded" in answer["error"]
     assert answer["num_detections"] == 0 and answer["low_confidence"]
     assert answer["unfamiliar"] and np.isnan(answer["unfamiliar_score"])
-    assert np.isnan(answer["p_malignant"])
+    assert np.isnan(answer["p_malignant"]) and np.isnan(answer["threshold"])
+    assert answer["predicted_class"] == b""
     assert not answer["boxes"].any() and not any(answer["mask_png_bytes"])

@@ -154,7 +154,8 @@ def describe(answer):
     if not answer["num_detections"]:
         return "no lesion found" + flags
     y1, x1, y2, x2 = answer["boxes"][0]
-    text = f"class {answer['class_ids'][0]}, score {answer['scores'][0]:.2f}, "
+    text = f"class {_text(answer['predicted_class'])}, "
+    text += f"score {answer['scores'][0]:.2f}, "
     text += f"box ({y1:.1f}, {x1:.1f}, {y2:.1f}, {x2:.1f})"
     if "p_malignant" in answer:
         text = f"P(malignant) {answer['p_malignant']:.2f}, {text}"

@@ -36,12 +36,16 @@ def export_saved_model(model, model_dir, version=None, warmup=()):
     pixels: images, uint8 [batch, h, w, 3], RGB.
     Both give, with D = DETECTION_MAX_INSTANCES and padded with zeros or empty strings,
     num_detections int32 [batch]; boxes [batch, D, (y1, x1, y2, x2)], pixels of the
-    image; class_ids int32 [batch, D]; scores [batch, D], best first; low_confidence
-    bool [batch]; error, strings [batch], empty where all is well. With the task
-    "classify" probs [batch, D, classes] and p_malignant [batch], NaN where nothing is
-    found; with the task "segment" mask_png_bytes, strings [batch, D]: for each
-    detection a grey PNG of the image's size, 255 is lesion; with UNFAMILIAR_COMPONENTS
-    unfamiliar bool [batch] and unfamiliar_score [batch], NaN where there is an error.
+    image; class_ids int32 [batch, D]; scores [batch, D], best first; class_names,
+    strings [batch, classes], the background first; predicted_class, strings [batch],
+    of the best lesion, empty where nothing is found; low_confidence bool [batch];
+    error, strings [batch], empty where all is well. With the task "classify" probs
+    [batch, D, classes], and p_malignant [batch] with the threshold [batch] that decides
+    on predicted_class: NaN where nothing is found, and the threshold also where
+    SENSITIVITY chooses no operating point; with the task "segment" mask_png_bytes,
+    strings [batch, D]: for each detection a grey PNG of the image's size, 255 is
+    lesion; with UNFAMILIAR_COMPONENTS unfamiliar bool [batch] and unfamiliar_score
+    [batch], NaN where there is an error.
     An image that cannot be read (decoding.decode_image), or whose sides do not fit
     IMAGE_RESIZE_MODE "none" (geometry.inputs.SIDES), has its reason in `error`,
     no detections, and no influence on the others.
@@ -155,6 +159,8 @@ class BatchDetector:
             "boxes": self._padded(on_image(detections)[0]),
             "class_ids": self._padded(result["class_ids"]),
             "scores": self._padded(result["scores"]),
+            "class_names": tf.constant(self.config.CLASS_NAMES),
+            "predicted_class": self._predicted_class(result),
             "low_confidence": result["low_confidence"] | ~is_read,
             "error": error,
         }
@@ -166,6 +172,9 @@ class BatchDetector:
             answer["probs"] = self._padded(result["probs"])
         if "p_malignant" in result:
             answer["p_malignant"] = result["p_malignant"]
+            threshold = self.config.THRESHOLD
+            is_decided = (outputs["num_detections"] > 0) & (threshold is not None)
+            answer["threshold"] = tf.where(is_decided, threshold or 0.0, float("nan"))
         if masks is not None:
             # One after the other: all at once they outgrow the photograph itself
 
@@ -177,6 +186,19 @@ class BatchDetector:
             pngs = _map(png, (detections, masks), tf.TensorSpec([], tf.string))
             answer["mask_png_bytes"] = self._padded(pngs)
         return answer
+
+    def _predicted_class(self, result):
+        """Name of the best lesion's class; the twin of inference.detector.decide."""
+        config = self.config
+        ids = result["class_ids"][:1]
+        if config.THRESHOLD is not None and "p_malignant" in result:
+            p_malignant = tf.cast(result["p_malignant"], tf.float64)  # as in Python
+            is_malignant = p_malignant >= config.THRESHOLD
+            classes = range(config.NUM_CLASSES)
+            kinds = tf.constant([i in config.MALIGNANT_CLASS_IDS for i in classes])
+            side = tf.equal(kinds, is_malignant) & (tf.range(config.NUM_CLASSES) > 0)
+            ids = tf.argmax(tf.where(side, result["probs"][:1], -1.0), axis=-1)
+        return tf.strings.reduce_join(tf.gather(config.CLASS_NAMES, ids))
 
     def _padded(self, values):
         """Rows [n, ...] and as many zeros or empty strings as make D."""
@@ -192,6 +214,8 @@ class BatchDetector:
             "boxes": tf.TensorSpec([count, 4]),
             "class_ids": tf.TensorSpec([count], tf.int32),
             "scores": tf.TensorSpec([count]),
+            "class_names": tf.TensorSpec([len(self.config.CLASS_NAMES)], tf.string),
+            "predicted_class": tf.TensorSpec([], tf.string),
             "low_confidence": tf.TensorSpec([], tf.bool),
             "error": tf.TensorSpec([], tf.string),
         }
@@ -202,7 +226,7 @@ class BatchDetector:
         if "probs" in outputs:
             specs["probs"] = tf.TensorSpec([count, outputs["probs"].shape[-1]])
             if self.config.MALIGNANT_CLASS_IDS:
-                specs["p_malignant"] = tf.TensorSpec([])
+                specs["p_malignant"] = specs["threshold"] = tf.TensorSpec([])
         if "masks" in outputs:
             specs["mask_png_bytes"] = tf.TensorSpec([count], tf.string)
         return specs

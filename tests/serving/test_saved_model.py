@@ -42,6 +42,9 @@ def test_files_give_what_detect_gives(served_model, signatures, tmp_path):
     answers = rows(signatures["serving_default"](image_bytes=tf.constant(files)))
     results = detect_files(served_model, files, tmp_path)
     assert sum(len(result["rois"]) for result in results) > len(files)
+    # The operating point, not the best region, decides on the first
+    assert [r["predicted_class_id"] for r in results] == [2, 1, 2, 2]
+    assert results[0]["class_ids"][0] == 1
     for answer, result in zip(answers, results, strict=True):
         assert_same_answer(answer, result)
 
