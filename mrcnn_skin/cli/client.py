@@ -15,6 +15,7 @@ Research software, no medical device.
 
 import base64
 import json
+import math
 import time
 import urllib.error
 import urllib.request
@@ -133,6 +134,8 @@ def ask_rest(url, content, timeout):
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             answer = json.load(response)["predictions"][0]
+        for name in ("error", "predicted_class"):
+            answer[name] = answer[name].encode()
     except urllib.error.HTTPError as error:
         kind = Busy if error.code in HTTP_TRIES_AGAIN else ServerError
         raise kind(f"HTTP {error.code}: {error.read(500).decode()}") from error
@@ -140,7 +143,6 @@ def ask_rest(url, content, timeout):
         raise Busy(f"{url}: {error.reason}") from error
     except (KeyError, IndexError, ValueError) as error:
         raise ServerError(f"{url} does not speak as TensorFlow Serving") from error
-    answer["error"] = answer["error"].encode()
     if "mask_png_bytes" in answer:
         masks = answer["mask_png_bytes"]
         answer["mask_png_bytes"] = [base64.b64decode(mask["b64"]) for mask in masks]
@@ -154,11 +156,13 @@ def describe(answer):
     if not answer["num_detections"]:
         return "no lesion found" + flags
     y1, x1, y2, x2 = answer["boxes"][0]
-    text = f"class {_text(answer['predicted_class'])}, "
+    text = f"class {answer['predicted_class'].decode()}, "
     text += f"score {answer['scores'][0]:.2f}, "
     text += f"box ({y1:.1f}, {x1:.1f}, {y2:.1f}, {x2:.1f})"
     if "p_malignant" in answer:
-        text = f"P(malignant) {answer['p_malignant']:.2f}, {text}"
+        point = answer["threshold"]
+        point = "" if math.isnan(point) else f" (operating point {point:.2f})"
+        text = f"P(malignant) {answer['p_malignant']:.2f}{point}, {text}"
     return text + flags
 
 

@@ -28,7 +28,8 @@ def check(monkeypatch, capsys, model, server, tmp_path):
     assert run(monkeypatch, good, bad, *options) == 1
     lines = capsys.readouterr().out.splitlines()
     (result,) = detect_files(model, [good.read_bytes()], tmp_path)
-    assert f"P(malignant) {result['p_malignant']:.2f}" in lines[0]
+    p = f"P(malignant) {result['p_malignant']:.2f} (operating point 0.20)"
+    assert f"{p}, class malignant, " in lines[0]
     box = ", ".join(f"{value:.1f}" for value in result["rois"][0])
     assert f"box ({box})" in lines[0]
     assert lines[1] == (
