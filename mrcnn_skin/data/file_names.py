@@ -244,9 +244,8 @@ def describe_unread(paths, left):
             f"{more}, such as {left[0]}. They are masks of no image here or of several "
             f"alike, or may show something else; a mask of x.jpg is {MASK_HINT}"
         )
-    others = Counter(
-        suffix for p in paths for suffix in _OTHER_SUFFIXES if _has_suffix(p, suffix)
-    )
+    unread = [path for path in paths if _has_suffix(path, _OTHER_SUFFIXES)]
+    others = Counter(s for p in unread for s in _OTHER_SUFFIXES if _has_suffix(p, s))
     if others:
         listed = ", ".join(f"{count} {suffix}" for suffix, count in others.items())
         read = ", ".join(IMAGE_SUFFIXES)
@@ -301,12 +300,13 @@ def _match(patterns, path):
     return next(filter(None, (pattern.fullmatch(stem) for pattern in patterns)), None)
 
 
+@lru_cache(1024)
 def _words(text):
     """Return the words of a name in lower case: "SegmentationClass" has two."""
     words = re.findall(
         r"[A-Z]{2,}s(?![a-z])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", str(text)
     )
-    return [word.lower() for word in words]
+    return tuple(word.lower() for word in words)
 
 
 def _has_suffix(path, suffixes):
