@@ -47,8 +47,7 @@ def main(argv=None):
     facts = run.facts(model, dataset, folder, dropped, args)
     warnings = run.calibration_warnings(folder, args)
     with files_written_whole(args.out) as out:
-        scored = run.score(model, dataset, calibration, other, out, args)
-        scored.metrics["warnings"] = warnings + run.temperature_warnings(scored.metrics)
+        scored = run.score(model, dataset, calibration, other, out, args, warnings)
         write_tables(out, scored.per_image, scored.metrics)
         results.write_contact_sheet(scored.detector, dataset, out)
         cases = run.draw_cases(scored, dataset)

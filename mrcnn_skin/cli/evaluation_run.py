@@ -86,20 +86,6 @@ def calibration_warnings(folder, args):
     ]
 
 
-def temperature_warnings(metrics):
-    """Say so if the temperature made the probabilities worse. Returns a list."""
-    calibration = metrics.get("calibration", {})
-    raw, scaled = calibration.get("raw"), calibration.get("scaled")
-    worse = [name for name in raw or () if scaled and scaled[name] > raw[name]]
-    if not worse:
-        return []
-    told = ", ".join(f"{n} {scaled[n]:.3f} instead of {raw[n]:.3f}" for n in worse)
-    return [
-        f"temperature-scaled probabilities are worse than the raw ones: {told}; the "
-        "calibration images are not like these"
-    ]
-
-
 def save_operating_points(model, metrics, path):
     """Write a model's weights with the temperature and thresholds of an evaluation.
 
@@ -134,17 +120,16 @@ def _same_folder(folder, other):
     return other is not None and Path(folder).resolve() == Path(other).resolve()
 
 
-def score(model, dataset, calibration, other, out, args):
+def score(model, dataset, calibration, other, out, args, warnings=()):
     """Score the dataset with all that args ask for. Returns a Scored.
 
-    out: folder for the masks.
+    out: folder for the masks. warnings: texts for metrics.json.
     """
     from ..evaluation import coco
-    from ..evaluation.bootstrap import compare
-    from ..evaluation.description import describe
     from ..evaluation.robustness import robustness_table
     from ..evaluation.scoring import score_images
-    from ..evaluation.statistics import analyse, as_records
+    from ..evaluation.statistics import analyse
+    from ..evaluation.subgroups import describe
     from ..evaluation.tta import AugmentedDetector
 
     detector = AugmentedDetector(model.detector) if args.tta else model.detector
@@ -167,22 +152,26 @@ def score(model, dataset, calibration, other, out, args):
         titled = title("calibration images")
         chosen_on = score_images(detector, calibration, progress=titled)[0]
 
-    metrics = {"unreadable": unreadable}
-    metrics |= analyse(per_image, chosen_on, other, args.bootstrap, args.seed)
-    if coco_scorer:
-        metrics["coco"] = coco_scorer.scores()
-    if args.explain:
-        metrics["explanation"] = explanation_scores(per_image)
+    plain = robustness = None
     if args.tta:
         titled = title("without augmentation")
         plain = score_images(model.detector, dataset, progress=titled)[0]
-        rows = compare(per_image, plain, args.bootstrap, args.seed)
-        metrics["tta"] = as_records(rows)
     if args.robustness:
-        rows = robustness_table(
+        robustness = robustness_table(
             detector, dataset, per_image, args.bootstrap, args.seed, title
         )
-        metrics["robustness"] = as_records(rows)
+    metrics = analyse(
+        per_image,
+        chosen_on,
+        other,
+        args.bootstrap,
+        args.seed,
+        unreadable=unreadable,
+        coco=coco_scorer and coco_scorer.scores(),
+        plain=plain,
+        robustness=robustness,
+        warnings=warnings,
+    )
     return Scored(per_image, metrics, detector, grad_cam)
 
 
@@ -193,16 +182,6 @@ def _pass_titles(calibration, args):
     passes = 1 + bool(calibration) + args.tta + args.robustness * len(CORRUPTIONS)
     numbers = itertools.count(1)
     return lambda what: f"pass {next(numbers)} of {passes}, {what}"
-
-
-def explanation_scores(per_image):
-    """Mean share of the heat inside the outline, beside the outline's share."""
-    table = per_image.reindex(columns=["heat_inside", "true_area_share"]).dropna()
-    return {
-        "images": len(table),
-        "heat_inside": float(table["heat_inside"].mean()),
-        "true_area_share": float(table["true_area_share"].mean()),
-    }
 
 
 def draw_cases(scored, dataset):

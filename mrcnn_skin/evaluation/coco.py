@@ -22,7 +22,7 @@ def is_installed():
 class CocoScorer:
     """Collect images, then score them all.
 
-    An object of it is one of the details of report.score_images; it adds no column.
+    An object of it is one of the details of scoring.score_images; it adds no column.
     Masks are kept run-length encoded. Crowds count neither as found nor as missed.
 
     classifies: whether the model tells the class. If not, every instance counts as

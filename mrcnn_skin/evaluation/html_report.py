@@ -48,8 +48,8 @@ figcaption { font-size: 14px; overflow-wrap: anywhere; white-space: pre-line; }
 def write_page(path, title, facts, metrics, per_image, cases=None):
     """Write report.html.
 
-    title: of the page. facts: {name: text}, what was evaluated. metrics: of analyse,
-    with what the command added. per_image: of score_images.
+    title: of the page. facts: {name: text}, what was evaluated. metrics: of analyse.
+    per_image: of score_images.
     cases: {heading: list of (lines of a caption, picture uint8 [h, w, 3])}.
     """
     body = "".join(

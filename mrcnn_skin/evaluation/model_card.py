@@ -9,7 +9,6 @@ import pandas as pd
 
 from ..atomic import written_whole
 from .html_report import NOTICE, operating_rows, robustness_rows, score_rows
-from .markdown import markdown_table
 
 UNKNOWN = "Not known to the evaluation; whoever publishes the model has to state it."
 
@@ -19,7 +18,7 @@ def write_model_card(path, title, facts, metrics, per_image):
 
     title: of the model. facts: {name: text} of the run, of which "weights", "data",
     "network", "training", "losses", "left out" and "software" are placed under their
-    headings. metrics: of analyse, with what the command added; per_image: the table.
+    headings. metrics: of analyse; per_image: the table.
     """
     known = _known(facts, metrics, per_image)
     parts = [f"# Model card: {title}", f"**{NOTICE}**"]
@@ -239,3 +238,21 @@ def _calibration(metrics):
 
 def _comparison(metrics):
     return markdown_table(pd.DataFrame(metrics.get("comparison", [])))
+
+
+def markdown_table(table):
+    """A DataFrame without its index as a Markdown table; "" for an empty one.
+
+    Numbers get three decimals, what is missing a dash.
+    """
+    if table.empty:
+        return ""
+    rows = [list(table), ["---"] * table.shape[1]]
+    rows += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return "-" if pd.isna(value) else f"{value:.3f}"
+    return "-" if value is None else str(value).replace("|", "\\|").replace("\n", " ")

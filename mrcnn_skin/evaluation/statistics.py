@@ -10,24 +10,49 @@ from .subgroups import subgroup_table
 from .summary import summarize
 
 
-def analyse(per_image, calibration=None, other=None, resamples=RESAMPLES, seed=0):
+def analyse(
+    per_image,
+    calibration=None,
+    other=None,
+    resamples=RESAMPLES,
+    seed=0,
+    *,
+    unreadable=0,
+    coco=None,
+    plain=None,
+    robustness=None,
+    warnings=(),
+):
     """Turn the table of a test set into the content of metrics.json.
 
-    per_image: DataFrame of report.score_images. calibration: the same of images that
-    no test image is among: thresholds and temperature are chosen on them; None: there
-    are no such figures. other: the same of another model on the test images; None:
-    nothing is compared. resamples, seed: of the bootstrap; 0 resamples: no intervals.
+    Args:
+        per_image: DataFrame of scoring.score_images.
+        calibration: the same of images that no test image is among, to choose
+            thresholds and temperature on; None: there are no such figures.
+        other: the same of another model on the test images, to compare with.
+        resamples: of the bootstrap; 0: no intervals.
+        seed: of the bootstrap.
+        unreadable: number of images that could not be read.
+        coco: scores of coco.CocoScorer.
+        plain: per_image of the same model without test-time augmentation.
+        robustness: DataFrame of robustness.robustness_table.
+        warnings: texts about the evaluation, to stand before those found here.
 
-    Returns the dict of summarize with, as far as there is something to say,
-    bootstrap {"resamples", "seed"};
-    confidence_intervals {task: {score: [low, high]}};
-    calibration {"images", "temperature", "raw": scores, "scaled": scores};
-    operating_points [{"target", "threshold", "calibration_SE", score: value,
-        score_interval: [low, high]}];
-    risk_coverage {"AURC", "risk_at_80"};
-    subgroups and comparison, as lists of the rows of their tables.
+    Returns:
+        The dict of summarize, the number of unreadable images and, as far as there is
+        something to say,
+        bootstrap {"resamples", "seed"};
+        confidence_intervals {task: {score: [low, high]}};
+        calibration {"images", "temperature", "raw": scores, "scaled": scores};
+        operating_points [{"target", "threshold", "calibration_SE", score: value,
+            score_interval: [low, high]}];
+        risk_coverage {"AURC", "risk_at_80"};
+        coco, as it was given;
+        explanation {"images", "heat_inside", "true_area_share"}, means of the columns;
+        subgroups, comparison, tta and robustness, as lists of the rows of their tables;
+        warnings [text], always.
     """
-    metrics = summarize(per_image)
+    metrics = {"unreadable": unreadable, **summarize(per_image)}
     if resamples:
         metrics["bootstrap"] = {"resamples": resamples, "seed": seed}
         metrics["confidence_intervals"] = confidence_intervals(
@@ -44,7 +69,37 @@ def analyse(per_image, calibration=None, other=None, resamples=RESAMPLES, seed=0
         metrics |= _of_probabilities(test, calibration)
         for point in metrics.get("operating_points", ()) if resamples else ():
             _add_intervals(point, per_image, resamples, seed)
+    if coco is not None:
+        metrics["coco"] = coco
+    if "heat_inside" in per_image:
+        metrics["explanation"] = _explanation(per_image)
+    if plain is not None:
+        metrics["tta"] = as_records(compare(per_image, plain, resamples, seed))
+    if robustness is not None:
+        metrics["robustness"] = as_records(robustness)
+    metrics["warnings"] = [*warnings, *temperature_warnings(metrics)]
     return metrics
+
+
+def temperature_warnings(metrics):
+    """Say so if the temperature made the probabilities worse. Returns a list."""
+    calibration = metrics.get("calibration", {})
+    raw, scaled = calibration.get("raw"), calibration.get("scaled")
+    worse = [name for name in raw or () if scaled and scaled[name] > raw[name]]
+    if not worse:
+        return []
+    told = ", ".join(f"{n} {scaled[n]:.3f} instead of {raw[n]:.3f}" for n in worse)
+    return [
+        f"temperature-scaled probabilities are worse than the raw ones: {told}; the "
+        "calibration images are not like these"
+    ]
+
+
+def _explanation(per_image):
+    """Mean share of the heat inside the outline, beside the outline's share."""
+    columns = ["heat_inside", "true_area_share"]
+    table = per_image.reindex(columns=columns).dropna()
+    return {"images": len(table), **{n: float(table[n].mean()) for n in columns}}
 
 
 def diagnoses(per_image):

@@ -7,7 +7,7 @@ and a difference between two of many groups is no proof.
 import pandas as pd
 
 from .bootstrap import confidence_intervals
-from .skin_tone import TONES, tone
+from .skin_tone import TONES, tone, typology_angle
 from .summary import flatten, summarize
 
 SHOWN = {
@@ -29,6 +29,22 @@ METADATA = {
     "patient_id": ("patient_id",),
     "lesion_id": ("lesion_id",),
 }
+
+
+def describe(case):
+    """Columns to group an image by, for scoring.score_images: metadata, size and skin.
+
+    case: a scoring.Case. Returns a dict of age, sex, site, source, patient_id and
+    lesion_id as far as they are known, height and width in pixels, and, with a true
+    mask, true_area_share, its share of the image, and ITA, see skin_tone.
+    """
+    height, width = case.image.shape[:2]
+    columns = metadata_columns(case.info) | {"height": height, "width": width}
+    truth = case.truth
+    if truth is not None:
+        columns["true_area_share"] = float(truth.mean())
+        columns["ITA"] = typology_angle(case.image, truth)
+    return columns
 
 
 def metadata_columns(info):

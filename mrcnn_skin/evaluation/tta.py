@@ -23,7 +23,7 @@ class AugmentedDetector:
         self._detector = detector
 
     def __call__(self, image):
-        """image: uint8 [h, w, 3]. Returns a dict as report.score_images describes it.
+        """image: uint8 [h, w, 3]. Returns a dict as scoring.score_images describes it.
 
         It holds one lesion, or none where no view found one.
         """

@@ -130,7 +130,7 @@ def share_inside(heat, mask):
 
 
 class HeatShare:
-    """Detail of evaluation.report.score_images: column heat_inside.
+    """Detail of evaluation.scoring.score_images: column heat_inside.
 
     grad_cam: a GradCam. An image without true mask has no such column.
     """

@@ -31,7 +31,7 @@ def add_pseudo_masks(dataset, detector, folder, progress=True) -> pd.DataFrame:
 
     Args:
         dataset: a prepared IsicDataset for training, loaded with require_masks=False.
-        detector: function of an image, as evaluation.report.score_images takes it.
+        detector: function of an image, as evaluation.scoring.score_images takes it.
         folder: gets masks/ and TABLE, the table that is returned.
         progress: show a progress bar.
 

@@ -12,6 +12,7 @@ from tiny import tiny_backbone, tiny_config
 from mrcnn_skin import IsicConfig, MaskRCNN
 from mrcnn_skin.cli import evaluation_run as run
 from mrcnn_skin.data.synthetic import SyntheticDataset
+from mrcnn_skin.evaluation.statistics import temperature_warnings
 from mrcnn_skin.evaluation.summary import COLUMNS
 from mrcnn_skin.weights_io.pretrained import read_config
 
@@ -87,11 +88,11 @@ def test_a_temperature_that_does_harm_is_said():
     raw = {"ECE": 0.1, "brier": 0.2, "NLL": 0.3}
     better = {"ECE": 0.05, "brier": 0.2, "NLL": 0.29}
     for fine in ({}, {"raw": raw}, {"raw": raw, "scaled": better}):
-        assert run.temperature_warnings({"calibration": fine}) == []
+        assert temperature_warnings({"calibration": fine}) == []
     calibration = {"raw": raw, "scaled": {**raw, "NLL": 0.41}}
-    [text] = run.temperature_warnings({"calibration": calibration})
+    [text] = temperature_warnings({"calibration": calibration})
     assert "worse" in text and "NLL 0.410 instead of 0.300" in text
-    assert run.temperature_warnings({}) == []
+    assert temperature_warnings({}) == []
 
 
 def test_a_table_of_an_older_version_is_compared_with(tmp_path):

@@ -61,6 +61,30 @@ def test_warnings_are_on_the_page(tmp_path, metrics):
     assert "Warning: chosen on &lt;training&gt; images" in page
 
 
+def test_analysis_holds_what_the_detector_was_asked_besides():
+    images = table().assign(heat_inside=0.5, true_area_share=0.25)
+    images.loc[0, "heat_inside"] = np.nan
+    metrics = analyse(
+        images,
+        resamples=20,
+        unreadable=3,
+        coco={"box": {"AP": 0.5}},
+        plain=table().assign(JA=images["JA"] / 2),
+        robustness=pd.DataFrame(ROBUSTNESS),
+        warnings=["chosen on training images"],
+    )
+    assert metrics["unreadable"] == 3 and metrics["coco"]["box"]["AP"] == 0.5
+    assert metrics["explanation"] == {
+        "images": 39,
+        "heat_inside": 0.5,
+        "true_area_share": 0.25,
+    }
+    halved = next(row for row in metrics["tta"] if row["metric"] == "JA")
+    assert halved["difference"] == pytest.approx(metrics["segmentation"]["JA"] / 2)
+    assert metrics["robustness"] == ROBUSTNESS
+    assert metrics["warnings"] == ["chosen on training images"]
+
+
 def test_without_calibration_images_nothing_is_chosen():
     metrics = analyse(table(), resamples=0)
     assert "operating_points" not in metrics

@@ -13,8 +13,8 @@ from PIL import Image
 from mrcnn_skin.data.dataset import Dataset
 from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.evaluation import scoring
-from mrcnn_skin.evaluation.description import describe
 from mrcnn_skin.evaluation.scoring import describe_answer, evaluate, format_metrics
+from mrcnn_skin.evaluation.subgroups import describe
 from mrcnn_skin.evaluation.submission import official_mask
 
 SHAPE = (8, 10)
