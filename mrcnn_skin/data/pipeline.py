@@ -7,12 +7,10 @@ that a run can go on at any position and threads cannot change what it sees.
 import functools
 import re
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from ..geometry.boxes import extract_bboxes
 from ..geometry.masks import FULL_COVERAGE, shrink_masks
 from .augment import AUGMENTATIONS, augment
 from .dataset import require_dataset
@@ -52,24 +50,6 @@ class ExampleOrder:
         return np.random.default_rng([self.seed, group, number]).permutation(images)
 
 
-class Example(NamedTuple):
-    """One image with its truth, resized and augmented.
-
-    image: uint8 [h, w, channels]. class_ids: int32 [n], negative for crowds. boxes:
-    int32 [n, (y1, x1, y2, x2)], pixels. masks: bool [h, w, n]. window: (y1, x1, y2,
-    x2), pixels, the part of the image that is not padding. scale: of the resize.
-    original_shape: of the image before it.
-    """
-
-    image: np.ndarray
-    class_ids: np.ndarray
-    boxes: np.ndarray
-    masks: np.ndarray
-    window: tuple
-    scale: float
-    original_shape: tuple
-
-
 def load_example(dataset, config, image_id, augmenter=None, seed=0):
     """Load, resize and augment one image with its truth; returns an Example.
 
@@ -80,39 +60,52 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
     Raises ValueError if load_mask returns no instances of the image.
     """
     require_dataset(dataset)
-    resized = load_resized(dataset, config, image_id, seed)
-    if config.TASKS == ("classify",) and not len(resized.class_ids):
-        resized = _whole_frame(resized, dataset.label(image_id))
-    image, masks = resized.image, resized.masks
+    example = load_resized(dataset, config, image_id, seed)
+    if config.TASKS == ("classify",) and not len(example.class_ids):
+        example = _whole_frame(example, dataset.label(image_id))
     if augmenter is not None:
-        image, masks = augment(augmenter, image, masks, seed)
-    boxes = extract_bboxes(masks)
-    there = np.flatnonzero(boxes[:, 2] > boxes[:, 0])[: config.MAX_GT_INSTANCES]
-    return Example(
-        image,
-        resized.class_ids[there],
-        boxes[there],
-        masks[..., there],
-        resized.window,
-        resized.scale,
-        resized.original_shape,
+        image, masks = augment(augmenter, example.image, example.masks, seed)
+        example = example._replace(image=image, masks=masks)
+    there = np.flatnonzero(example.boxes[:, 2])[: config.MAX_GT_INSTANCES]
+    return example._replace(
+        class_ids=example.class_ids[there], masks=example.masks[..., there]
     )
 
 
-def _whole_frame(resized, label):
+def _whole_frame(example, label):
     """Make the image without its padding one instance, if it has a diagnosis."""
     if not label:
-        return resized
-    top, left, bottom, right = resized.window
-    masks = np.zeros((*resized.image.shape[:2], 1), bool)
+        return example
+    top, left, bottom, right = example.window
+    masks = np.zeros((*example.image.shape[:2], 1), bool)
     masks[top:bottom, left:right] = True
-    return resized._replace(masks=masks, class_ids=np.array([label], np.int32))
+    return example._replace(masks=masks, class_ids=np.array([label], np.int32))
+
+
+def input_specs(config):
+    """Inputs of the training graph for one image, in order: {name: tf.TensorSpec}.
+
+    gt_* are padded with zeros to MAX_GT_INSTANCES; class ids of crowds are negative;
+    boxes are pixels of the image; masks cover their instance's box (USE_MINI_MASK) or
+    the whole image, each pixel from 0 to 255 by how much of it belongs to the lesion;
+    `seed` makes the random sampling of anchors and RoIs repeatable, image by image.
+    """
+    instances = config.MAX_GT_INSTANCES
+    mask = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
+    return {
+        "input_image": tf.TensorSpec(config.IMAGE_SHAPE, tf.uint8),
+        "input_gt_class_ids": tf.TensorSpec([instances], tf.int32),
+        "input_gt_boxes": tf.TensorSpec([instances, 4], tf.float32),
+        "input_gt_masks": tf.TensorSpec([instances, *mask], tf.uint8),
+        "input_active_class_ids": tf.TensorSpec([config.NUM_CLASSES], tf.int32),
+        "input_seed": tf.TensorSpec([2], tf.int32),
+    }
 
 
 def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
     """Inputs of the training graph for one image, in order, as NumPy arrays.
 
-    The arguments are those of load_example; see graph.mask_rcnn.training_inputs.
+    The arguments are those of load_example; see input_specs.
     Without the task "classify" every instance is of class 1, one without label too.
     Raises ValueError for an instance without label if the labels are trained on.
     """
@@ -199,7 +192,7 @@ def training_batches(
     shard: (i, n), the share of process i of n: of each step's BATCH_SIZE positions
         the i-th n-th, in batches of IMAGES_PER_GPU for its devices in turn.
     Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
-    graph.mask_rcnn.training_inputs as a tuple.
+    input_specs as a tuple.
     """
     if augmentation is None and config.AUGMENT:
         # Images of no fixed size ("none", "pad64") are about as large as the paper's
@@ -261,17 +254,7 @@ def _examples(dataset, config, order, positions, augmenter_of, workers):
             f"NUM_CLASSES is {config.NUM_CLASSES}, but the data set has "
             f"{dataset.num_classes} classes: {', '.join(dataset.class_names)}"
         )
-    masks = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
-    instances = config.MAX_GT_INSTANCES
-    specs = [
-        (tf.int32, []),
-        (tf.uint8, config.IMAGE_SHAPE),
-        (tf.int32, [instances]),
-        (tf.float32, [instances, 4]),
-        (tf.uint8, [instances, *masks]),
-        (tf.int32, [config.NUM_CLASSES]),
-        (tf.int32, [2]),
-    ]
+    specs = [tf.TensorSpec([], tf.int32), *input_specs(config).values()]
 
     def load(position):
         return readable_example(dataset, config, order, position, augmenter_of)
@@ -279,10 +262,10 @@ def _examples(dataset, config, order, positions, augmenter_of, workers):
     def example(position):
         # An example depends on its position alone. Unsaid, deterministic runs would
         # load one at a time.
-        types = [dtype for dtype, _ in specs]
+        types = [spec.dtype for spec in specs]
         values = tf.numpy_function(load, [position], types, stateful=False)
-        for value, (_, shape) in zip(values, specs, strict=True):
-            value.set_shape(shape)
+        for value, spec in zip(values, specs, strict=True):
+            value.set_shape(spec.shape)
         return values[0], tuple(values[1:])
 
     return positions.map(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..geometry.boxes import extract_bboxes
 from ..geometry.images import choose_scale, resize_image, resize_mask
 from ..geometry.inputs import as_input
 from .dataset import load_instances
@@ -22,12 +23,12 @@ from .dataset import load_instances
 _FORMAT = 2  # of the cache's files; another number makes all of them anew
 
 
-class Resized(NamedTuple):
+class Example(NamedTuple):
     """One image with its truth, resized.
 
-    image: uint8 [h, w, channels]. class_ids: int32 [n]. masks: bool [h, w, n].
-    window: (y1, x1, y2, x2), pixels, the part of the image that is not padding.
-    scale: of the resize. original_shape: of the image before it.
+    image: uint8 [h, w, channels]. class_ids: int32 [n], negative for crowds. masks:
+    bool [h, w, n]. window: (y1, x1, y2, x2), pixels, the part of the image that is not
+    padding. scale: of the resize. original_shape: of the image before it.
     """
 
     image: np.ndarray
@@ -37,9 +38,14 @@ class Resized(NamedTuple):
     scale: float
     original_shape: tuple
 
+    @property
+    def boxes(self):
+        """int32 [n, (y1, x1, y2, x2)], pixels; zeros for an empty mask."""
+        return extract_bboxes(self.masks)
+
 
 def load_resized(dataset, config, image_id, seed=0):
-    """Load and resize one image with its truth; returns a Resized.
+    """Load and resize one image with its truth; returns an Example.
 
     It comes from Config.CACHE_DIR if it is there, and is kept there if it is not.
     seed: of the crop, with IMAGE_RESIZE_MODE "crop".
@@ -69,7 +75,7 @@ def _load(dataset, config, image_id, seed):
         image, **size, rng=rng, whole_shape=whole_shape
     )
     masks = resize_mask(masks, scale, padding, crop)
-    return Resized(image, class_ids, masks, window, scale, whole_shape)
+    return Example(image, class_ids, masks, window, scale, whole_shape)
 
 
 def _size(config):
@@ -102,7 +108,7 @@ def _key(dataset, config, image_id):
 
 
 def _read(path):
-    """Read a Resized; None if there is none, or none that is whole."""
+    """Read an Example; None if there is none, or none that is whole."""
     try:
         with np.load(path, allow_pickle=False) as file:
             values = {name: file[name] for name in file.files}
@@ -111,7 +117,7 @@ def _read(path):
         masks = np.unpackbits(bits, axis=1, count=shape[1]).view(bool)
         values["window"] = tuple(values["window"].tolist())
         values["original_shape"] = tuple(values["original_shape"].tolist())
-        return Resized(**{**values, "scale": float(values["scale"]), "masks": masks})
+        return Example(**{**values, "scale": float(values["scale"]), "masks": masks})
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
@@ -119,7 +125,7 @@ def _read(path):
 
 
 def _write(path, resized):
-    """Write a Resized whole or not at all, whoever else writes the same."""
+    """Write an Example whole or not at all, whoever else writes the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = resized._asdict()
     values["mask_bits"] = np.packbits(values.pop("masks"), axis=1)

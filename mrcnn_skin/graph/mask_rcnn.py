@@ -7,6 +7,7 @@ the training graph ends in the loss terms, the inference graph in detections.
 import keras
 from keras import layers, ops
 
+from ..data.pipeline import input_specs
 from ..layers.anchors import Anchors, NormBoxes
 from ..layers.detection import DetectionLayer
 from ..layers.detection_targets import DetectionTargetLayer, MaskRois
@@ -86,26 +87,17 @@ def build_inference_model(config):
 
 
 def training_inputs(config):
-    """Inputs of the training graph, in order, as {name: KerasTensor}.
+    """Inputs of the training graph, data.pipeline.input_specs as {name: KerasTensor}.
 
-    gt_* are padded with zeros to MAX_GT_INSTANCES; class ids of crowds are negative;
-    boxes are pixels of the image; masks cover their instance's box (USE_MINI_MASK) or
-    the whole image, each pixel from 0 to 255 by how much of it belongs to the lesion;
-    `seed` makes the random sampling of anchors and RoIs repeatable, image by image.
+    The image is cast to float32.
     """
-    instances = config.MAX_GT_INSTANCES
-    mask = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
-    specs = {
-        "input_image": (config.IMAGE_SHAPE, "float32"),
-        "input_gt_class_ids": ([instances], "int32"),
-        "input_gt_boxes": ([instances, 4], "float32"),
-        "input_gt_masks": ([instances, *mask], "uint8"),
-        "input_active_class_ids": ([config.NUM_CLASSES], "int32"),
-        "input_seed": ([2], "int32"),
-    }
     return {
-        name: keras.Input(shape, dtype=dtype, name=name)
-        for name, (shape, dtype) in specs.items()
+        name: keras.Input(
+            spec.shape,
+            dtype="float32" if name == "input_image" else spec.dtype.name,
+            name=name,
+        )
+        for name, spec in input_specs(config).items()
     }
 
 

@@ -148,19 +148,21 @@ def test_crop_keeps_image_and_masks_together():
     config = tiny_config(IMAGE_RESIZE_MODE="crop")
     edges = set()
     for seed in range(8):
-        image, _, boxes, masks, *_ = load_example(dataset, config, 0, seed=seed)
-        assert image.shape == (64, 64, 3)
-        np.testing.assert_array_equal(masks[..., 0] * np.uint8(200), image[..., 0])
-        edges.add(int(boxes[0, 3]))
+        example = load_example(dataset, config, 0, seed=seed)
+        assert example.image.shape == (64, 64, 3)
+        painted = example.masks[..., 0] * np.uint8(200)
+        np.testing.assert_array_equal(painted, example.image[..., 0])
+        edges.add(int(example.boxes[0, 3]))
     assert len(edges) > 1, "the crop must move with the seed"
 
 
 def test_augmentation_moves_image_and_masks_together(iaa):
     dataset = Blocks([(64, 64, [(1, (8, 16, 40, 24))])])
     flip = iaa.Fliplr(1.0)
-    image, _, boxes, masks, *_ = load_example(dataset, tiny_config(), 0, flip)
-    np.testing.assert_array_equal(boxes, [[8, 40, 40, 48]])
-    np.testing.assert_array_equal(masks[..., 0] * np.uint8(200), image[..., 0])
+    example = load_example(dataset, tiny_config(), 0, flip)
+    np.testing.assert_array_equal(example.boxes, [[8, 40, 40, 48]])
+    painted = example.masks[..., 0] * np.uint8(200)
+    np.testing.assert_array_equal(painted, example.image[..., 0])
 
 
 def test_masks_may_be_numbers_as_in_many_data_sets_for_matterport(iaa):
