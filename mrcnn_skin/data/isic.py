@@ -1,12 +1,13 @@
 """IsicDataset: dermoscopy images with a diagnosis and lesion masks, from a folder.
 
-It splits what isic_layouts finds into train, val and test, drops what file_checks
-finds unusable, with a reason, and loads the masks. What is in the folder is found by
-isic_layouts; copies of a photograph under another id are found by leaks.
+isic_layouts lists the images of the folder with their masks and labels. This module
+assigns them to train, val and test, drops unusable ones with a reason (file_checks),
+and loads the masks. Copies of a photograph under another id are found by leaks.
 """
 
 from collections import Counter
 from functools import lru_cache
+from itertools import compress
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path, PurePath
@@ -31,11 +32,13 @@ SPLITS = ("train", "val", "test")
 _SHOWN_NOTES = 10
 _SHOWN_FOLDERS = 6
 _DROPPED_COLUMNS = ["image_id", "file", "reason"]
-# Columns of the records that image_info holds under names of their own.
-_NOT_METADATA = [
-    *("image_id", "path", "mask_paths", "label", "label_problem", "label_sources"),
-    *("split", "file", "reason", "outlines"),
+# Columns of the records that image_info has under the same names; of the others, all
+# but _NOT_METADATA are metadata.
+_INFO_COLUMNS = [
+    *("path", "mask_paths", "outlines", "split"),
+    *("label", "label_sources", "label_problem"),
 ]
+_NOT_METADATA = [*_INFO_COLUMNS, *_DROPPED_COLUMNS, "height", "width"]
 
 
 class IsicDataset(Dataset):
@@ -46,137 +49,135 @@ class IsicDataset(Dataset):
         dataset.prepare()
         print(dataset.summary())
 
-    Each image_info holds, besides id, source and path: mask_paths (tuple), outlines
+    Besides id, source and path, each image_info holds: mask_paths (tuple), outlines
     (tuple of polygons.Outlines, or None), label ("benign", "malignant" or None),
     label_sources (tuple of table and column), label_problem (why there is no label),
-    class_id (0 without a label), split, height, width (pixels), folder (the
-    dataset_dir, resolved), instances, min_component_area, mask_values and annotators
-    (as load_isic was asked), and metadata {column: value} (age, sex, lesion_id, ...).
+    class_id (0 without a label), split, height, width (pixels), folder (the resolved
+    dataset_dir), metadata {column: value} (age, sex, lesion_id, ...), and the options
+    instances, min_component_area, mask_values and annotators of load_isic.
 
-    dropped: DataFrame of image_id, file, reason; what load_isic and drop left out.
-    unknown_ids: what the tables name, but no image file has; set by load_isic.
-    label_meanings: {label source: what its values mean}. notes: list of what was not
-    read of the tables and why, and how the images were split.
+    Attributes:
+        dropped: DataFrame of image_id, file, reason: the images that load_isic and
+            drop left out.
+        unknown_ids: image names in the tables without an image file.
+        label_meanings: {label source: what its values mean}.
+        notes: list of text: what was ignored in the folder and its tables, and why;
+            how the images were split.
     """
 
-    def __init__(self, class_map=None, max_image_pixels=files.MAX_PIXELS):
+    def __init__(
+        self, class_map: dict | None = None, max_image_pixels: int = files.MAX_PIXELS
+    ):
         super().__init__(class_map, max_image_pixels)
         self.dropped = pd.DataFrame(columns=_DROPPED_COLUMNS)
         self.unknown_ids, self.notes, self.label_meanings = [], [], {}
 
     def load_isic(
         self,
-        dataset_dir,
-        subset=None,
-        val_fraction=0.1,
-        seed=0,
-        limit=None,
-        instances="image",
-        min_component_area=1e-4,
-        require_masks=True,
-        require_labels=True,
-        check="header",
-        cache=None,
-        may_be_empty=False,
-        mask_values=None,
-        annotators="union",
+        dataset_dir: str | PathLike,
+        subset: str | None = None,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        limit: int | None = None,
+        instances: str = "image",
+        min_component_area: float = 1e-4,
+        require_masks: bool = True,
+        require_labels: bool = True,
+        check: str = "header",
+        cache: str | PathLike | None = None,
+        may_be_empty: bool = False,
+        mask_values: list | tuple | set | None = None,
+        annotators: str = "union",
         **label_options,
-    ):
-        """Add the images of a folder laid out as one of isic_layouts.LAYOUTS.
+    ) -> None:
+        """Add the images of a folder in one of the layouts isic_layouts.LAYOUTS.
 
-        Official splits are used where the folder names show them. Images without
-        one are split by seed: val_fraction each for val and test, the rest train.
-        Where there is no official val, it is taken from train. Images of one
-        patient or one lesion stay together; labels are stratified.
+        Official splits are read from the folder names. Images without a split are
+        assigned by seed: val_fraction each to val and test, the rest to train. If
+        there is no official val, it is drawn from train. Images of one patient or
+        lesion stay in one split; labels are stratified.
 
-        subset: "train", "val", "test", or None for all of them.
-        limit: take at most so many images, in the proportions of the labels.
-        instances: "image", the union of an image's masks is one instance; or
-            "component", each connected component is one.
-        min_component_area: components below this share of the image's area are
-            specks and dropped; the largest component always stays.
-        require_masks, require_labels: drop images without. If masks are not
-            required, a missing or unusable one leaves the image in, without mask. If
-            neither is, images that have neither stay too.
-        check: "header" reads file headers, and masks so small on disk that they
-            may be blank; "full" decodes every file (some 10 ms a megapixel and core).
-        cache: JSON file that remembers, by path, size and time of change, which
-            files were found good.
-        may_be_empty: whether a subset without images is no error.
-        mask_values: which pixel values of the masks are lesion, where they do not say
-            it themselves, as of mask_values.find_foreground; and the names of those
-            areas in JSON annotations that are lesions.
-        annotators: what to do with several masks of one image, or outlines of several
-            files: "union"; "majority", what more than half of them have; or the
-            name of one annotator, such as "2" or "A00", as files or folders give it.
-        label_options: fields of diagnoses.LabelOptions, such as
-            label_column="dx", malignant=("mel", "bcc"); they say how the tables are
-            to be read where these do not say it themselves.
-        Raises ValueError for a wrong argument, for label values that no image has, or
-        when no image is left.
+        Args:
+            dataset_dir: the folder.
+            subset: "train", "val", "test", or None for all.
+            val_fraction: share of val, and of test, in [0, 0.5).
+            seed: of the random split.
+            limit: maximum number of images, drawn in proportion to the labels.
+            instances: "image": the union of an image's masks is one instance;
+                "component": each connected component is one.
+            min_component_area: smallest area of a component, as a share of the image;
+                the largest component is always kept.
+            require_masks: drop images without a mask. If False, images with a missing
+                or unusable mask are kept without it.
+            require_labels: drop images without a label.
+            check: "header" reads file headers, and decodes masks that may be blank;
+                "full" decodes every file (about 10 ms per megapixel and core).
+            cache: JSON file of earlier check results, valid until a file changes.
+            may_be_empty: accept a subset without images.
+            mask_values: pixel values that are lesion, if the masks are ambiguous (see
+                mask_values.find_foreground), and names of lesions in JSON annotations.
+            annotators: how to join several masks of one image: "union", "majority"
+                (pixels in more than half of the masks), or one annotator's name as in
+                the file or folder name, such as "2" or "A00".
+            **label_options: fields of diagnoses.LabelOptions, such as
+                label_column="dx", malignant=("mel", "bcc"), for ambiguous tables.
+
+        Raises:
+            ValueError: if an argument is invalid, if no image has any of the label
+                values, or if no image is left.
         """
-        if not isinstance(dataset_dir, str | PathLike):
-            raise ValueError(f"dataset_dir must be a folder, got {dataset_dir!r}")
-        _check_choice("subset", subset, (*SPLITS, None))
-        _check_choice("instances", instances, ("image", "component"))
-        _check_choice("check", check, DEPTHS)
-        _check_range("val_fraction", val_fraction, 0, 0.5)
-        _check_range("min_component_area", min_component_area, 0, 1)
-        if not (limit is None or isinstance(limit, Integral)):
-            raise ValueError(f"limit must be a number of images, got {limit!r}")
-        if not isinstance(annotators, str):
-            raise ValueError(f"annotators must be text, got {annotators!r}")
-        if not isinstance(mask_values, list | tuple | set | None):
-            raise ValueError(
-                f"mask_values must be a list of values or names, got {mask_values!r}"
-            )
+        _check_arguments(
+            dataset_dir, subset, val_fraction, limit, instances, min_component_area
+        )
+        _check_mask_arguments(check, mask_values, annotators)
         for name, class_id in CLASS_IDS.items():
             self.add_class(SOURCE, class_id, name)
-
         options = LabelOptions.of(**label_options)
         values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
         names = tuple(v for v in mask_values or () if isinstance(v, str)) or None
+
         found = isic_layouts.read_records(dataset_dir, options, names)
-        told = found.attrs
-        self.unknown_ids += told["unknown_ids"]
-        self.label_meanings |= told["meanings"]
-        notes = [*told["notes"], *split_notes(found, subset, val_fraction, seed)]
+        self.unknown_ids += found.attrs["unknown_ids"]
+        self.label_meanings |= found.attrs["meanings"]
+        notes = found.attrs["notes"] + split_notes(found, subset, val_fraction, seed)
         notes += _choose_drawings(found, dataset_dir, annotators)
-        self.notes += [note for note in notes if note not in self.notes]
         found["split"] = assign_splits(found, val_fraction, seed)
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         found["file"] = found["path"]
+
         records = found if subset is None else found[found["split"] == subset]
         records = check_files(
             records, require_masks, check, self.max_image_pixels, cache, values
         )
         records = _check_drawings(records, require_masks, annotators, values)
-
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
         usable = records[records["height"].notna()]
         inverted = inverted_note(usable["mask_paths"], self.max_image_pixels, values)
-        self.notes = inverted + self.notes
+        new = [note for note in notes if note not in self.notes]
+        self.notes = [*inverted, *self.notes, *new]
         if usable.empty and not may_be_empty:
             raise ValueError(_nothing_left(dataset_dir, subset, found, dropped, notes))
         if limit is not None:
             usable = take_stratified(usable, limit, seed)
         self.dropped = pd.concat([self.dropped, dropped], ignore_index=True)
-        for record in usable.to_dict("records"):
-            self._add_record(
-                record,
-                folder=Path(dataset_dir).expanduser().resolve(),
-                instances=instances,
-                min_component_area=min_component_area,
-                mask_values=values,
-                annotators=annotators,
-            )
+        self._add_records(
+            usable,
+            folder=Path(dataset_dir).expanduser().resolve(),
+            instances=instances,
+            min_component_area=min_component_area,
+            mask_values=values,
+            annotators=annotators,
+        )
 
-    def drop(self, table):
-        """Take images out, with a reason, and number the others anew.
+    def drop(self, table: pd.DataFrame) -> None:
+        """Remove images, with a reason, and call prepare().
 
-        table: DataFrame of image_id, file, reason, added to `dropped`; file is the
-            image's path.
-        Raises ValueError when no image is left.
+        Args:
+            table: image_id, file and reason of each image, as added to `dropped`;
+                file is the image's path.
+
+        Raises:
+            ValueError: if no image is left.
         """
         paths = set(table["file"])
         kept = [info for info in self.image_info if info["path"] not in paths]
@@ -189,42 +190,39 @@ class IsicDataset(Dataset):
         self.dropped = pd.concat([self.dropped, table], ignore_index=True)
         self.prepare()
 
-    def load_mask(self, image_id):
+    def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Read the lesion masks of an image.
 
-        Class id 0 means that the image has no label: such masks serve to score a
-        segmentation, not to train on.
-
-        Returns masks bool [height, width, instances], largest component first, and
-        class_ids int32 [instances].
+        Returns:
+            masks: bool [height, width, instances], largest component first.
+            class_ids: int32 [instances]. 0 if the image has no label: such masks can
+                be used to evaluate a segmentation, not for training.
         """
         info = self.image_info[image_id]
         shape = (info["height"], info["width"])
+        options = (shape, self.max_image_pixels, info["mask_values"])
+        drawings = [
+            files.read_mask(path, *options, info["is_pseudo_mask"])
+            for path in info["mask_paths"]
+        ] or [draw_outlines(outlines, shape) for outlines in info["outlines"] or ()]
         union = np.zeros(shape, bool)
-        if info["mask_paths"]:
-            options = (shape, self.max_image_pixels, info["mask_values"])
-            options += (info["is_pseudo_mask"],)
-            masks = [files.read_mask(path, *options) for path in info["mask_paths"]]
-            union = join_masks(masks, info["annotators"])
-        elif info["outlines"]:
-            masks = [draw_outlines(outlines, shape) for outlines in info["outlines"]]
-            union = join_masks(masks, info["annotators"])
+        if drawings:
+            union = join_masks(drawings, info["annotators"])
         if info["instances"] == "component":
             masks = split_components(union, info["min_component_area"])
         else:
             masks = union[:, :, None] if union.any() else np.zeros((*shape, 0), bool)
-        class_id = self.label(image_id)
-        return masks, np.full(masks.shape[-1], class_id, np.int32)
+        return masks, np.full(masks.shape[-1], self.label(image_id), np.int32)
 
-    def image_reference(self, image_id):
+    def image_reference(self, image_id: int) -> str:
         """Return the image's name in its collection, such as "ISIC_0000013"."""
         return self.image_info[image_id]["id"]
 
-    def summary(self):
-        """Return, in lines of text, what there is, where it came from, what is not.
+    def summary(self) -> str:
+        """Describe the data set in lines of text.
 
-        The images of each label, the sources of labels and masks, and what was dropped
-        or not read, and why.
+        It lists the number of images of each label, the sources of labels and masks,
+        and what was dropped or ignored, and why.
         """
         labels = Counter(info["label"] for info in self.image_info)
         without_mask = sum(
@@ -248,15 +246,15 @@ class IsicDataset(Dataset):
             notes.append(f"... and {len(self.notes) - _SHOWN_NOTES} more notes")
         return "\n".join([*table, *self.truth_sources(), *notes])
 
-    def truth_sources(self):
-        """Return in one line each where labels and masks came from, and how many."""
+    def truth_sources(self) -> list[str]:
+        """Return a line for each source of labels and masks, with its count."""
         labels, masks = Counter(), Counter()
         for info in self.image_info:
             labels.update(info["label_sources"])
-            folders = (Path(path).parent for path in info["mask_paths"])
-            masks.update(_shorter(folder, info["folder"]) for folder in folders)
+            folder = info["folder"]
+            masks.update(_shorter(Path(p).parent, folder) for p in info["mask_paths"])
             masks.update(PurePath(one.source) for one in info["outlines"] or ())
-        if len(masks) > _SHOWN_FOLDERS:  # PH2 has one an image
+        if len(masks) > _SHOWN_FOLDERS:  # PH2 has one for each image
             tops = Counter()
             for folder, count in masks.items():
                 tops[folder.parts[0]] += count
@@ -270,7 +268,7 @@ class IsicDataset(Dataset):
         ]
 
     def _require_size(self, image_id, size):
-        """Refuse a file that was exchanged since its mask was found to fit."""
+        """Refuse a file whose size changed after its mask was checked."""
         info = self.image_info[image_id]
         checked = info["height"], info["width"]
         if tuple(size) != checked:
@@ -279,44 +277,34 @@ class IsicDataset(Dataset):
                 f"it had the shape {checked} when it was checked, now {tuple(size)}",
             )
 
-    def _add_record(self, record, **options):
-        metadata = {
-            column: value
-            for column, value in record.items()
-            if column not in _NOT_METADATA and not pd.isna(value)
-        }
-        height, width = int(metadata.pop("height")), int(metadata.pop("width"))
-        self.add_image(
-            SOURCE,
-            image_id=record["image_id"],
-            path=record["path"],
-            mask_paths=record["mask_paths"],
-            is_pseudo_mask=False,  # see training.pseudo_masks
-            outlines=record["outlines"],
-            label=record["label"],
-            label_sources=record["label_sources"],
-            label_problem=record["label_problem"],
-            class_id=CLASS_IDS.get(record["label"], 0),
-            split=record["split"],
-            height=height,
-            width=width,
-            **options,
-            metadata=metadata,
-        )
+    def _add_records(self, records, **options):
+        for record in records.to_dict("records"):
+            self.add_image(
+                SOURCE,
+                record["image_id"],
+                **{column: record[column] for column in _INFO_COLUMNS},
+                is_pseudo_mask=False,  # see training.pseudo_masks
+                class_id=CLASS_IDS.get(record["label"], 0),
+                height=int(record["height"]),
+                width=int(record["width"]),
+                **options,
+                metadata={
+                    column: value
+                    for column, value in record.items()
+                    if column not in _NOT_METADATA and not pd.isna(value)
+                },
+            )
 
     def _row_problems(self, records, require_masks, require_labels):
-        """Return why a record is dropped before its files are read, else None."""
+        """Return why each record is dropped before its files are read, or None."""
         ids = records["image_id"]
-        # An id in several splits stays where it keeps a test honest.
-        order = (
-            records["split"]
-            .map(SPLITS.index)
-            .sort_values(ascending=False, kind="stable")
-        )
-        twice = ids[order.index].duplicated().sort_index()
+        # Of an id in several splits, the record of the test split is kept
+        order = records["split"].map(SPLITS.index)
+        order = order.sort_values(ascending=False, kind="stable").index
+        twice = ids[order].duplicated().sort_index()
         loaded = {info["id"] for info in self.image_info}
         reasons = pd.Series(None, index=records.index, dtype=object)
-        # Later assignments win: from the least to the most telling.
+        # Later assignments win: the most important reason comes last
         if require_masks:
             none = (records["mask_paths"].map(len) == 0) & records["outlines"].isna()
             reasons[none] = f"no mask: no {MASK_HINT}"
@@ -328,7 +316,7 @@ class IsicDataset(Dataset):
 
 
 def _choose_drawings(records, dataset_dir, annotators):
-    """Keep the masks, or else the outlines, by the annotators; return notes."""
+    """Keep the masks, or else outlines, of the chosen annotators; return notes."""
     notes, files_of = [], []
     both = (records["mask_paths"].map(len) > 0) & records["outlines"].notna()
     records.loc[both, "outlines"] = None
@@ -341,9 +329,7 @@ def _choose_drawings(records, dataset_dir, annotators):
     chosen, done = choose_all(files_of, annotators)
     for column in ("mask_paths", "outlines"):
         records[column] = [
-            tuple(one for one, is_it in zip(drawings, own, strict=True) if is_it)
-            if drawings
-            else drawings
+            drawings and tuple(compress(drawings, own))
             for drawings, own in zip(records[column], chosen, strict=True)
         ]
     records["outlines"] = [outlines or None for outlines in records["outlines"]]
@@ -351,7 +337,7 @@ def _choose_drawings(records, dataset_dir, annotators):
 
 
 def _majority_problem(record, shape, mask_values):
-    """Return why the majority of an image's drawings is no mask, or None."""
+    """Return why the majority of an image's masks is unusable, or None."""
     masks = [draw_outlines(one, shape) for one in record["outlines"] or ()]
     try:
         for path in record["mask_paths"]:
@@ -363,10 +349,7 @@ def _majority_problem(record, shape, mask_values):
 
 
 def _check_drawings(records, require_masks, annotators, mask_values):
-    """Judge the outlines and majorities of images that are usable so far.
-
-    Arguments and result are those of file_checks.check_files.
-    """
+    """Check outlines and majority masks; arguments and result as of check_files."""
     records = records.copy()
     judged = records["outlines"].notna()
     judged |= (annotators == MAJORITY) & (records["mask_paths"].map(len) > 1)
@@ -387,10 +370,13 @@ def _check_drawings(records, require_masks, annotators, mask_values):
 def split_components(mask, min_area):
     """Split a mask into its connected components (8 neighbours).
 
-    mask: bool [height, width].
-    min_area: share of the image's area below which a component is dropped, unless
-        it is the largest one.
-    Returns bool [height, width, components], the largest first.
+    Args:
+        mask: bool [height, width].
+        min_area: share of the image's area below which a component is dropped, unless
+            it is the largest one.
+
+    Returns:
+        bool [height, width, components], the largest first.
     """
     components = measure.label(mask, connectivity=2)
     areas = np.bincount(components.ravel())[1:]
@@ -402,13 +388,13 @@ def split_components(mask, min_area):
 
 @lru_cache(1024)
 def _shorter(path, folder):
-    """Return a path relative to a folder, which is resolved, if it is below it."""
+    """Return a path relative to a resolved folder, if it is below it."""
     path = path.resolve()
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def _nothing_left(dataset_dir, subset, found, dropped, notes):
-    """Return the message that says what was looked for and what was found."""
+    """Return the message of a load without usable images."""
     layouts = ", ".join(layout.name for layout in isic_layouts.LAYOUTS)
     splits = dict(Counter(found["split"])) or "none"
     kinds = dict(_count_reasons(dropped)) or "none"
@@ -426,6 +412,29 @@ def _nothing_left(dataset_dir, subset, found, dropped, notes):
 def _count_reasons(dropped):
     """Count the kinds of reasons; a reason reads "kind: details"."""
     return Counter(reason.partition(":")[0] for reason in dropped["reason"])
+
+
+def _check_arguments(
+    dataset_dir, subset, val_fraction, limit, instances, min_component_area
+):
+    if not isinstance(dataset_dir, str | PathLike):
+        raise ValueError(f"dataset_dir must be a folder, got {dataset_dir!r}")
+    _check_choice("subset", subset, (*SPLITS, None))
+    _check_choice("instances", instances, ("image", "component"))
+    _check_range("val_fraction", val_fraction, 0, 0.5)
+    _check_range("min_component_area", min_component_area, 0, 1)
+    if not (limit is None or isinstance(limit, Integral)):
+        raise ValueError(f"limit must be a number of images, got {limit!r}")
+
+
+def _check_mask_arguments(check, mask_values, annotators):
+    _check_choice("check", check, DEPTHS)
+    if not isinstance(annotators, str):
+        raise ValueError(f"annotators must be text, got {annotators!r}")
+    if not isinstance(mask_values, list | tuple | set | None):
+        raise ValueError(
+            f"mask_values must be a list of values or names, got {mask_values!r}"
+        )
 
 
 def _check_choice(name, value, choices):
