@@ -4,6 +4,8 @@ The interface is that of Matterport's utils.Dataset: subclass it, register class
 and images, override load_mask, call prepare(). It neither resizes nor augments.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..config_rules import is_whole
@@ -26,9 +28,8 @@ PREPARED = (
 class Dataset:
     """Images and instance masks from one or several sources.
 
-    A source is a collection with class ids of its own ("isic", "coco"). prepare()
-    gives every class one class id of the dataset, in the order of add_class; 0 is
-    the background.
+    A source is a collection with its own class ids ("isic", "coco"). prepare()
+    numbers the classes of all sources in the order of add_class; 0 is the background.
 
         class SpotsDataset(Dataset):
             def load_spots(self, folder):
@@ -40,28 +41,32 @@ class Dataset:
                 ...
 
     Attributes:
-    class_info: list of {"source", "id", "name"}, indexed by class id.
-    image_info: list of {"source", "id", "path", ...}, indexed by image id.
-    After prepare(): num_classes, class_ids int32 [num_classes], class_names,
-    num_images, image_ids int [num_images] (the indices of image_info), sources, and
-    source_class_ids {source: class ids it labels}.
+        class_info: list of {"source", "id", "name"}, indexed by class id.
+        image_info: list of {"source", "id", "path", ...}, indexed by image id.
+        num_classes, class_ids (int32 [num_classes]), class_names: after prepare().
+        num_images, image_ids (int [num_images], indices of image_info): likewise.
+        sources, source_class_ids ({source: class ids that it labels}): likewise.
     """
 
-    def __init__(self, class_map=None, max_image_pixels=files.MAX_PIXELS):
+    def __init__(
+        self, class_map: dict | None = None, max_image_pixels: int = files.MAX_PIXELS
+    ):
         """Create an empty dataset.
 
-        class_map: {"source.id": "source.id"}, classes that are the same as another
-            one; the first takes over the class id of the second.
-        max_image_pixels: files with more are refused; Config.MAX_IMAGE_PIXELS.
+        Args:
+            class_map: {"source.id": "source.id"}, equivalent classes; the first gets
+                the class id of the second.
+            max_image_pixels: maximum height * width of a file, as
+                Config.MAX_IMAGE_PIXELS.
         """
         self.max_image_pixels = max_image_pixels
         self.class_map = dict(class_map or {})
         self._added_classes = [{"source": "", "id": 0, "name": "BG"}]
-        self.class_info = list(self._added_classes)  # without those class_map moves
+        self.class_info = list(self._added_classes)  # without the mapped ones
         self.image_info = []
 
     def __getattr__(self, name):
-        """Say what is missing where a class or image was added since prepare()."""
+        """Explain which call is missing if the dataset is not prepared."""
         if "_added_classes" not in vars(self):
             raise AttributeError(
                 f"{type(self).__name__}.__init__ must call super().__init__() first: "
@@ -78,13 +83,17 @@ class Dataset:
         for name in PREPARED:
             vars(self).pop(name, None)
 
-    def add_class(self, source, class_id, class_name):
-        """Register a class of a source; a class added before is left as it is.
+    def add_class(self, source: str, class_id: int, class_name: str) -> None:
+        """Register a class of a source; a class that is already there is kept.
 
-        class_id: the source's own number, 1 or more; 0 is the background of every
-            source.
-        Raises ValueError for another number, for names that are not text or empty, or
-        if source holds a dot, which parts it from the class id.
+        Args:
+            source: name of the source, without a dot.
+            class_id: the source's own number, 1 or more; 0 is the background.
+            class_name: name of the class.
+
+        Raises:
+            ValueError: if class_id is another number, a name is empty or not text, or
+                source contains a dot.
         """
         if not is_whole(class_id) or class_id < 1:
             raise ValueError(
@@ -102,32 +111,38 @@ class Dataset:
             self.class_info.append(info)
             self._require_prepare()
 
-    def add_image(self, source, image_id, path, **kwargs):
-        """Register an image; kwargs are kept in its image_info.
+    def add_image(self, source: str, image_id, path, **kwargs) -> None:
+        """Register an image.
 
-        image_id: the source's own name of the image. Where kwargs have class_id,
-            the source's class id of the whole image (0: none), labels() uses it.
-        Raises ValueError if source is not text or empty.
+        Args:
+            source: name of the source.
+            image_id: the source's own name of the image.
+            path: of the file, or None.
+            **kwargs: further entries of its image_info. class_id is the source's class
+                id of the whole image (0: none), which labels() returns.
+
+        Raises:
+            ValueError: if source is empty or not text.
         """
         _require_text(source, "source")
         info = {"id": image_id, "source": source, "path": path, **kwargs}
         self.image_info.append(info)
         self._require_prepare()
 
-    def image_reference(self, image_id):
-        """Return a link or name for a person who looks at the image; may be overridden.
-
-        Messages name the image by it. Here it is the id and the path.
-        """
+    def image_reference(self, image_id: int) -> str:
+        """Return the name of an image in messages: id and path; may be overridden."""
         info = self.image_info[image_id]
         path = f" ({info['path']})" if info["path"] else ""
         return f"{info['id']}{path}"
 
-    def prepare(self, class_map=None):
-        """Number the classes and images; call it once all of them are added.
+    def prepare(self, class_map: dict | None = None) -> None:
+        """Number the classes and images; call it after all of them are added.
 
-        class_map: replaces the one given to the constructor.
-        Raises ValueError if class_map names a class that was not added.
+        Args:
+            class_map: replaces the one given to the constructor.
+
+        Raises:
+            ValueError: if class_map names a class that was not added.
         """
         if class_map is not None:
             self.class_map = dict(class_map)
@@ -147,8 +162,12 @@ class Dataset:
             source: self._class_ids_of(source) for source in self.sources
         }
 
-    def map_source_class_id(self, source_class_id):
-        """Return the class id of a source's class, "source.id" such as "isic.2"."""
+    def map_source_class_id(self, source_class_id: str) -> int:
+        """Return the class id of a source's class, given as "source.id".
+
+        Raises:
+            ValueError: if no such class was added.
+        """
         try:
             return self._class_from_source[source_class_id]
         except KeyError:
@@ -157,10 +176,11 @@ class Dataset:
                 f"got {source_class_id!r}"
             ) from None
 
-    def get_source_class_id(self, class_id, source):
-        """Return the source's own number for a class id of the dataset.
+    def get_source_class_id(self, class_id: int, source: str) -> int:
+        """Return the source's own number of a class id.
 
-        Raises ValueError if the source does not label that class.
+        Raises:
+            ValueError: if the source does not label that class.
         """
         for info in self._added_classes:
             key = _class_key(info)
@@ -168,28 +188,38 @@ class Dataset:
                 return info["id"]
         raise ValueError(f"source {source!r} has no class with class_id {class_id}")
 
-    def source_image_link(self, image_id):
+    def source_image_link(self, image_id: int):
         """Return the path or URL of the image."""
         return self.image_info[image_id]["path"]
 
-    def load_image(self, image_id):
+    def load_image(self, image_id: int) -> np.ndarray:
         """Read the image: uint8 [height, width, 3], RGB.
 
-        Raises files.UnreadableImage naming the file.
+        Raises:
+            files.UnreadableImage: if the file is unusable; the message names it.
         """
         path = self.image_info[image_id]["path"]
         image = files.read_image(path, self.max_image_pixels)
         self._require_size(image_id, image.shape[:2])
         return image
 
-    def load_reduced_image(self, image_id, scale_of):
-        """Read the image as it will be resized: perhaps smaller than it is.
+    def load_reduced_image(
+        self, image_id: int, scale_of: Callable[[tuple], float]
+    ) -> tuple[np.ndarray, tuple]:
+        """Read the image for resizing, decoded at reduced size if that is faster.
 
-        scale_of: function of (height, width), pixels, giving the factor of the resize.
-        Where load_image is overridden it gives the image, in full size.
-        Returns the image, uint8 [h, w, 3], no smaller than it will be made; and the
-        shape (height, width, 3) of the whole.
-        Raises as files.read_image does.
+        If load_image is overridden, it is called instead.
+
+        Args:
+            image_id: index of image_info.
+            scale_of: function from (height, width), pixels, to the resize factor.
+
+        Returns:
+            image: uint8 [h, w, 3], at least as large as after the resize.
+            shape: (height, width, 3) at full size.
+
+        Raises:
+            files.UnreadableImage: if the file is unusable; the message names it.
         """
         if type(self).load_image is not Dataset.load_image:
             image = self.load_image(image_id)
@@ -203,39 +233,38 @@ class Dataset:
     def _require_size(self, image_id, size):
         """Raise files.UnreadableImage if the image cannot have this (height, width)."""
 
-    def load_mask(self, image_id):
-        """Return the image's instances; override it. Without: no instances.
+    def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the instances of an image; to be overridden. Here there are none.
 
-        Returns masks bool [height, width, instances], class_ids int32 [instances]. The
-        id of a crowd, many instances under one mask, is negative, as in Matterport's
-        samples: it is not learned, nor is what overlaps it learned as background.
+        Returns:
+            masks: bool [height, width, instances].
+            class_ids: int32 [instances]. Crowds (several instances under one mask)
+                have negative ids, as in Matterport's samples: neither they nor the
+                proposals that overlap them are trained on.
         """
         return np.empty([0, 0, 0], bool), np.empty([0], np.int32)
 
-    def active_class_ids(self, image_id):
-        """Return which classes the image's source labels, background among them.
+    def active_class_ids(self, image_id: int) -> np.ndarray:
+        """Return which classes, background included, the image's source labels.
 
-        Only for these is the absence of an instance information about the image.
-
-        Returns int32 [num_classes], 0 or 1.
+        Returns:
+            int32 [num_classes], 1 for classes whose instances are all annotated.
         """
         active = np.zeros([self.num_classes], np.int32)
         source = self.image_info[image_id]["source"]
         active[self.source_class_ids.get(source, [0])] = 1
         return active
 
-    def labels(self):
-        """Return one class id per image, to balance classes by.
-
-        It is image_info's class_id, numbered as in the image's source. Images
-        without one have their masks loaded: the commonest class, 0 if no instance.
-
-        Returns int32 [num_images].
-        """
+    def labels(self) -> np.ndarray:
+        """Return the class id of every image, int32 [num_images]; see label."""
         return np.array([self.label(i) for i in self.image_ids], np.int32)
 
-    def label(self, image_id):
-        """Return the class id of one image, as in labels()."""
+    def label(self, image_id: int) -> int:
+        """Return the class id of an image, used to balance classes.
+
+        It is that of image_info's class_id; without one, the most frequent class of
+        the image's instances, or 0.
+        """
         info = self.image_info[image_id]
         if info.get("class_id") is None:
             _, class_ids = load_instances(self, image_id)
@@ -246,7 +275,7 @@ class Dataset:
         return self.map_source_class_id(f"{info['source']}.{info['class_id']}")
 
     def _number_source_classes(self):
-        """Return {"source.id": class id} for every class added."""
+        """Return {"source.id": class id} of all classes."""
         numbers = {_class_key(info): i for i, info in enumerate(self.class_info)}
         added = {_class_key(info) for info in self._added_classes}
         for key, target in self.class_map.items():
@@ -268,36 +297,38 @@ class Dataset:
 
 
 def require_dataset(dataset, name="dataset"):
-    """Raise ValueError unless it is a Dataset, or an object with the same attributes.
+    """Check that an object is a prepared Dataset or has the same attributes.
 
-    Raises AttributeError for a Dataset that is not prepared.
+    Raises:
+        ValueError: if it is not.
+        AttributeError: if it is a Dataset that is not prepared.
     """
     for field in PREPARED:
         if not isinstance(dataset, Dataset) and not hasattr(dataset, field):
             raise ValueError(f"{name} must be a prepared Dataset, got {dataset!r}")
-        getattr(dataset, field)  # of a Dataset says itself what is missing
+        getattr(dataset, field)  # Dataset.__getattr__ explains what is missing
 
 
 def load_instances(dataset, image_id, shape=None):
-    """Call a data set's own load_mask, and check what it returns.
+    """Call load_mask of a data set, and check what it returns.
 
     Args:
         dataset: a prepared Dataset.
         image_id: index of image_info.
-        shape: (height, width) of the image, pixels; None if it is not known.
+        shape: (height, width) of the image, pixels; None if unknown.
 
     Returns:
-        masks: bool [height, width, instances]; of this shape without instances too.
+        masks: bool [height, width, instances].
         class_ids: int32 [instances]; negative for crowds, 0 for an image without label.
 
     Raises:
-        ValueError: in one line, naming the image and what load_mask returned.
+        ValueError: if the result is unusable; the message names the image.
     """
     name = f"image {dataset.image_reference(image_id)}"
     try:
         answer = dataset.load_mask(image_id)
     except (files.UnreadableImage, OSError, MemoryError):
-        raise  # they name the file, or have nothing to do with it
+        raise  # the message names the file, or the cause is elsewhere
     except Exception as error:
         raise ValueError(
             f"load_mask of {name} failed: {type(error).__name__}: {error}"
@@ -307,15 +338,13 @@ def load_instances(dataset, image_id, shape=None):
             f"load_mask of {name} must return masks and class_ids, got "
             f"{type(answer).__name__}"
         )
-    masks = as_mask(
-        answer[0], ndim=3, name=f"the masks that load_mask gives for {name}"
-    )
+    masks_name = f"the masks that load_mask returns for {name}"
+    masks = as_mask(answer[0], ndim=3, name=masks_name)
     given = np.asarray(answer[0])
     if given.dtype.kind == "f" and (given.any((0, 1)) & ~masks.any((0, 1))).any():
         raise ValueError(
-            f"the masks that load_mask gives for {name} must have a foreground above "
-            f"0.5, got values up to {given.max(initial=0):g}: compare them with a "
-            "threshold first"
+            f"{masks_name} must have a foreground above 0.5, got values up to "
+            f"{given.max(initial=0):g}: threshold them first"
         )
     class_ids = np.asarray(answer[1])
     if class_ids.shape != masks.shape[2:]:
@@ -323,27 +352,27 @@ def load_instances(dataset, image_id, shape=None):
             f"load_mask of {name} must return one class id for each mask, got "
             f"{masks.shape[2]} masks and class_ids of the shape {class_ids.shape}"
         )
-    if not len(class_ids):  # masks of nothing have no size of their own
+    if not len(class_ids):  # an empty array of masks may have any size
         return np.zeros((*(shape or masks.shape[:2]), 0), bool), np.zeros(0, np.int32)
     if shape is not None and masks.shape[:2] != tuple(shape):
         raise ValueError(
-            f"the masks that load_mask gives for {name} must be as large as it, "
-            f"{tuple(shape)}, got {masks.shape[:2]}"
+            f"{masks_name} must be as large as the image, {tuple(shape)}, got "
+            f"{masks.shape[:2]}"
         )
     last = dataset.num_classes - 1
     is_whole = class_ids.dtype.kind in "iu"
     if not is_whole or class_ids.min() < -last or class_ids.max() > last:
         raise ValueError(
-            f"the class ids that load_mask gives for {name} must be whole numbers from "
+            f"the class ids that load_mask returns for {name} must be integers from "
             f"1 to {last}, negative for crowds, got {class_ids.tolist()}"
         )
     class_ids = class_ids.astype(np.int32)
-    # Of a class that the source does not label, the loss would be infinite
+    # The loss of a class that the source does not label would be infinite
     if not dataset.active_class_ids(image_id)[np.abs(class_ids)].all():
         source = dataset.image_info[image_id]["source"]
         raise ValueError(
-            f"the class ids that load_mask gives for {name} must be classes that "
-            f"add_class gave its source {source!r}, got {class_ids.tolist()}"
+            f"the class ids that load_mask returns for {name} must be classes that "
+            f"were added to its source {source!r}, got {class_ids.tolist()}"
         )
     return masks, class_ids
 

@@ -1,18 +1,18 @@
-"""What the columns of a table say of a lesion: benign, malignant, or nothing.
+"""Read the columns of a table as labels: benign, malignant, or none.
 
-A column is read as a whole. Where its name and all of its values do not say what they
-mean, it gives no label but a reason, and LabelOptions can say it instead.
+A column is read as a whole. If its name and all of its values do not show clearly what
+they mean, it gives no label but a reason, and LabelOptions can state the meaning.
 
-What counts as malignant:
+Labels are read from:
 - the words benign and malignant, and the diagnoses of DIAGNOSES, in a column of
-  WORD_COLUMNS; a word that is not among them is no label;
+  WORD_COLUMNS; any other word is no label;
 - 0 and 1 in a column of BINARY_COLUMNS; other numbers are class numbers and no label;
-- one column a diagnosis (ISIC 2018 Task 3): marks of one kind, and none in a column of
-  unknown meaning beside them. A row without a mark has no label, but for ISIC 2017's
-  pair melanoma and seborrheic_keratosis, where it has no other columns of marks;
+- one-hot columns of diagnoses (ISIC 2018 Task 3). A row with marks of both kinds, or
+  with one in a column of unknown meaning, has no label; nor has a row without a mark,
+  unless ISIC 2017's melanoma and seborrheic_keratosis are the only such columns;
 - PH2's clinical diagnosis: 2 is melanoma; 0 and 1 are common and atypical nevi.
-Actinic keratosis is malignant under the challenges' codes AKIEC and AK. Spelled out,
-or as PAD-UFES-20's ACK, it is no label: its own authors count it as no cancer.
+Actinic keratosis is malignant under the challenges' codes AKIEC and AK. Spelled out, or
+as PAD-UFES-20's ACK, it is no label: its authors do not count it as cancer.
 """
 
 import re
@@ -24,37 +24,36 @@ import pandas as pd
 
 BENIGN, MALIGNANT = "benign", "malignant"
 
+_MALIGNANT = """
+mel, bcc, scc, akiec, ak, melanoma, malignant melanoma, melanoma in situ,
+melanoma metastasis, lentigo maligna, lentigo maligna melanoma, basal cell carcinoma,
+squamous cell carcinoma"""
+_BENIGN = """
+nv, bkl, df, vasc, nev, sek, nevus, naevus, nevi, naevi, seborrheic keratosis,
+seborrhoeic keratosis, benign keratosis, pigmented benign keratosis,
+benign keratosis like lesion, lichenoid keratosis, dermatofibroma, solar lentigo,
+lentigo simplex, lentigo nos, vascular lesion, angioma, hemangioma, haemangioma,
+cherry angioma"""
 DIAGNOSES = {
-    **dict.fromkeys(("mel", "bcc", "scc", "akiec", "ak"), MALIGNANT),
-    **dict.fromkeys(("melanoma", "malignant melanoma", "melanoma in situ"), MALIGNANT),
-    **dict.fromkeys(("melanoma metastasis", "lentigo maligna"), MALIGNANT),
-    **dict.fromkeys(("lentigo maligna melanoma", "basal cell carcinoma"), MALIGNANT),
-    "squamous cell carcinoma": MALIGNANT,
-    **dict.fromkeys(("nv", "bkl", "df", "vasc", "nev", "sek"), BENIGN),
-    **dict.fromkeys(("nevus", "naevus", "nevi", "naevi"), BENIGN),
+    **dict.fromkeys(re.split(r",\s+", _MALIGNANT.strip()), MALIGNANT),
+    **dict.fromkeys(re.split(r",\s+", _BENIGN.strip()), BENIGN),
     **{
         f"{kind} {noun}": BENIGN
         for kind in ("melanocytic", "common", "atypical", "dysplastic", "blue", "spitz")
         for noun in ("nevus", "naevus", "nevi", "naevi")
     },
-    **dict.fromkeys(("seborrheic keratosis", "seborrhoeic keratosis"), BENIGN),
-    **dict.fromkeys(("benign keratosis", "pigmented benign keratosis"), BENIGN),
-    **dict.fromkeys(("benign keratosis like lesion", "lichenoid keratosis"), BENIGN),
-    **dict.fromkeys(("dermatofibroma", "solar lentigo", "lentigo simplex"), BENIGN),
-    **dict.fromkeys(("lentigo nos", "vascular lesion", "angioma"), BENIGN),
-    **dict.fromkeys(("hemangioma", "haemangioma", "cherry angioma"), BENIGN),
 }
 WORD_COLUMNS = (
     *("label", "labels", "class", "target", "diagnosis", "diagnostic", "dx"),
     *("diagnosis_1", "benign_malignant", "malignancy", "clinical_diagnosis"),
 )
-# What 1, or true, means; 0 means the other.
+# The meaning of 1, or true; 0 is the other label
 BINARY_COLUMNS = {
     **dict.fromkeys(("label", "labels", "class", "target", "malignancy"), MALIGNANT),
     **dict.fromkeys(("malignant", "is_malignant"), MALIGNANT),
     **dict.fromkeys(("benign", "is_benign"), BENIGN),
 }
-# A mark here says that the row's diagnosis is not known, whatever else it has.
+# A row with a mark in one of these has no label
 UNSURE_COLUMNS = (
     *("unk", "unknown", "other", "indeterminate", "uncertain", "suspicious"),
     *("premalignant", "pre_malignant", "precancer", "borderline"),
@@ -65,7 +64,7 @@ _PREDICTION_COLUMNS = ("p_malignant", "predicted_class")
 _MARKS, _NO_MARKS = ("1", "true", "yes", "x"), ("0", "false", "no", "")
 _TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
 _OTHER_TRUTH = re.compile("pred|history|family|prior|previous")
-_MANY_VALUES = 1000  # of a column, more than there are diagnoses
+_MANY_VALUES = 1000  # more than there are diagnoses
 _TRUE = ("1", "true", "t", "yes", "y")
 _WEIGHT_COLUMNS = ("score_weight", "validation_weight")  # of ISIC 2019, 0 or 1
 _ISIC_2017 = {"melanoma", "seborrheic_keratosis"}
@@ -73,16 +72,17 @@ _PH2_DIAGNOSES = {"0": BENIGN, "1": BENIGN, "2": MALIGNANT}
 
 
 class LabelOptions(NamedTuple):
-    """What the user says of the tables, instead of what their names and values say.
+    """How to read the tables where their names and values are not clear.
 
-    label_table: name or path of the one table that holds labels.
-    image_column: of image names, in every table.
-    label_column: of diagnoses; or several with one mark a row.
-    malignant: values (of several columns: their names) that mean malignant. All others
-        are benign then, but for empty ones and words such as "unknown".
-    benign: values that mean benign; all others are no label then.
-    split_column: of train, val, test. group_column: of what must stay in one split,
-        such as patients.
+    Attributes:
+        label_table: name or path of the only table that holds labels.
+        image_column: column of image names, in every table.
+        label_column: column of diagnoses, or several one-hot columns.
+        malignant: values (of one-hot columns: their names) that mean malignant. All
+            others are then benign, except empty ones and words such as "unknown".
+        benign: values that mean benign. All others are then no label.
+        split_column: column of train, val, test.
+        group_column: column of what must stay in one split, such as patients.
     """
 
     label_table: str | None = None
@@ -95,14 +95,15 @@ class LabelOptions(NamedTuple):
 
     @classmethod
     def of(cls, **options):
-        """Make LabelOptions; one value may stand for a list of it.
+        """Make LabelOptions from keywords; malignant and benign may be one text.
 
-        Raises ValueError for an unknown option or one that is no text.
+        Raises:
+            ValueError: for an unknown option or a value of another type.
         """
         for name, value in options.items():
             if name not in cls._fields:
                 known = ", ".join(cls._fields)
-                raise ValueError(f"there is no option {name!r}; there are {known}")
+                raise ValueError(f"unknown option {name!r}; the options are {known}")
             is_list = name in ("label_column", "malignant", "benign")
             texts = value if is_list and isinstance(value, tuple | list) else (value,)
             if value is not None and not all(isinstance(text, str) for text in texts):
@@ -120,20 +121,22 @@ class LabelOptions(NamedTuple):
         return cls(**options)
 
     def label_columns(self):
-        """Return the label columns as a tuple, () if none is told."""
+        """Return the label columns as a tuple, () if not given."""
         columns = self.label_column or ()
         return (columns,) if isinstance(columns, str) else tuple(columns)
 
 
-AS_WRITTEN = LabelOptions()  # the user says nothing
+AS_WRITTEN = LabelOptions()  # no option is given
 
 
 class Reading(NamedTuple):
-    """What one column, or one set of columns, says of the label of each row.
+    """The labels of a column, or of a set of one-hot columns.
 
-    columns: names. labels: Series of "benign", "malignant", or missing.
-    meaning: in words, which value stands for what; or why no row has a label.
-    is_code: whether 0 and 1, or the like, give the labels, as the column's name says.
+    Attributes:
+        columns: their names.
+        labels: Series of "benign", "malignant", or missing, one for each row.
+        meaning: description of what each value means, or why no row has a label.
+        is_code: whether the labels come from 0 and 1, or the like, and the column name.
     """
 
     columns: tuple
@@ -143,11 +146,12 @@ class Reading(NamedTuple):
 
 
 def read_labels(table, name, options=AS_WRITTEN):
-    """Read all columns of a table that may say benign or malignant.
+    """Read all columns of a table that may hold labels.
 
     Args:
-        table: of isic_tables.read_table. name: of its file.
-        options: LabelOptions; its columns have to be those of the table.
+        table: from isic_tables.read_table.
+        name: name of its file.
+        options: LabelOptions, with columns of this table.
 
     Returns:
         list of Readings.
@@ -181,8 +185,8 @@ def read_labels(table, name, options=AS_WRITTEN):
 def columns_of_diagnoses(table):
     """Yield (column, label of each row) where half of a column's values are diagnoses.
 
-    Its name may be any. That is no label, for it may be what somebody suspected; it can
-    tell that a code has another meaning than its column's name says.
+    The column may have any name. Its diagnoses may be suspected ones only, so they are
+    no labels, but they can show that a code is not what its column name suggests.
     """
     for column in table if not any(c in table for c in _PREDICTION_COLUMNS) else ():
         values = [value for value in table[column].unique() if normalise(value)]
@@ -194,7 +198,7 @@ def columns_of_diagnoses(table):
 
 
 def meaning_of(value, options=AS_WRITTEN):
-    """Return "benign", "malignant" or None for a diagnosis, whole and in any case."""
+    """Return "benign", "malignant" or None for a diagnosis, ignoring case."""
     word = normalise(value)
     if word in (BENIGN, MALIGNANT):
         return word
@@ -210,35 +214,35 @@ def meaning_of(value, options=AS_WRITTEN):
 
 
 def names_class(text, options=AS_WRITTEN):
-    """Whether a column or folder has the name of a diagnosis, or one the user gave."""
+    """Whether a column or folder is named like a diagnosis or a value of options."""
     listed = map(normalise, (*options.malignant, *options.benign))
     return meaning_of(text) is not None or normalise(text) in listed
 
 
 def normalise(value):
-    """Return a value in lower case, one blank between words; 1.0 as 1, NaN as ""."""
+    """Return a value in lower case with single spaces; 1.0 as "1", NaN as ""."""
     text = re.sub(r"[\s_-]+", " ", str(value).strip().lower())
     return "" if text in _EMPTY else re.sub(r"^(\d+)\.0*$", r"\1", text)
 
 
 def _one_column(table, column, name, options):
-    """Read one column: as the user's values, truth words, numbers or diagnoses."""
+    """Read one column as values of options, true/false, numbers or diagnoses."""
     cells = table[column].map(normalise)
     values = {value for value in cells if value}
-    told = (*options.malignant, *options.benign)
-    has_told = bool(values.intersection(map(normalise, told)))
+    named = (*options.malignant, *options.benign)
+    has_named = bool(values.intersection(map(normalise, named)))
     is_truth = any(values <= words for words in _TRUTH_WORDS) and bool(values)
-    if told and options.label_column and not has_told:
+    if named and options.label_column and not has_named:
         raise ValueError(
-            f"{name}: column {column!r} has none of the values {', '.join(told)}, it "
+            f"{name}: column {column!r} has none of the values {', '.join(named)}, it "
             f"has {_shown(values)}"
         )
-    if has_told and is_truth and not options.label_column:
+    if has_named and is_truth and not options.label_column:
         raise ValueError(
             f"{name}: column {column!r} has {_shown(values)}, which malignant or "
             "benign names; label_column must name that column"
         )
-    if has_told:
+    if has_named:
         return _by_words(column, cells, options)
     if is_truth:
         of_true = BINARY_COLUMNS.get(column)
@@ -268,13 +272,16 @@ def _one_column(table, column, name, options):
 
 def _by_words(column, cells, options):
     labels = {value: meaning_of(value, options) for value in cells.unique() if value}
-    parts = [
+    return Reading((column,), cells.map(labels), _listed(labels) or "it is empty")
+
+
+def _listed(labels):
+    """Describe {value or column: label} as "mel = malignant; nv = benign"."""
+    return "; ".join(
         f"{_shown(v for v in labels if labels[v] == label)} = {label or 'no label'}"
         for label in (MALIGNANT, BENIGN, None)
         if label in labels.values()
-    ]
-    meaning = "; ".join(parts) or "it is empty"
-    return Reading((column,), cells.map(labels), meaning)
+    )
 
 
 def _by_truth(column, cells, of_true):
@@ -288,13 +295,13 @@ def _by_truth(column, cells, of_true):
 
 
 def _marked_diagnoses(table, readings, options):
-    """Read the columns of diagnoses of which one is marked, if there are some.
+    """Read one-hot columns of diagnoses, if there are any.
 
-    Where no other reading has labels, the columns of marks that stand beside them
-    belong to them: a mark there is a diagnosis of unknown meaning.
+    If no other reading has labels, adjacent columns of marks belong to them: a mark
+    there is a diagnosis of unknown meaning.
     """
     one_hot = [c for c in table if c not in BINARY_COLUMNS and names_class(c, options)]
-    # A short name alone may be anything
+    # A single short name may mean anything
     if len(one_hot) < 2 and not any(len(column) > 3 for column in one_hot):
         return []
     marks = {
@@ -315,7 +322,7 @@ def _has_marks(cells):
 
 
 def _one_hot(table, options, zeros_are_benign):
-    """Read columns of which one is marked: what their names mean."""
+    """Read one-hot columns by the meaning of their names."""
     marks = table.map(normalise)
     columns = tuple(table)
     values = {value for column in columns for value in marks[column].unique()}
@@ -336,18 +343,14 @@ def _one_hot(table, options, zeros_are_benign):
         labels[is_clear & by_kind[label] & ~by_kind[other]] = label
     if zeros_are_benign:
         labels[is_clear & (marks == "0").all(axis=1)] = BENIGN
-    parts = [
-        f"{_shown(c for c in columns if kinds[c] == label)} = {label or 'no label'}"
-        for label in (MALIGNANT, BENIGN, None)
-        if label in kinds.values()
-    ]
-    return Reading(columns, labels, "marks: " + "; ".join(parts))
+    return Reading(columns, labels, f"marks: {_listed(kinds)}")
 
 
 def _headerless(table, name, options):
-    """Read a table without header: the one column that holds diagnoses only.
+    """Read a table without header: the only column with nothing but diagnoses.
 
-    0 and 1 are read from ISIC 2016's own tables alone: nothing says what they mean.
+    0 and 1 are read in ISIC 2016's own tables only; elsewhere they have no known
+    meaning.
     """
     found = []
     for column in table.columns.drop(table.attrs["image_column"]):
@@ -365,7 +368,7 @@ def _headerless(table, name, options):
 
 
 def _without_unsure(reading, table):
-    """Take the labels from the rows that have a mark in a column such as unknown."""
+    """Remove the labels of rows with a mark in a column such as unknown."""
     columns = [c for c in UNSURE_COLUMNS if c in table and c not in reading.columns]
     if not columns:
         return reading
@@ -374,12 +377,13 @@ def _without_unsure(reading, table):
 
 
 def _nothing(columns, cells, reason):
+    """Return a Reading without labels."""
     columns = (columns,) if isinstance(columns, str) else columns
     return Reading(columns, pd.Series(None, cells.index, dtype=object), reason)
 
 
 def _shown(values, count=8):
-    """Return the first values in words, sorted."""
+    """List the first values, sorted."""
     values = sorted(map(str, values))
     more = f" and {len(values) - count} more" if len(values) > count else ""
     return ", ".join(value[:40] for value in values[:count]) + more

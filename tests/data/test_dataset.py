@@ -282,10 +282,10 @@ def test_no_instances_have_the_size_of_the_image(masks):
         ((MASKS, [1, 2, 1]), r"got 2 masks .* \(3,\)"),
         ((MASKS, 1), r"got 2 masks .* \(\)"),
         ((MASKS[..., :0], [1]), "got 0 masks"),
-        ((MASKS[:3], [1, 2]), r"as large as it, \(4, 5\), got \(3, 5\)"),
+        ((MASKS[:3], [1, 2]), r"as large as the image, \(4, 5\), got \(3, 5\)"),
         ((np.moveaxis(MASKS, -1, 0), [1] * 5), r"got \(2, 4\)"),
         ((MASKS * 7, [1, 2]), "must be bool, 0 and 1, .* got int64 from 0 to 7"),
-        ((MASKS, [1, 3]), r"whole numbers from 1 to 2, .* got \[1, 3\]"),
+        ((MASKS, [1, 3]), r"integers from 1 to 2, .* got \[1, 3\]"),
         ((MASKS, [-3, 1]), r"from 1 to 2, negative for crowds, got \[-3, 1\]"),
         ((MASKS, [1.0, 2.0]), r"got \[1.0, 2.0\]"),
         ((MASKS, ["one", "two"]), r"got \['one', 'two'\]"),
@@ -314,10 +314,10 @@ def test_what_load_mask_raises_names_the_image(error):
 @pytest.mark.parametrize(
     "image_id, class_ids, words",
     [
-        (0, [2], r"add_class gave its source 'spots', got \[2\]"),
-        (1, [2, -1], r"add_class gave its source 'shapes', got \[2, -1\]"),
-        (2, [1], r"add_class gave its source 'photos', got \[1\]"),
-        (1, [-(2**31)], "whole numbers from 1 to 3"),
+        (0, [2], r"were added to its source 'spots', got \[2\]"),
+        (1, [2, -1], r"were added to its source 'shapes', got \[2, -1\]"),
+        (2, [1], r"were added to its source 'photos', got \[1\]"),
+        (1, [-(2**31)], "integers from 1 to 3"),
     ],
 )
 def test_classes_of_another_source_are_refused(dataset, image_id, class_ids, words):
