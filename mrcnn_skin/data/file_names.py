@@ -1,7 +1,7 @@
-"""Which files of a folder are photographs, and which are masks, by their names alone.
+"""Tell photographs from masks by the names of files and folders.
 
-The one place that decides it, for data sets and for all commands. No file is opened:
-what the pixels of a mask mean is in mask_values.py.
+All data sets and commands use these rules. No file is opened; the meaning of a mask's
+pixels is in mask_values.py.
 """
 
 import itertools
@@ -25,19 +25,18 @@ _SYSTEM_NAMES = {
 _SHOWN = 6  # folders named in a message
 _JPEG, _LOSSLESS = (".jpg", ".jpeg"), (".png", ".bmp", ".tif", ".tiff")
 MASK_HINT = (
-    "x_segmentation, x_mask, x_seg, x_gt or mask_x, x.png beside x.jpg, or x in a "
+    "x_segmentation, x_mask, x_seg, x_gt or mask_x, x.png next to x.jpg, or x in a "
     "folder such as masks, GT, labels or SegmentationClass"
 )
-# Formats of pictures and arrays that are not read
+# Unsupported formats of pictures and arrays
 _OTHER_SUFFIXES = (
     *(".webp", ".gif", ".jp2", ".j2k", ".jfif", ".heic", ".heif", ".avif", ".ppm"),
     *(".pgm", ".tga", ".psd", ".svg", ".npy", ".npz", ".mat", ".nii", ".nii.gz"),
 )
 
-# A folder holds masks if all its words are known and some are of the first set, unless
-# there is a word of images beside a word that may mean the task: "lesion_masks" and
-# "mask_images" do, "masked_lesions" and "segmentation_images" do not. With a word that
-# is not known ("old_masks"), nobody knows what it holds.
+# A folder holds masks if all words of its name are known, and it has a mask word, or a
+# task word and no image word: "lesion_masks" and "mask_images" do, "masked_lesions" and
+# "segmentation_images" do not. With an unknown word ("old_masks"), it is unclear.
 _MASK_WORDS = {
     *("mask", "masks", "gt", "gts", "groundtruth", "groundtruths", "truth", "truths"),
     *("annot", "annots"),
@@ -46,7 +45,7 @@ _TASK_WORDS = {
     *("segmentation", "segmentations", "seg", "segs", "label", "labels", "lbl", "lbls"),
     *("annotation", "annotations", "anno", "ann", "anns", "target", "targets"),
 }
-# Pictures made of photographs that may be masks, or not
+# Pictures derived from photographs that may or may not be masks
 _UNCLEAR_WORDS = {
     *("roi", "rois", "contour", "contours", "edge", "edges", "boundary", "boundaries"),
     *("silhouette", "silhouettes", "heatmap", "heatmaps"),
@@ -64,14 +63,14 @@ _KNOWN_WORDS = {
     *("annotator", "expert", "rater", "reader", "manual", "final", "all", "resized"),
     *("map", "maps", "tr", "ts"),
 }
-# Masks below a folder with such a word are not, or no longer, the truth of the lesion
+# Masks below a folder with such a word are not ground truth of the lesion
 _NO_TRUTH_WORDS = {
     *("pred", "preds", "predicted", "prediction", "predictions", "inference"),
     *("output", "outputs", "result", "results", "old", "backup", "bak", "copy"),
     *("hair", "hairs"),
 }
-# Pictures that are neither: superpixels of 2017, attributes of 2018, PH2's regions,
-# drawings of masks, and the instances beside VOC's SegmentationClass.
+# Pictures that are neither: superpixels (ISIC 2017), attributes (ISIC 2018), regions
+# (PH2), drawings of masks, and VOC's SegmentationObject.
 _NEITHER = re.compile(
     r"(?:_superpixels|_attribute_\w+|_R\d+_Label\d+|-checkpoint)\.\w+$"
     r"|(?:^|/)(?:\w*visuali[sz]ations?|overlays?|\w*superpixels?|SegmentationObject\w*)"
@@ -92,15 +91,15 @@ _SURE_MASKS = (
     re.compile(r"(?P<id>IMD\d+)_lesion"),
     re.compile(r"(?:mask|segmentation)[ _.-](?P<id>.+)", re.I),
 )
-# These may also be part of an image's id: outside of a folder of masks they count
-# beside the image `id` only.
+# These may also be part of an image's id: outside a folder of masks they count only if
+# there is an image named `id`.
 _POSSIBLE_MASKS = (
     re.compile(
         rf"(?P<id>.+?)[ _.-](?:lesion|labels?|annotations?|binary|bin){_ANNOTATOR}",
         re.I,
     ),
     re.compile(r"(?:seg|gt|labels?)[ _.-](?P<id>.+)", re.I),
-    # ... such as "x_mask_old" and "x_mask (1)": these are not read as masks either
+    # Such as "x_mask_old" and "x_mask (1)": these are neither
     re.compile(_OF_IMAGE + r"[^a-z].*", re.I),
 )
 _ANNOTATOR_FOLDER = re.compile(
@@ -111,26 +110,23 @@ _ANNOTATOR_FOLDER = re.compile(
 
 
 def is_image_file(path):
-    """Whether the name ends in one of IMAGE_SUFFIXES, in upper or lower case.
-
-    Hidden files, such as macOS's ._x.jpg, are no images.
-    """
+    """Whether the name has one of IMAGE_SUFFIXES and the file is not hidden."""
     name = os.path.basename(path)
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def walk_files(folder, results=None):
-    """Yield the paths of all files below a folder, relative, with forward slashes.
+    """Yield the relative paths of all files below a folder, with forward slashes.
 
-    Links to folders are followed, after all others; no folder is entered twice. Hidden
-    files, those of operating systems, and results of this package are left out.
+    Links to folders are followed last; no folder is visited twice. Hidden files, files
+    of operating systems, and results of this package are skipped.
 
     Args:
         folder: path.
-        results: a list that gets the results left out, relative paths; or None.
+        results: list to which the relative paths of skipped results are added; or None.
 
     Raises:
-        OSError: for a folder that cannot be listed.
+        OSError: if a folder cannot be listed.
     """
     pending, seen = [os.fspath(folder)], set()
     results = [] if results is None else results
@@ -140,7 +136,7 @@ def walk_files(folder, results=None):
             real = os.path.realpath(path)
             is_output = inside != "." and is_output_folder([*names, *subfolders])
             if real in seen or is_output:
-                results += [PurePosixPath(inside).as_posix()] if is_output else []
+                results += [PurePosixPath(inside).as_posix()] * is_output
                 subfolders.clear()
                 continue
             seen.add(real)
@@ -156,11 +152,10 @@ def walk_files(folder, results=None):
 
 
 def photographs(paths):
-    """Yield those of the paths that are photographs by their names.
+    """Yield the photographs among paths.
 
     Args:
-        paths: relative, with forward slashes, the files of a folder one after the
-            other, as walk_files yields them.
+        paths: relative, with forward slashes, grouped by folder as from walk_files.
     """
     for folder, group in itertools.groupby(paths, _folder):
         images = [path for path in group if is_image_file(path)]
@@ -178,14 +173,14 @@ def photographs(paths):
 
 
 def is_neither(path):
-    """Whether a picture is known to be neither a photograph nor the mask of one."""
+    """Whether a picture is known to be neither a photograph nor a mask."""
     return bool(_NEITHER.search(path))
 
 
 def image_id(path):
-    """Return the name without folder and image suffixes, its accents in one form.
+    """Return the name without folder and image suffixes, in Unicode form NFC.
 
-    macOS writes the accented letters of file names in two parts.
+    macOS decomposes the accented letters of file names.
     """
     name = unicodedata.normalize("NFC", os.path.basename(path))
     while is_image_file(name):
@@ -196,8 +191,8 @@ def image_id(path):
 def mask_ids(path):
     """Return the ids that the image of a mask may have.
 
-    They are the mask's own name, the name without what says that it is a mask, and for
-    "x_mask_1" those of an image 1. None at all for what may be no mask of a lesion.
+    They are the mask's name, its name without the part that marks a mask, and for
+    "x_mask_1" also "x_1". The list is empty if the picture may be no mask of a lesion.
     """
     folder = _folder(path)
     if _content(folder) == "unclear" or _NO_TRUTH_WORDS & set(_words(folder)):
@@ -212,10 +207,7 @@ def mask_ids(path):
 
 
 def annotator(path):
-    """Return who drew a mask, such as "2" or "A00"; else None.
-
-    The name of the file says it, or that of a folder.
-    """
+    """Return the annotator in the name of a file or folder, such as "A00"; or None."""
     name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS), path)
     folders = map(_ANNOTATOR_FOLDER.fullmatch, reversed(PurePosixPath(path).parts[:-1]))
     for found in filter(None, (name, *folders)):
@@ -226,13 +218,11 @@ def annotator(path):
 
 
 def describe_unread(paths, left):
-    """Say which pictures of a folder are read neither as photographs nor as masks.
+    """Describe, in a list of lines, the pictures that are neither images nor masks.
 
     Args:
-        paths: of all its files, relative. left: as from sort_images.
-
-    Returns:
-        list of lines of text.
+        paths: relative paths of all files.
+        left: unassigned pictures, from image_names.sort_images.
     """
     notes = []
     if left:
@@ -240,24 +230,24 @@ def describe_unread(paths, left):
         listed = ", ".join(f"{count} in {name}" for name, count in folders[:_SHOWN])
         more = f" and {len(folders) - _SHOWN} more folders" * (len(folders) > _SHOWN)
         notes.append(
-            f"{len(left)} pictures are read neither as images nor as masks: {listed}"
-            f"{more}, such as {left[0]}. They are masks of no image here or of several "
-            f"alike, or may show something else; a mask of x.jpg is {MASK_HINT}"
+            f"{len(left)} pictures are neither images nor masks and are ignored: "
+            f"{listed}{more}, such as {left[0]}. They match no image, or several, "
+            f"or may show something else; a mask of x.jpg is {MASK_HINT}"
         )
     unread = [path for path in paths if _has_suffix(path, _OTHER_SUFFIXES)]
     others = Counter(s for p in unread for s in _OTHER_SUFFIXES if _has_suffix(p, s))
     if others:
         listed = ", ".join(f"{count} {suffix}" for suffix, count in others.items())
         read = ", ".join(IMAGE_SUFFIXES)
-        notes.append(f"files of other formats are not read: {listed}; read are {read}")
+        notes.append(f"unsupported files are ignored: {listed}; supported are {read}")
     return notes
 
 
 def nearest(photographs, mask):
-    """Choose, of photographs with one id, that of a mask, by their folders.
+    """Return the photograph, of several with one id, that a mask belongs to, or None.
 
-    It has most words in common with the mask's, such as "train" or "patient 3", and
-    is in no other split. None unless there is just one.
+    Its folder has most words in common with the mask's, such as "train" or "patient 3",
+    and does not name another split. None if this is not unique.
     """
     place = _folder(mask)
     split, words = split_name(place), set(_words(place))
@@ -271,16 +261,16 @@ def nearest(photographs, mask):
 
 
 def split_name(text):
-    """Return "train", "val" or "test", the last such word in a text; else None."""
+    """Return the last split that a text names: "train", "val", "test" or None."""
     found = [_SPLIT_WORDS[word] for word in _words(text) if word in _SPLIT_WORDS]
     return found[-1] if found else None
 
 
 @lru_cache(1024)
 def _content(folder):
-    """Return "images", "masks", "unclear", or None if no part of the path says it.
+    """Return what a folder's path names: "images", "masks", "unclear" or None.
 
-    The innermost part that says it counts.
+    The innermost part that names one of them counts.
     """
     for part in reversed(folder.split("/")):
         words = set(_words(part))
@@ -302,7 +292,7 @@ def _match(patterns, path):
 
 @lru_cache(1024)
 def _words(text):
-    """Return the words of a name in lower case: "SegmentationClass" has two."""
+    """Return the lower-case words of a name; "SegmentationClass" has two."""
     words = re.findall(
         r"[A-Z]{2,}s(?![a-z])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", str(text)
     )
@@ -314,7 +304,7 @@ def _has_suffix(path, suffixes):
 
 
 def _is_visible(name):
-    """Whether it is none of the files and folders of operating systems and editors."""
+    """Whether a name is not one of operating systems and editors."""
     return not name.startswith((".", "~$")) and name not in _SYSTEM_NAMES
 
 

@@ -1,4 +1,4 @@
-"""Which image of a data set a table's cell means, or a mask belongs to."""
+"""Match the cells of tables, and masks, to the images of a data set."""
 
 import re
 import unicodedata
@@ -18,7 +18,7 @@ from .file_names import (
     split_name,
 )
 
-# Names of these collections mean the same photograph in every folder.
+# Names that identify a photograph whatever its folder
 _GLOBAL_NAME = re.compile(r"ISIC_\d+|BCN_\d+|PAT_\d+_\d+_\d+|IMD\d+", re.I)
 _NUMBER = re.compile(r"(?P<prefix>ISIC_)?0*(?P<number>\d{1,12})(?:\.0+)?", re.I)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -27,13 +27,14 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 class ImageNames:
     """The names of a data set's images.
 
-    ids: list of one id an image. It is the file's name without its suffix; where
-        images of several folders share it, their folders come with it, "patient1/x",
-        unless it is a name that a collection gives once, such as ISIC_0000001.
+    Attributes:
+        ids: list of one id per image: the file's name without suffix. If images of
+            several folders share it, it is prefixed by the folders, "patient1/x",
+            except for globally unique names such as ISIC_0000001.
     """
 
     def __init__(self, paths):
-        """Take the images' relative paths, with forward slashes, or their ids."""
+        """Index relative paths with forward slashes, or ids."""
         self._parts = [_parts(path) for path in paths]
         self._images = defaultdict(list)  # {name: indices}
         self._lower, self._numbers = defaultdict(list), defaultdict(list)
@@ -51,24 +52,25 @@ class ImageNames:
                 self._add_folders(images)
 
     def find(self, cells, source=""):
-        """Return the image id that each cell means; None for no image, or several.
+        """Return the image id of each cell; None if no image, or several, match.
 
-        A cell may have a folder and a suffix, or be a number that has lost its leading
-        zeros or become 1.0. See `places` for the folders.
+        A cell may have a folder and a suffix, or be a number without its leading zeros
+        or with ".0". See `places` for the arguments.
         """
         found = ({self.ids[i] for i in places} for places in self.places(cells, source))
         return [ids.pop() if len(ids) == 1 else None for ids in found]
 
     def places(self, cells, source=""):
-        """Return the indices of the images that each cell may mean.
+        """Return the indices of the images that match each cell.
 
-        Of images of one name, the folder in the cell decides, or else that of the
-        table. Neither may name another folder of the data set, such as patient2/ for an
-        image in patient1/, or another split. Where the table has a name in several
-        folders, the cell's has to agree with the image's.
+        Images of the same name are told apart by the folder in the cell, or else by
+        that of the table. Neither may name another folder of the data set, such as
+        patient2/ for an image in patient1/, or another split. If a table has a name in
+        several folders, the cell's folder must match the image's.
 
         Args:
-            cells: texts. source: path of their table, relative to the data set.
+            cells: texts.
+            source: path of their table, relative to the data set.
         """
         cells = [_parts(cell) for cell in cells]
         folders = defaultdict(set)
@@ -80,8 +82,8 @@ class ImageNames:
         for *folder, name in cells:
             images = self._named(name)
             if not _GLOBAL_NAME.match(name):
-                said = *source_folder, *folder
-                images = [i for i in images if fits(said, self._folder(i))]
+                both = *source_folder, *folder
+                images = [i for i in images if fits(both, self._folder(i))]
                 if len(folders[name]) > 1 and folder:
                     images = [i for i in images if set(folder) & set(self._folder(i))]
             found.append(self._closest(images, folder, source_folder))
@@ -101,20 +103,20 @@ class ImageNames:
         return self.places([f"{folder}/{name}"])[0]
 
     def is_folder(self, name):
-        """Whether folders of images have such a name, but for its numbers."""
+        """Whether folders of images have this name, except for its numbers."""
         return not name.isdigit() and _kind(name) in self._folder_kinds
 
     def knows(self, cells):
-        """Return bool [cells]: whether a cell has the name of an image, or of several.
+        """Return whether each cell is the name of an image or several, bool [cells].
 
-        A mere number may be anything, and does not count.
+        Plain numbers do not count.
         """
         is_number = re.compile(r"\d+(\.0*)?").fullmatch
         known = (not is_number(c) and self._named(_parts(c)[-1]) for c in cells)
         return np.array([bool(images) for images in known], bool)
 
     def _named(self, name):
-        """Return the indices of the images of this name, whatever their folder."""
+        """Return the indices of the images with this name in any folder."""
         images = self._images.get(name) or self._lower.get(name.lower(), ())
         number = _NUMBER.fullmatch(name)
         if not images and number:
@@ -127,7 +129,7 @@ class ImageNames:
         return self._parts[i][:-1]
 
     def _fits(self, source_name, folders, own):
-        """Whether neither folders nor a table's name speak of others than its own."""
+        """Whether folders and a table's name do not contradict an image's folders."""
         splits = splits_in("/".join((*folders, source_name)))
         own_splits = splits_in("/".join(own))
         if splits and own_splits and not splits & own_splits:
@@ -139,7 +141,7 @@ class ImageNames:
         )
 
     def _closest(self, images, folder, source_folder):
-        """Return the images with most of a cell's folders, or else of the table's."""
+        """Return the images that share most folders with the cell, then the table."""
         if len(images) < 2:
             return images
 
@@ -154,9 +156,9 @@ class ImageNames:
         return [i for i in images if common(i) == most]
 
     def _add_folders(self, images):
-        """Put as many folders before the ids of images of one name as it takes.
+        """Prefix the ids of images of one name by as many folders as needed.
 
-        Folders in which they all end, such as images/, tell nothing.
+        Innermost folders that they share, such as images/, are left out.
         """
         folders = [self._folder(i) for i in images]
         while all(folders) and len({folder[-1] for folder in folders}) == 1:
@@ -169,17 +171,18 @@ class ImageNames:
 
 
 def sort_images(paths):
-    """Tell photographs from masks, and find the masks of each photograph.
+    """Tell photographs from masks, and assign the masks to the photographs.
 
-    A mask belongs to the photograph with its id, whose folders do not say otherwise;
-    of several, to the nearest.
+    A mask belongs to the photograph with its id in a matching folder, or to the
+    nearest of several.
 
     Args:
-        paths: relative, with forward slashes; files that are no images are ignored.
+        paths: relative, with forward slashes; files other than images are ignored.
 
     Returns:
-        {photograph: list of its masks}; and the list of pictures that are neither:
-        masks that belong to no photograph, or to several alike, and what may be masks.
+        masks: {photograph: list of its masks}.
+        left: list of unassigned pictures: masks of no photograph or of several, and
+            pictures that may be masks.
     """
     paths = sorted(filter(is_image_file, paths), key=lambda path: path.rpartition("/"))
     images = list(photographs(paths))
@@ -198,7 +201,7 @@ def bare_name(cell):
 
 
 def _kind(folder):
-    """Return a folder's name without what tells it from others of its kind."""
+    """Return a folder's name with its numbers replaced, to compare "patient1"."""
     return re.sub(r"\d+", "0", folder.lower())
 
 
@@ -208,10 +211,7 @@ def splits_in(text):
 
 
 def _parts(cell):
-    """Return the folders and the name of a path or cell, as a tuple.
-
-    Accented letters get one form: macOS writes those of file names in two parts.
-    """
+    """Return the folders and the name of a path or cell as a tuple, in form NFC."""
     text = unicodedata.normalize("NFC", str(cell).strip()).replace("\\", "/")
     *folders, name = text.split("/")
     if is_image_file(name):

@@ -1,7 +1,7 @@
-"""Join what tables and folders say of images to the images: label, split, metadata.
+"""Join labels, splits and metadata from tables and folder names to the images.
 
-Several tables and columns may say something of one image; where they disagree it has no
-label. What a table says is settled by isic_tables and diagnoses.
+Several tables and columns may describe one image; if they contradict each other, it has
+no label. Tables are read by isic_tables, their labels by diagnoses.
 """
 
 import re
@@ -26,23 +26,27 @@ from .image_names import ImageNames, bare_name, splits_in
 from .isic_tables import column_name, read_table
 from .splits import add_splits, join_splits
 
-# Kaggle's sample_submission.csv has a label for every image, and it is not the truth.
+# Kaggle's sample_submission.csv has a label for every image that is no ground truth
 _NO_TRUTH = re.compile(r"submission|prediction", re.I)
 # Columns that may say which images belong together
 _GROUP_COLUMN = re.compile(
     r"(patient|subject|person|participant|case|individual|lesion)"
     r"(_?(id|no|nr|num|number|code|name|key))?|pid|mrn"
 )
-# What stands for a patient or lesion that is not known; so does a cell without letters.
+# Cells of an unknown patient or lesion, as are cells without letters and digits
 _NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"}
 _SHOWN = 160  # characters of a reason
 _LABEL_COLUMNS = ["label", "label_problem", "label_sources"]
 
 
 class Claim(NamedTuple):
-    """What one table or folder says of one image.
+    """The label that one table or folder gives to one image.
 
-    label: "benign", "malignant" or None. source: table and column. text: the words.
+    Attributes:
+        image_id: id of the image.
+        label: "benign", "malignant" or None.
+        source: table and column.
+        text: the cells, for messages.
     """
 
     image_id: str
@@ -52,22 +56,24 @@ class Claim(NamedTuple):
 
 
 def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
-    """Give each image its id, its label, and the metadata of all tables.
+    """Add the id, label and metadata of each image.
 
     Args:
-        records: DataFrame with a row an image. paths: of the images, relative, with
-            forward slashes. dataset_dir: above them.
-        table_paths: of the tables, relative too. options: LabelOptions.
+        records: DataFrame with one row per image.
+        paths: of the images, relative to dataset_dir, with forward slashes.
+        dataset_dir: the folder.
+        table_paths: of the tables, relative to dataset_dir.
+        options: LabelOptions.
 
     Returns:
         records with the columns image_id, label, label_problem (why there is no label),
-        label_sources (tuple of texts) and the tables' other columns; "" becomes None.
-        attrs: unknown_ids, names in tables that no image has; notes, what was not
-        read, with the reason; meanings, {label source: what its values mean}.
+        label_sources (tuple of texts) and the tables' other columns, None where empty.
+        attrs: unknown_ids, names in the tables without an image; notes, what was
+        ignored, and why; meanings, {label source: what its values mean}.
 
     Raises:
-        ValueError: where the options name a table, column or value that is not there;
-            where a column of splits says something else, or two of them disagree.
+        ValueError: if the options name a missing table, column or value; if a column
+            of splits has other values, or two of them contradict each other.
     """
     names = ImageNames(paths)
     records = records.assign(image_id=names.ids)
@@ -87,10 +93,10 @@ def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
 
 
 def folder_claims(paths, image_ids, options=AS_WRITTEN):
-    """Read the names of folders such as benign/ and nevus/ as labels.
+    """Read folder names such as benign/ and nevus/ as labels.
 
-    A name of three letters or less, such as mel/, counts beside another one only. A
-    folder beside such ones, of an unknown name, says that its images have no label.
+    A name of up to three letters, such as mel/, counts only together with another one.
+    Images in sibling folders of another name have no label.
     """
     folders = [PurePosixPath(path).parts[:-1] for path in paths]
     classes = {
@@ -115,18 +121,19 @@ def folder_claims(paths, image_ids, options=AS_WRITTEN):
 
 
 class _Joined:
-    """All that tables say of the images of `names`."""
+    """Collects the contents of all tables for the images of an ImageNames."""
 
     def __init__(self, names, options):
         self.names, self.options = names, options
         self.claims, self.notes, self.meanings = [], [], {}
-        self.codes, self.doubts = set(), []  # sources of 0 and 1; Claims against them
+        self.codes = set()  # sources that are codes such as 0 and 1
+        self.doubts = []  # Claims that can contradict codes
         self.metadata, self.unknown_ids = [], []
         self.columns, self.values = set(), set()
         self.splits = {}  # {image id: (split, its table and column)}
 
     def add_label_table(self, name, path):
-        """Read the table that the user names. Raises ValueError without labels."""
+        """Read the label table; raise ValueError if it has no labels."""
         columns = self.add(name, path, gives_labels=True)
         if columns is None:
             raise ValueError(f"label_table: {self.notes[-1]}")
@@ -138,14 +145,9 @@ class _Joined:
             )
 
     def add(self, name, path, gives_labels):
-        """Read a table; one that cannot be read becomes a note.
-
-        Returns its columns, None if it was not read.
-        """
+        """Read a table and return its columns; if it is unusable, note why."""
         if _NO_TRUTH.search(path.name) and not self.options.label_table:
-            self.notes.append(
-                f"{name}: by its name it holds predictions, not the truth"
-            )
+            self.notes.append(f"{name}: its name says predictions, not ground truth")
             return None
         try:
             table = read_table(path, self.names, self.options.image_column)
@@ -157,10 +159,10 @@ class _Joined:
         ids = self.names.find(cells, name) if column else [None] * len(table)
         found = pd.Series(ids, table.index, dtype=object).notna()
         if not found.any():
-            what = (
-                f"its column {column!r} names no image" if column else "no image column"
+            problem = (
+                f"column {column!r} names no image" if column else "no image column"
             )
-            self.notes.append(f"{name}: {what} of this folder")
+            self.notes.append(f"{name}: {problem} of this folder")
             return None
         self._note_unknown(name, table[column][~found])
         self.columns |= set(table)
@@ -173,8 +175,8 @@ class _Joined:
         self._note_unread(name, rows)
         wanted = [column_name(c) for c in self.options.label_columns()]
         if gives_labels and set(wanted) <= set(table):
-            told = self.options._replace(label_column=tuple(wanted))
-            self._add_claims(name, rows, read_labels(table, name, told))
+            options = self.options._replace(label_column=tuple(wanted))
+            self._add_claims(name, rows, read_labels(table, name, options))
         if gives_labels:
             for column, labels in columns_of_diagnoses(rows):
                 if _source(name, [column]) not in self.meanings:
@@ -182,7 +184,7 @@ class _Joined:
         return list(table)
 
     def _with_patients(self, table, column):
-        """Return the names of images, below the patient where folders are patients."""
+        """Return image names, prefixed by the patient if folders are patients."""
         cells = table[column]
         if "patient_id" in table and column != "patient_id":
             is_folder = table["patient_id"].map(self.names.is_folder)
@@ -190,7 +192,7 @@ class _Joined:
         return cells
 
     def add_folders(self, paths):
-        """Read the folders of the images, at their paths, as labels."""
+        """Read the folder names of the images as labels."""
         claims = folder_claims(paths, self.names.ids, self.options)
         folders = (part for path in paths for part in PurePosixPath(path).parts[:-1])
         self.values |= set(map(normalise, folders))
@@ -207,16 +209,16 @@ class _Joined:
             )
 
     def _renamed(self, rows):
-        """Call the group column as the loader does; unknown patients have no name."""
-        theirs = column_name(self.options.group_column or "")
-        if theirs in rows:
-            rows = rows.assign(patient_id=rows[theirs])
-        for ours in {"patient_id", "lesion_id"}.intersection(rows):
-            rows = rows.assign(**{ours: rows[ours].where(rows[ours].map(_is_known))})
+        """Use the group column as patient_id; clear the names of unknown groups."""
+        group = column_name(self.options.group_column or "")
+        if group in rows:
+            rows = rows.assign(patient_id=rows[group])
+        for name in {"patient_id", "lesion_id"}.intersection(rows):
+            rows = rows.assign(**{name: rows[name].where(rows[name].map(_is_known))})
         return rows
 
     def _note_unread(self, name, rows):
-        """Note the columns that look like groups or splits, and are read as neither."""
+        """Note ignored columns that look like groups or splits."""
         options = self.options
         read = {"split", "patient_id", "lesion_id", "image_id"}
         read |= {column_name(c or "") for c in options[-2:]}
@@ -229,7 +231,7 @@ class _Joined:
             else:
                 continue
             if any(values):
-                self.notes.append(f"{name}: column {column!r} is not read: {use}")
+                self.notes.append(f"{name}: column {column!r} is ignored: {use}")
 
     def _add_claims(self, name, rows, readings):
         for reading in readings:
@@ -246,10 +248,11 @@ class _Joined:
             self.claims += _claims(name, rows, columns, labels)
 
     def doubt_codes(self):
-        """Compare what 0 and 1 stand for with what other columns and folders say.
+        """Compare the labels of codes such as 0 and 1 with other columns and folders.
 
-        Images where they disagree become contradictory. Where most of a column do, 0
-        and 1 have another meaning than its name says, and the others lose their label.
+        Images where they differ get contradictory labels. If they differ for most of a
+        column's images, its codes do not mean what its name suggests, and the other
+        images lose its label.
         """
         said = defaultdict(list)
         for claim in (*self.claims, *self.doubts):
@@ -275,7 +278,7 @@ class _Joined:
             self.claims += sorted(against)
 
     def require_options(self):
-        """Raise ValueError for columns that no table has."""
+        """Raise ValueError if no table has a column of the options."""
         options = self.options
         columns = (
             *(options.image_column, *options.label_columns()),
@@ -290,16 +293,15 @@ class _Joined:
                 )
 
     def require_values(self):
-        """Raise ValueError if no image has any of the values that the user names.
+        """Raise ValueError if no image has any of the values in the options.
 
-        Of several values those that occur nowhere are noted: another folder may have
-        them, or they are misspelt.
+        If only some are missing, they are noted: they may be misspelt.
         """
         for name in ("malignant", "benign"):
-            told = getattr(self.options, name)
-            missing = [v for v in told if normalise(v) not in self.values]
+            wanted = getattr(self.options, name)
+            missing = [v for v in wanted if normalise(v) not in self.values]
             words = ", ".join(map(repr, missing))
-            if told and len(missing) == len(told) and self.claims:
+            if wanted and len(missing) == len(wanted) and self.claims:
                 raise ValueError(
                     f"no label of the images is {words}, named as {name}; they have "
                     f"{', '.join(sorted(v for v in self.values if v)[:20])}"
@@ -308,12 +310,12 @@ class _Joined:
                 self.notes.insert(0, f"no label is {words}, named as {name}")
 
     def onto(self, records):
-        """Return the records with all of it."""
-        verdicts = _verdicts(self.claims)
+        """Return the records with labels, splits and metadata."""
+        found = _labels(self.claims)
         nothing = (None, "no label", ())
-        told = [verdicts.get(image_id, nothing) for image_id in records["image_id"]]
-        told = pd.DataFrame(told, records.index, _LABEL_COLUMNS, dtype=object)
-        records = records.assign(**{name: told[name] for name in told})
+        rows = [found.get(image_id, nothing) for image_id in records["image_id"]]
+        labels = pd.DataFrame(rows, records.index, _LABEL_COLUMNS, dtype=object)
+        records = records.assign(**labels)
         records["split"] = join_splits(
             records, self.splits, tables_overrule=bool(self.options.split_column)
         )
@@ -332,16 +334,13 @@ class _Joined:
 
 
 def _is_known(name):
-    """Whether a cell names a patient or lesion, and does not say that it is unknown."""
+    """Whether a cell names a patient or lesion that is not unknown."""
     text = normalise(name)
     return text not in _NOBODY and any(map(str.isalnum, text)) and name != "-1"
 
 
 def _tables(dataset_dir, table_paths, options):
-    """Return {name: path} of the tables to read, and the path of the label table.
-
-    The latter is None if the user did not name one.
-    """
+    """Return {name: path} of the tables, and the path of the label table or None."""
     paths = {str(path): dataset_dir / path for path in table_paths}
     wanted = options.label_table
     if not wanted:
@@ -368,7 +367,7 @@ def _source(name, columns):
 
 
 def _claims(name, rows, columns, labels):
-    """Return what the columns of a table say of the image of each row."""
+    """Return the Claim of each row of a table."""
     source = _source(name, columns)
     said = zip(rows["image_id"], labels, _texts(rows, columns), strict=True)
     return [
@@ -383,9 +382,9 @@ def _claims(name, rows, columns, labels):
 
 
 def _texts(rows, columns):
-    """Return what each row says in columns, as "name=cell", without empty cells.
+    """Return the non-empty cells of each row as "name=cell".
 
-    Of several columns those with a 0 are left out, and those of UNSURE_COLUMNS join.
+    Several columns are one-hot: zeros are omitted, and UNSURE_COLUMNS are added.
     """
     unmarked = ["", "0", "0.0"] if len(columns) > 1 else [""]
     if len(columns) > 1:
@@ -396,20 +395,21 @@ def _texts(rows, columns):
     return texts.where((texts != "") | (len(columns) == 1), "no mark").str.strip()
 
 
-def _verdicts(claims):
+def _labels(claims):
     """Return {image id: (label, why there is none, its sources)}."""
     by_image = defaultdict(lambda: {BENIGN: [], MALIGNANT: [], None: []})
     for claim in claims:
         by_image[claim.image_id][claim.label].append(claim)
-    return {image_id: _verdict(said) for image_id, said in by_image.items()}
+    return {image_id: _label(of_image) for image_id, of_image in by_image.items()}
 
 
-def _verdict(said):
-    labels = [label for label in (BENIGN, MALIGNANT) if said[label]]
+def _label(claims):
+    """Join {label: list of Claims} of one image."""
+    labels = [label for label in (BENIGN, MALIGNANT) if claims[label]]
     if len(labels) == 1:
-        sources = dict.fromkeys(claim.source for claim in said[labels[0]])
+        sources = dict.fromkeys(claim.source for claim in claims[labels[0]])
         return labels[0], None, tuple(sources)
     kind = "contradictory labels" if labels else "no label"
-    told = said[BENIGN] + said[MALIGNANT] or said[None]
-    words = "; ".join(dict.fromkeys(claim.text for claim in told if claim.text))
+    relevant = claims[BENIGN] + claims[MALIGNANT] or claims[None]
+    words = "; ".join(dict.fromkeys(claim.text for claim in relevant if claim.text))
     return None, f"{kind}: {words}"[:_SHOWN] if words else kind, ()

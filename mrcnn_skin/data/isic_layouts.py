@@ -1,8 +1,7 @@
-"""Find out what a folder of dermoscopy images holds: images, masks, labels, splits.
+"""List the images of a folder with their masks, labels and splits.
 
-Pure functions from a folder to a pandas DataFrame with one row per image. file_names
-tells photographs from masks, isic_labels joins the tables. No image is opened, and
-nothing is dropped here.
+file_names tells photographs from masks, isic_labels joins the tables. No image is
+opened or dropped here.
 """
 
 import re
@@ -19,13 +18,13 @@ from .polygons import find_outlines
 
 
 class Layout(NamedTuple):
-    """A collection by the pattern of the folders that hold its images."""
+    """A collection, and a regular expression for its folders of images."""
 
     name: str
     images: str
 
 
-# The first one that fits. All are read alike, and join by image id.
+# The first match counts. All are read alike and joined by image id.
 LAYOUTS = (
     Layout("ISIC 2016", r"ISBI2016_ISIC_Part\w+_Data$"),
     Layout("ISIC 2017", r"ISIC-2017_\w+_Data$"),
@@ -47,29 +46,28 @@ _TABLE = re.compile(
 def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     """Describe the images below a folder, whichever of LAYOUTS it follows.
 
-    Folders of several collections side by side are all read, and their tables and
-    masks join by image id.
+    A folder may hold several collections; their tables and masks are joined by image
+    id.
 
     Args:
         dataset_dir: the folder.
-        options: LabelOptions, which overrule what the tables seem to say.
-        area_names: of the lesions in JSON annotations, as of polygons.find_outlines.
+        options: LabelOptions, which take precedence over the tables.
+        area_names: names of lesions in JSON annotations; see polygons.find_outlines.
 
     Returns:
-        DataFrame sorted by path with the columns
-        image_id: the file's stem, with its folder where several share it.
-        path: of the image. mask_paths: tuple of paths, empty without a mask.
+        DataFrame sorted by path, with the attrs of isic_labels.add_labels and columns
+        image_id: the file's stem, with its folder if several images share it.
+        path, layout: of the image; name of its Layout.
+        mask_paths: tuple of paths, empty without a mask.
         outlines: tuple of polygons.Outlines, or None.
-        label: "benign", "malignant" or None. label_problem: where it is None, why.
-        label_sources: tuple of the tables, with column, that gave the label.
-        split: "train", "val", "test" or None. lesion_id, patient_id: or None.
-        layout: the name of the Layout.
-        and what the tables say besides (age, sex, site, ...). attrs are those of
-        isic_labels.add_labels.
+        label, label_problem: "benign", "malignant" or None; why it is None.
+        label_sources: tuple of the tables and columns that gave the label.
+        split: "train", "val", "test" or None.
+        lesion_id, patient_id, age, sex, site, ...: the tables' other columns.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if the options do not fit the tables.
+        ValueError: if the options do not match the tables.
     """
     dataset_dir = Path(dataset_dir).expanduser()
     if not dataset_dir.is_dir():
@@ -79,14 +77,13 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     masks, left = sort_images(paths)
     images = list(masks)
     folders = [path.rpartition("/")[0] for path in images]
-    of_image = [
-        tuple(str(dataset_dir / mask) for mask in masks[path]) for path in images
-    ]
     outlines, notes = find_outlines(dataset_dir, paths, images, area_names)
     columns = {
         "outlines": [outlines.get(path) for path in images],
         "path": [str(dataset_dir / path) for path in images],
-        "mask_paths": of_image,
+        "mask_paths": [
+            tuple(str(dataset_dir / mask) for mask in masks[path]) for path in images
+        ],
         "split": [split_name(folder) for folder in folders],
         "layout": [_layout_name(folder) for folder in folders],
     }
@@ -96,7 +93,7 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     records.attrs["notes"] += [*describe_unread(paths, left), *notes]
     if results:
         records.attrs["notes"].append(
-            f"results of this package are not read: {', '.join(results[:3])}"
+            f"results of this package are ignored: {', '.join(results[:3])}"
             + f" and {len(results) - 3} more" * (len(results) > 3)
         )
     return records
@@ -107,7 +104,7 @@ def _layout_name(folder):
 
 
 def _complete(records):
-    """Settle the age, and the columns that every data set has."""
+    """Convert ages to numbers, and add the columns that every data set has."""
     if "age" in records:
         records["age"] = pd.to_numeric(records["age"], errors="coerce")
     for column in ("lesion_id", "patient_id"):

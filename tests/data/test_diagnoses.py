@@ -208,7 +208,7 @@ REFUSED = {
     "headerless numbers": ("a,0\nb,1\n", None),
     "no image": (
         "image,label\nx,benign\n",
-        "labels.csv: its column 'image' names no image",
+        "labels.csv: column 'image' names no image",
     ),
     "no column": (
         "age,label\n7,benign\n",

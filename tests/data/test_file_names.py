@@ -93,7 +93,7 @@ def test_a_number_may_be_the_annotators_or_the_images():
 def test_files_of_other_formats_are_counted():
     paths = ["a.webp", "b.WEBP", "masks/a.npy", "a.nii.gz", "a.csv", "a.jpg"]
     [note] = describe_unread(paths, [])
-    assert "not read: 2 .webp, 1 .npy, 1 .nii.gz; read are .jpg, " in note
+    assert "ignored: 2 .webp, 1 .npy, 1 .nii.gz; supported are .jpg, " in note
 
 
 @pytest.mark.parametrize(

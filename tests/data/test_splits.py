@@ -169,8 +169,8 @@ def test_columns_that_look_like_groups_or_splits_are_noted(tmp_path):
     text = "image,Subject No,partition,site,case\na,7,train,back,1\nb,7,test,back,2\n"
     notes = read(tmp_path, ["a.jpg", "b.jpg"], {"t.csv": text}).attrs["notes"]
     assert notes == [
-        "t.csv: column 'partition' is not read: split_column would take its splits",
-        "t.csv: column 'subject_no' is not read: group_column would keep its images "
+        "t.csv: column 'partition' is ignored: split_column would take its splits",
+        "t.csv: column 'subject_no' is ignored: group_column would keep its images "
         "in one split",
     ]
     told = {"group_column": "Subject No", "split_column": "partition"}
