@@ -87,7 +87,7 @@ def _blocks(stage, width, depth, dilation):
 
 
 def _multiple_of_8(channels):
-    """The nearest one, or the next if that loses more than a tenth."""
+    """The nearest multiple, or the next one if that loses more than a tenth."""
     nearest = int(channels + 4) // 8 * 8
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
@@ -95,7 +95,7 @@ def _multiple_of_8(channels):
 def _inverted_residual(x, block, config):
     """Widen, filter each channel, narrow; a shortcut joins the narrow ends.
 
-    The shortcut is there where both ends have one shape; nothing is projected for it.
+    The shortcut exists where both ends have the same shape; there is no projection.
     """
     y, name = x, block.name
     if block.expansion > 1:

@@ -55,7 +55,7 @@ class Folded:
             if not settings:
                 return layer
             config = layer.get_config()
-            # Values that are soon replaced need not be drawn at random, for seconds
+            # The values are replaced soon; drawing them at random would take seconds
             zeros = {n: "zeros" for n in config if n.endswith("_initializer")}
             twin = type(layer).from_config({**config, **zeros, **settings})
             self._clones[layer] = twin
@@ -69,7 +69,7 @@ class Folded:
         )
 
     def follow(self):
-        """Take over the weights of the source if they changed since the last call."""
+        """Copy the weights of the source if they changed since the last call."""
         if not self._watch.have_changed():
             return
         for layer, twin in self._clones.items():
@@ -87,11 +87,11 @@ def _is_convertible(layer):
 
 
 class WeightWatch:
-    """Tells whether variables changed, whoever changed them, without reading them.
+    """Detects changes of variables without comparing their values.
 
-    TensorFlow writes a new value elsewhere while somebody holds the old one. So, as
-    long as the last read is kept, the same address means the same value. Where a read
-    is a copy, as from a GPU, the answer is "changed": slower, but never wrong.
+    TensorFlow writes a new value to a new address while the old one is referenced.
+    While the last read is kept, the same address therefore means the same value. Where
+    a read is a copy, as from a GPU, the answer is "changed": slower, but never wrong.
     """
 
     def __init__(self, variables):
@@ -133,7 +133,7 @@ class FoldedModel(Network):
 class FoldedConvolution(keras.layers.Layer):
     """A convolution and the BatchNorm after it, as one convolution.
 
-    Both layers stay the owners of their weights, which get the gradients they had.
+    Both layers keep their weights, which receive the same gradients as before.
     """
 
     def __init__(self, convolution, norm):

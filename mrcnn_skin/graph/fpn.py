@@ -9,7 +9,7 @@ def fpn(stages, config):
     """Build P2..P6.
 
     stages: [C2, C3, C4, C5], each half as wide as the one before; a dilated C5 is as
-    wide as C4. P4 and below then take it in as it is, and P5 takes every second cell.
+    wide as C4. P4 and below then use it as it is, and P5 uses every second cell.
     Returns [P2, P3, P4, P5, P6] of TOP_DOWN_PYRAMID_SIZE channels; P6, every second
     cell of P5, is for the RPN only.
     """

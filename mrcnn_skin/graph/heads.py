@@ -12,7 +12,7 @@ from .common import norm
 
 
 def fpn_classifier_graph(pooled, config):
-    """Two "fully connected" layers, then what the tasks ask for.
+    """Two "fully connected" layers, then the outputs of the tasks.
 
     pooled: [rois, POOL_SIZE, POOL_SIZE, channels].
     Returns logits [rois, classes], or None without the task "classify"; and deltas
@@ -37,7 +37,7 @@ def fpn_classifier_graph(pooled, config):
 
 
 def context_logits(features, image, config):
-    """What the whole image adds to the class logits of each of its RoIs.
+    """Logits of the whole image, which are added to those of each of its RoIs.
 
     features: C5, [batch, h, w, channels]; image: [batch, h, w, channels], 0..255.
     Returns [batch, 1, classes]. To add the logits of two layers is to join their

@@ -1,4 +1,4 @@
-"""The two graphs of the network, put together from its parts.
+"""The training and the inference graph of the network.
 
 Both have the same layers under the same names, so that weights travel by name:
 the training graph ends in the loss terms, the inference graph in detections.
@@ -30,7 +30,7 @@ from .rpn import build_rpn_model, rpn, sampled_rpn
 
 
 def build_inference_model(config):
-    """Build the graph that detects.
+    """Build the inference graph.
 
     Inputs: input_image [batch, h, w, channels], RGB 0..255, h and w multiples of 64;
     input_window [batch, 4], normalised, the part of the image that is not padding.
@@ -102,7 +102,7 @@ def training_inputs(config):
 
 
 def build_training_model(config):
-    """Build the graph that learns.
+    """Build the training graph.
 
     Inputs: those of `training_inputs`, as a list. Outputs: {loss name: scalar}, the
     terms of Config.LOSS_NAMES before their LOSS_WEIGHTS.

@@ -168,8 +168,8 @@ class Detector:
     """Detect lesions with an inference graph (graph.mask_rcnn.build_inference_model).
 
     It runs the graph folded, in Config.INFERENCE_PRECISION (graph/folding.py). It is
-    traced once and serves images of any size; `model`'s weights of the moment are
-    those that count, so that training in between shows.
+    traced once for images of any size and always uses the current weights of `model`,
+    also after further training.
     """
 
     def __init__(self, model, config):

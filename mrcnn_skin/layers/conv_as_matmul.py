@@ -1,8 +1,7 @@
-"""Convolutions at the only place where their kernel covers all of the input.
+"""Convolutions whose kernel covers the whole input, computed as matrix products.
 
-There a convolution is a product of two matrices, and is computed as one: TensorFlow's
-own takes ten times as long for hundreds of inputs of one cell, and three times as long
-for hundreds of 3 x 3.
+TensorFlow's convolution takes ten times as long for hundreds of inputs of one cell, and
+three times as long for hundreds of 3 x 3.
 """
 
 import math

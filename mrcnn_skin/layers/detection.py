@@ -1,4 +1,4 @@
-"""From the heads' answers to the final detections of each image."""
+"""From the outputs of the heads to the final detections of each image."""
 
 import keras
 import tensorflow as tf
@@ -9,11 +9,11 @@ CLASS_OFFSET = 2.0  # moves classes apart in normalised coordinates, for NMS by 
 
 
 class DetectionLayer(GeometryLayer):
-    """Refine the RoIs by their class's deltas, score them, drop what overlaps.
+    """Refine the RoIs by the deltas of their class, score them, apply NMS.
 
-    max_instances: detections that come out, padded with zeros.
+    max_instances: number of detections, padded with zeros.
     min_confidence: score that a RoI must exceed.
-    nms_threshold: IoU above which the lower score goes.
+    nms_threshold: IoU above which the lower score is dropped.
     std_dev: of the four deltas, [4].
     score: "class", the probability of the RoI's class, each class on its own, and no
         RoI whose likeliest class is the background, as in Matterport; "lesion",

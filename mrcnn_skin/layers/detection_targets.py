@@ -1,4 +1,4 @@
-"""Which proposals the heads learn from, and what they should say about them."""
+"""Samples of proposals for the heads, with their targets."""
 
 import keras
 import tensorflow as tf
@@ -89,7 +89,7 @@ class DetectionTargetLayer(GeometryLayer):
         )
         gt_index = tf.argmax(tf.gather(iou, positive), axis=1, output_type=tf.int32)
         gt_index = tf.where(is_positive, gt_index, 0)
-        # One instance more than there are, so that index 0 exists in any image
+        # One more instance, so that index 0 exists in every image
         gt_class_ids = tf.pad(gt_class_ids, [[0, 1]])
         gt_boxes = tf.pad(gt_boxes, [[0, 1], [0, 0]], constant_values=1.0)
         gt_masks = tf.pad(gt_masks, [[0, 1], [0, 0], [0, 0]])
@@ -134,9 +134,9 @@ class DetectionTargetLayer(GeometryLayer):
 
 
 class MaskRois(GeometryLayer):
-    """Say which RoIs the Segment subnet computes: the positive ones.
+    """Select the RoIs of the Segment subnet: the positive ones.
 
-    The very first RoI of the batch always comes along, since convolutions have no
+    The first RoI of the batch is always included, since convolutions have no
     gradient over zero rows; MaskLoss gives it no weight unless it is positive.
     """
 

@@ -7,7 +7,7 @@ from .boxes import GeometryLayer
 
 
 class SharedDiagnosis(GeometryLayer):
-    """Lets all regions of an image vote on the class of its lesion.
+    """Let all regions of an image vote on the class of its lesion.
 
     A dermoscopy image shows one lesion, and the regions beside the best one are wider,
     narrower and shifted views of it. Each still says itself whether it is a lesion.

@@ -1,4 +1,4 @@
-"""The loss terms as layers: each picks its tensors' rows and calls one function.
+"""The loss terms as layers: each selects rows of its inputs and calls one function.
 
 A layer returns its term as a scalar, unweighted. The training graph gives the terms
 by name, and the loop weights, adds and logs them: no state hides in a layer, so the

@@ -1,10 +1,10 @@
-"""BatchNorm whose statistics stay as they are unless the Config says otherwise."""
+"""BatchNorm whose statistics are frozen unless the Config says otherwise."""
 
 import keras
 
 
 class BatchNorm(keras.layers.BatchNormalization):
-    """Batch normalisation with a switch of its own (Matterport's BatchNorm).
+    """Batch normalisation that can be frozen (Matterport's BatchNorm).
 
     train_bn: False keeps the moving statistics in use and unchanged in training too,
         which small batches need; gamma and beta still learn.

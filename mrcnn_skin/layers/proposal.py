@@ -1,4 +1,4 @@
-"""From the RPN's scores and deltas to the regions that the heads look at."""
+"""From the RPN's scores and deltas to the proposals for the heads."""
 
 import keras
 import tensorflow as tf
@@ -9,9 +9,9 @@ from .boxes import GeometryLayer, apply_box_deltas, clip_boxes, map_images
 class ProposalLayer(GeometryLayer):
     """Refine the best anchors and drop those that overlap better ones.
 
-    proposal_count: regions that come out, padded with zeros.
-    nms_threshold: IoU above which the lower score goes.
-    pre_nms_limit: anchors that are looked at, best first.
+    proposal_count: number of proposals, padded with zeros.
+    nms_threshold: IoU above which the lower score is dropped.
+    pre_nms_limit: number of anchors before NMS, best first.
     std_dev: of the four deltas, [4].
     """
 
@@ -36,8 +36,8 @@ class ProposalLayer(GeometryLayer):
         deltas = tf.gather(rpn_deltas, index, batch_dims=1) * self.std_dev
         boxes = apply_box_deltas(tf.gather(anchors, index), deltas)
         boxes = clip_boxes(boxes, tf.constant([0.0, 0.0, 1.0, 1.0]))
-        # Weights that diverged must end in a loss that is NaN, not in a crash of the
-        # ops that cut regions out: such boxes become padding
+        # Boxes of diverged weights become padding: the loss is then NaN, which is
+        # reported, instead of a crash in crop_and_resize
         finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
         finite &= tf.math.is_finite(scores)
         boxes = tf.where(finite[..., None], boxes, 0.0)

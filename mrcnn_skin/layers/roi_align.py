@@ -1,4 +1,4 @@
-"""Features of regions, cut from the pyramid level that fits their size."""
+"""Features of regions, from the pyramid level that fits their size."""
 
 import keras
 import tensorflow as tf
@@ -26,7 +26,7 @@ class PyramidROIAlign(GeometryLayer):
         self.first_level = first_level
 
     def call(self, rois, feature_maps, keep=None):
-        """Cut the features of every region; the RoI axis is folded into the batch.
+        """Crop the features of every region; the RoI axis is folded into the batch.
 
         rois: [batch, rois, 4], normalised.
         feature_maps: of successive levels, [batch, h, w, channels], finest first.

@@ -1,4 +1,4 @@
-"""Which anchors the RPN learns from, and what it should say about them."""
+"""Samples of anchors for the RPN, with their targets."""
 
 import keras
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The full state of a run, saved so that it can go on at the step where it stopped.
+"""The full state of a run, from which it resumes at the step where it stopped.
 
 tf.train.CheckpointManager writes a state under a temporary name first, so a killed
 process leaves the one before whole. Weight files are written by weights_io/by_name.py.
@@ -15,7 +15,7 @@ from .keras_callbacks import CallbackStates
 
 
 class Progress(tf.Module):
-    """How far a run is: all that is not weights or optimizer.
+    """Progress of a run: its state except for weights and optimizer.
 
     stage: index of the current stage; recipe: its stages.recipe_number, which tells
     whether the saved optimizer is of this stage; epoch: epochs finished in it; step:
@@ -65,7 +65,7 @@ class Progress(tf.Module):
 
 
 def find_last_run(model_dir):
-    """Return the run folder under model_dir whose state was written last.
+    """Return the run folder in model_dir with the newest state.
 
     Raises FileNotFoundError if there is none.
     """
@@ -79,7 +79,7 @@ def find_last_run(model_dir):
 class CheckpointFolder:
     """The states of one run: the newest two, in RUN/checkpoints.
 
-    writes: False for a process that leaves the writing to another.
+    writes: False for a process that does not write.
     """
 
     def __init__(self, run_dir, writes=True):
@@ -88,9 +88,9 @@ class CheckpointFolder:
         self._progress = self._manager = None
 
     def latest(self):
-        """Return the path of the newest state that is whole, None if there is none.
+        """Return the path of the newest complete state, None if there is none.
 
-        Says which newer ones are damaged. Raises OSError if all of them are.
+        Prints which newer ones are damaged. Raises OSError if all of them are.
         """
         paths = self.states()
         for path in paths:
@@ -103,7 +103,7 @@ class CheckpointFolder:
         return None
 
     def states(self):
-        """Paths of the states, whole or not, the newest first."""
+        """Paths of the states, newest first, complete or not."""
         index = self.folder / "checkpoint"
         if not index.exists():  # no state was ever finished
             return []
@@ -115,9 +115,9 @@ class CheckpointFolder:
         return [str(p) for p in sorted(paths, key=_number, reverse=True)]
 
     def read(self, progress, model):
-        """Restore how far the run was and its weights.
+        """Restore the progress and the weights of the run.
 
-        The optimizer's part waits for `open`, since it depends on the stage.
+        `open` restores the optimizer, which depends on the stage.
         Returns the path of the state, None if there is none. Raises the errors of
         `latest`, and of tf.train.Checkpoint if the state is of another network.
         """
@@ -130,7 +130,7 @@ class CheckpointFolder:
     def open(self, progress, model, optimizer, path=None):
         """Name what `save` saves; the optimizer's part comes from `path` if given.
 
-        Removes what a process left that was killed while it wrote.
+        Removes the partial files of a process that was killed while writing.
         """
         checkpoint = tf.train.Checkpoint(
             progress=progress, model=model, optimizer=optimizer
@@ -146,16 +146,16 @@ class CheckpointFolder:
             _restore(path, optimizer=optimizer).assert_existing_objects_matched()
 
     def save(self):
-        """Write the whole state, and keep the newest two; returns its path.
+        """Write the state, keep the newest two, and return its path.
 
         Returns None, and writes nothing, for a process that does not write.
-        A state's number is new to the run, so that it never overwrites a whole one.
-        Raises OSError if it cannot be written; the state before it stays.
+        Every state gets a new number, so that no complete state is overwritten.
+        Raises OSError if it cannot be written; the previous state is kept.
         """
         if not self.writes:
             return None
         self._progress.advance("saves")
-        with writing("the run's state cannot be written, the one before it stays"):
+        with writing("the run's state cannot be written, the previous one is kept"):
             return self._manager.save(self._progress["saves"])
 
 

@@ -15,7 +15,7 @@ def in_cluster():
 
 
 def is_chief(strategy):
-    """Whether this process writes what the run leaves: the first of the workers."""
+    """Whether this process writes the run's files: the first of the workers does."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.task_id
 
@@ -87,7 +87,7 @@ def unused_gpu(cards=NVIDIA_CARDS):
 
 
 def make_repeatable():
-    """Have TensorFlow's sums in one order on CPUs, whatever thread is first.
+    """Make TensorFlow deterministic on CPUs, whatever the order of its threads.
 
     GPUs are left alone: they have no such kernel for the gradient of RoIAlign.
     """

@@ -1,4 +1,4 @@
-"""What a run owes to the callbacks of Keras: which work, and what a resume restores."""
+"""Keras callbacks in a run: which are supported, and what a resumed run restores."""
 
 import json
 import re
@@ -18,7 +18,7 @@ SETS_RATE = (
     keras.callbacks.LearningRateScheduler,
 )
 AT_EPOCH_END = ("learning_rate", "stage")  # logged then, as what is validated
-# {class: attributes that a resumed run goes on with}
+# {class: attributes that a resumed run restores}
 STATE = {
     keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
     keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch"),
@@ -71,7 +71,7 @@ def _sets_a_scheduled_rate(config):
 
 @contextmanager
 def explaining_rates(config):
-    """Say why a callback cannot set the learning rate, if that is what fails.
+    """Explain the error if a callback cannot set the learning rate.
 
     Keras's own message, or that of `learning_rate.assign`, knows nothing of Config.
     """
@@ -85,7 +85,7 @@ def explaining_rates(config):
 
 
 def _find_path_fault(callback, log_names):
-    """What a ModelCheckpoint's path asks for and the log of its moment lacks."""
+    """The fault of a ModelCheckpoint whose path names values that are not logged."""
     names = ["epoch", *log_names]
     if callback.save_freq != "epoch":
         late = (*AT_EPOCH_END, *(n for n in names if n.startswith("val_")))

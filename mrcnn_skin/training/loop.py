@@ -1,7 +1,7 @@
 """The training loop: one for one device and for many, on tf.distribute's public API.
 
-It drives stages, steps, callbacks and checkpoints. What is learned is the training
-graph's affair, what is drawn or logged that of the callbacks.
+It runs stages, steps, callbacks and checkpoints. The training graph defines the losses,
+and callbacks draw and log.
 """
 
 import math
@@ -29,7 +29,7 @@ class TrainingDiverged(ArithmeticError):
 
 
 class Trainer:
-    """Train a network in stages, from wherever the run folder's state says.
+    """Train a network in stages, starting from the state in the run folder.
 
     model: the training graph, built in `strategy`'s scope. detector: function that
     gives an inference.Detector for the validation, called if there is one.
@@ -82,8 +82,8 @@ class Trainer:
 
     @property
     def terms(self):
-        """Names of what a step tells, as it is logged; see _make_step."""
-        # AdamW decays on its own
+        """Names of the logged values of a step; see _make_step."""
+        # AdamW applies weight decay itself
         decay = ["l2_loss"] if self.config.OPTIMIZER == "sgd" else []
         return ["loss", *self.config.LOSS_NAMES, *decay, "gradient_norm"]
 
@@ -103,7 +103,7 @@ class Trainer:
     def run(self, stages):
         """Train through a list of stages.Stage, or until early stopping.
 
-        A run that was interrupted goes on in the stage of the same place in the list.
+        An interrupted run resumes in the stage with the same index in the list.
         Returns the log of the last epoch, {} if there was nothing left to do.
         Raises TrainingDiverged when the loss or its gradient is NaN or infinite,
         OSError when files cannot be read or the state be written, MemoryError when a
@@ -117,8 +117,8 @@ class Trainer:
     def run_until(self, layers, epochs, learning_rate):
         """Train `layers` until `epochs` epochs are done, as Matterport's train().
 
-        A run whose last epochs had these layers and this rate goes on with their
-        stage; else a new one begins. Returns and raises as `run` does.
+        If the last epochs trained the same layers at the same rate, their stage is
+        continued; otherwise a new stage begins. Returns and raises as `run` does.
         """
         state = self._restore()
         rest = epochs - self.progress["total_epochs"]
@@ -133,20 +133,20 @@ class Trainer:
         return self._run(stages, epochs, state)
 
     def _restore(self):
-        """Take weights and progress from the run folder's newest whole state.
+        """Restore weights and progress from the newest complete state.
 
         Returns its path, None if there is no state.
         """
         state = self.checkpoints.read(self.progress, self.model)
         if state:
             print(
-                f"going on at step {self.progress['total_steps']}, epoch "
+                f"resuming at step {self.progress['total_steps']}, epoch "
                 f"{self.progress['total_epochs'] + 1}, from {state}"
             )
         return state
 
     def _run(self, stages, epochs, state):
-        """Train in stages {index: Stage} from the current one on.
+        """Train the stages {index: Stage}, starting with the current one.
 
         epochs: in all, for the callbacks. state: path of the one restored, or None.
         """
@@ -175,9 +175,9 @@ class Trainer:
         return logs
 
     def _enter(self, stages, state=None):
-        """Make the current stage's layers learn, with a new optimizer or the saved one.
+        """Make the current stage's layers trainable and build or restore its optimizer.
 
-        The saved one is of use only if it is of the same layers and learning rate.
+        A saved optimizer is restored only for the same layers and learning rate.
         Returns the stage, None after the last.
         """
         stage = stages.get(self.progress["stage"])
@@ -224,14 +224,14 @@ class Trainer:
             logs["learning_rate"] = float(rate)
             self._finish_epoch(stage, logs)
             self.callbacks.on_epoch_end(epoch, logs)
-            # Last of all: an epoch that the state counts has its weights and its line
+            # Last, so that an epoch in the state has its weights and its log line
             self.checkpoints.save()
         return logs
 
     def _run_epoch(self, batches):
         """Train to the end of the epoch; returns the mean of every loss term.
 
-        That is over all its steps, those before an interruption too.
+        The mean includes the steps before an interruption.
         """
         while self.progress["step"] < self.steps_per_epoch:
             step = self.progress["step"]
@@ -252,7 +252,7 @@ class Trainer:
     def _take_step(self, inputs):
         """Run one step; returns {name: float}, see _make_step.
 
-        Raises MemoryError, and ConnectionError if another process is gone.
+        Raises MemoryError, or ConnectionError if another process has ended.
         """
         wish = tf.constant(bool(self.signals.received), tf.float32)
         try:
@@ -266,19 +266,19 @@ class Trainer:
             ) from error
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
             raise ConnectionError(
-                f"another process of the run is gone at step "
-                f"{self.progress['total_steps']}; start all of them again to go on "
+                f"another process of the run has ended at step "
+                f"{self.progress['total_steps']}; start all of them again to resume "
                 "from the last state"
             ) from error
 
     def _save_and_stop(self):
-        """Save the state and end the run, as a signal has asked."""
+        """Save the state and end the run after a signal."""
         state = self.checkpoints.save()
         say(f"\nstopped at step {self.progress['total_steps']}, saved as {state}")
         self.signals.end()
 
     def _stop_if_asked(self):
-        """Stop between two steps; several processes do so together, after the next."""
+        """Stop between two steps; several processes stop together after a step."""
         if self.signals.received and not in_cluster():
             self._save_and_stop()
 

@@ -50,7 +50,7 @@ def l2_loss(variables, weight_decay):
 
 
 def add_l2_gradients(gradients, variables, weight_decay):
-    """Add what l2_loss pulls at; returns the loss and the new gradients, in order."""
+    """Add the gradients of l2_loss; returns the loss and all gradients, in order."""
     with tf.GradientTape() as tape:
         loss = l2_loss(variables, weight_decay)
     pulls = tape.gradient(loss, variables)  # None for gamma and beta

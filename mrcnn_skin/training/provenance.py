@@ -1,4 +1,4 @@
-"""What a run was made of: versions, data, command line, kept beside its checkpoints.
+"""The origin of a run: package versions, data and command line, stored with it.
 
 The settings themselves are in config.json; nothing here is read back by a run but the
 data's fingerprint, to tell when a run goes on with other data.
@@ -43,7 +43,7 @@ def record_start(run_dir, **datasets):
     before = starts[-1]["data"] if starts else {}
     for split in sorted(set(before) & set(entry["data"])):
         if before[split] != entry["data"][split]:
-            print(f"the {split} images are not those that the run began with")
+            print(f"the {split} images differ from those at the start of the run")
     with written_whole(path) as partial:
         partial.write_text(json.dumps([*starts, entry], indent=2) + "\n", "utf-8")
     return entry

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish to stop, which the loop grants between two steps.
+"""SIGTERM and Ctrl-C as requests to stop, which the loop handles between two steps.
 
 A signal may come in the middle of anything; only between steps are weights, optimizer
 and counters of one moment. What is saved then is the loop's affair.
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """While entered, the first signal is only noted; a second one acts at once.
+    """A context in which the first signal is recorded and a second one acts at once.
 
     Signals reach the main thread only: elsewhere this does nothing.
     """
@@ -36,14 +36,14 @@ class StopSignals:
         say(f"{signal.Signals(number).name}: saving; a second one stops at once")
 
     def end(self):
-        """Raise what the signal would have: SIGTERM's if another process had one."""
+        """Raise the signal's exception; SIGTERM's if another process received it."""
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)
 
 
 def say(text):
-    """Print, unless that is impossible, which must not keep a run from its end.
+    """Print; an unusable terminal must not prevent the run from ending.
 
     A signal may come in the middle of another print, which Python refuses then; and
     Ctrl-C also ends the program that reads the output, such as tee.

@@ -1,4 +1,4 @@
-"""What is trained when: heads first, then more of the backbone, then everything."""
+"""Stages of training: the heads first, then more of the backbone, then all layers."""
 
 import difflib
 import re
@@ -29,7 +29,7 @@ LAYER_SETS = {
 
 
 class Stage(NamedTuple):
-    """A part of a run: which layers learn, for how many epochs, how fast.
+    """A part of a run: its layers, number of epochs and learning rate.
 
     layers: a name in LAYER_SETS, or a regular expression of layer names.
     """
@@ -91,7 +91,7 @@ def require_stages(model, stages):
 
 
 def _require_usable(stage):
-    """Raise ValueError unless a stage makes sense by itself."""
+    """Raise ValueError unless a stage is valid by itself."""
     _layer_pattern(stage.layers)
     if not is_whole(stage.epochs) or stage.epochs < 1:
         raise ValueError(
@@ -137,7 +137,7 @@ def find_layers(model, layers):
 
 
 def set_trainable(model, layers):
-    """Make exactly the layers of `find_layers` learn, and return their names."""
+    """Make exactly the layers of `find_layers` trainable, and return their names."""
     names = find_layers(model, layers)
     _set_flags(model, set(names))
     return names

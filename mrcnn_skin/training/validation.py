@@ -27,7 +27,7 @@ class Validation:
     """The validation of one run.
 
     model: the training graph. detector: function that gives an inference.Detector,
-    which gets the model's weights; both need memory, so it is called when wanted.
+    which gets the model's weights; it is built on first use, to save memory.
     dataset: a prepared Dataset; None for no validation. between: called between two
     images or batches, as a validation may take long; it may raise.
     """

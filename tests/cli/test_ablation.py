@@ -139,7 +139,7 @@ def test_a_study_goes_on_where_it_was_interrupted(
 
     assert ablation(*asked) == 0
     said = capsys.readouterr().out
-    assert "finished before" in said and "going on at step" in said
+    assert "finished before" in said and "resuming at step" in said
     assert steps == ["ce-seed0"] * 2 + ["segment-seed0"] * 2  # no step taken twice
     tasks = pd.read_csv(out / "tasks.csv").set_index("row")
     assert tasks.loc["no diagnosis", "JA_mean"] >= 0

@@ -155,7 +155,7 @@ def trained(folder):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(trained):
     process, run_dir = trained
-    steps = re.search(r"going on at step (\d+)", process.stdout)
+    steps = re.search(r"resuming at step (\d+)", process.stdout)
     assert int(steps[1]) >= 2
     assert pd.read_csv(run_dir / "log.csv")["epoch"].tolist() == [1, 2]
 

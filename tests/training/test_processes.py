@@ -133,7 +133,7 @@ def test_a_killed_worker_ends_the_run_which_goes_on_when_started_again(one, tmp_
     processes = start_two(tmp_path, checkpoint_steps=1)
     for worker, process in enumerate(processes):
         end(process, tmp_path, worker)
-    assert "going on at step" in (tmp_path / "output0").read_text()
+    assert "resuming at step" in (tmp_path / "output0").read_text()
     assert largest_difference(one, tmp_path) < 1e-5
 
 
