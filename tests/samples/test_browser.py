@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -308,6 +309,15 @@ def test_another_package_than_the_pinned_one(build, monkeypatch, tmp_path):
     monkeypatch.setattr(build.subprocess, "run", pack)
     with pytest.raises(ValueError, match="must have the checksum sha512-q0y.* got "):
         build.write_runtime(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_is_not_there(build, monkeypatch, tmp_path):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")  # else it moves standard error
+    options = [f"--out={tmp_path / 'page'}", "--network=no.onnx"]
+    monkeypatch.setattr(sys, "argv", ["build.py", *options])
+    with pytest.raises(SystemExit, match="build.py: error: .*no.onnx"):
+        build.main()
     assert not list(tmp_path.iterdir())
 
 

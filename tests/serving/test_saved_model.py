@@ -180,7 +180,7 @@ def test_a_program_in_c(served_model, served_path, tmp_path):
     libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
     program = tmp_path / "run_export"
     subprocess.run(
-        ["gcc", "-Wall", "-Werror", Path(__file__).parent / "native" / "run_export.c"]
+        ["gcc", "-Wall", "-Werror", Path(__file__).parents[1] / "native/run_export.c"]
         + [f"-I{package / 'include'}", f"-L{package}", f"-Wl,-rpath,{package}"]
         + [*libraries, "-o", program],
         check=True,

@@ -22,8 +22,7 @@ import tempfile
 from pathlib import Path
 
 from mrcnn_skin.atomic import files_written_whole
-from mrcnn_skin.cli import export
-from mrcnn_skin.cli.command import silence_native_logs
+from mrcnn_skin.cli import command, export
 
 HERE = Path(__file__).resolve().parent
 PAGE = ("index.html", "page.css", "page.js", "icon.svg")
@@ -49,9 +48,9 @@ def main():
         help="of `mrcnn-skin export --format=onnx` (default: the shipped weights)",
     )
     args = parser.parse_args()
-    silence_native_logs()
+    command.silence_native_logs()
     try:
-        export.require("onnxscript", "onnx")
+        command.require("onnxscript", "onnx")
         with files_written_whole(args.out) as folder:
             build(folder, args.network)
         size = sum(path.stat().st_size for path in Path(args.out).iterdir())
@@ -71,11 +70,11 @@ def build(folder, network=None):
     folder.mkdir(parents=True, exist_ok=True)
     for name in PAGE:
         shutil.copyfile(HERE / name, folder / name)
-    write_runtime(folder)
     if network is None:
         export_shipped(folder)
     else:
         shutil.copyfile(network, folder / NETWORK)
+    write_runtime(folder)
     described = json.dumps(describe(folder), indent=1)
     (folder / "model.json").write_text(described, encoding="utf-8")
     write_service_worker(folder)
@@ -91,8 +90,8 @@ def write_runtime(folder):
     if npm is None:
         raise OSError(f"npm is needed to fetch {RUNTIME} {VERSION}, and not installed")
     with tempfile.TemporaryDirectory() as scratch:
-        command = [npm, "pack", "--loglevel=error", f"{RUNTIME}@{VERSION}"]
-        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
+        fetch = [npm, "pack", "--loglevel=error", f"{RUNTIME}@{VERSION}"]
+        done = subprocess.run(fetch, cwd=scratch, capture_output=True, text=True)
         if done.returncode:
             reason = done.stderr.strip().partition("\n")[0]
             raise OSError(f"npm could not fetch {RUNTIME} {VERSION}: {reason}")
