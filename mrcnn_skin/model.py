@@ -34,8 +34,7 @@ from .training.callbacks import CsvLog, TensorBoardLog
 from .training.checkpoint import CheckpointFolder
 from .training.devices import device_strategy, is_chief, make_repeatable
 from .training.loop import Trainer
-from .training.provenance import record_start
-from .training.run_lock import locked
+from .training.run_folder import locked, record_start
 from .training.stages import Stage, find_layers, require_stages, set_trainable
 from .weights_io import downloads, pretrained
 from .weights_io.by_name import copy_weights, load_h5, require_names, save_h5

@@ -92,9 +92,9 @@ def build_fpn_mask_graph(pooled, config, activation="sigmoid"):
         x = layers.Conv2D(width, 3, padding="same", name=f"mrcnn_mask_conv{index}")(x)
         x = norm(x, f"mrcnn_mask_bn{index}", config, config.HEAD_NORM)
         x = layers.ReLU(name=f"mrcnn_mask_relu{index}")(x)
-    x = _double(x, width, "mrcnn_mask_deconv")
+    x = _upsample(x, width, "mrcnn_mask_deconv")
     if config.MASK_SHAPE[0] == 4 * config.MASK_POOL_SIZE:
-        x = _double(x, width, "mrcnn_mask_deconv2")
+        x = _upsample(x, width, "mrcnn_mask_deconv2")
     return layers.Conv2D(
         config.HEAD_CLASSES,
         1,
@@ -104,5 +104,5 @@ def build_fpn_mask_graph(pooled, config, activation="sigmoid"):
     )(x)
 
 
-def _double(x, width, name):
+def _upsample(x, width, name):
     return layers.Conv2DTranspose(width, 2, 2, activation="relu", name=name)(x)

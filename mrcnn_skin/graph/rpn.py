@@ -26,16 +26,16 @@ def build_rpn_model(anchor_stride, anchors_per_location, depth, width=512):
         activation="relu",
         name="rpn_conv_shared",
     )(features)
-    x = _unsure(2 * anchors_per_location, "rpn_class_raw")(shared)
+    x = _prediction_layer(2 * anchors_per_location, "rpn_class_raw")(shared)
     logits = layers.Reshape([-1, 2], name="rpn_class_logits")(x)
     probs = layers.Softmax(dtype="float32", name="rpn_class")(logits)
-    x = _unsure(4 * anchors_per_location, "rpn_bbox_pred")(shared)
+    x = _prediction_layer(4 * anchors_per_location, "rpn_bbox_pred")(shared)
     deltas = layers.Reshape([-1, 4], dtype="float32", name="rpn_bbox")(x)
     return keras.Model(features, [logits, probs, deltas], name="rpn_model")
 
 
-def _unsure(width, name):
-    """A last layer that starts near 0, with Faster R-CNN's deviation of 0.01.
+def _prediction_layer(width, name):
+    """A 1x1 convolution that starts near 0, with Faster R-CNN's deviation of 0.01.
 
     The features of a trained backbone are large: with larger weights, every anchor
     would start certain of something, and far from where it lies.

@@ -19,7 +19,7 @@ from .checkpoint import CheckpointFolder, Progress
 from .devices import in_cluster, is_chief
 from .keras_callbacks import AT_EPOCH_END, explaining_rates, require_usable
 from .optimizer import add_l2_gradients, make_optimizer
-from .signals import StopSignals, say
+from .signals import StopSignals, print_if_possible
 from .stages import Stage, recipe_number, set_trainable
 from .validation import Validation, log_names
 
@@ -254,9 +254,9 @@ class Trainer:
 
         Raises MemoryError, or ConnectionError if another process has ended.
         """
-        wish = tf.constant(bool(self.signals.received), tf.float32)
+        stop_asked = tf.constant(bool(self.signals.received), tf.float32)
         try:
-            terms = self._train_step(inputs, wish)
+            terms = self._train_step(inputs, stop_asked)
             return {name: float(value) for name, value in terms.items()}
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(
@@ -274,7 +274,9 @@ class Trainer:
     def _save_and_stop(self):
         """Save the state and end the run after a signal."""
         state = self.checkpoints.save()
-        say(f"\nstopped at step {self.progress['total_steps']}, saved as {state}")
+        print_if_possible(
+            f"\nstopped at step {self.progress['total_steps']}, saved as {state}"
+        )
         self.signals.end()
 
     def _stop_if_asked(self):
@@ -316,16 +318,16 @@ class Trainer:
         return None if value is None else np.float32(value)
 
     def _make_step(self):
-        """Build the function of one step: inputs, wish -> {name: scalar}.
+        """Build the function of one step: inputs, stop_asked -> {name: scalar}.
 
-        inputs: of the training graph, one share a device. wish: 1.0 if this process is
-        asked to stop; "stop" in the result is above 0 if any is.
+        inputs: of the training graph, one share a device. stop_asked: 1.0 if this
+        process is asked to stop; "stop" in the result is above 0 if any is.
         """
         replicas = self.strategy.num_replicas_in_sync
         variables = self.model.trainable_variables
         weights = self.config.LOSS_WEIGHTS
 
-        def replica_step(inputs, wish):
+        def replica_step(inputs, stop_asked):
             with tf.GradientTape() as tape:
                 terms = self.model(list(inputs), training=True)
                 total = sum(weights[name] * term for name, term in terms.items())
@@ -340,7 +342,7 @@ class Trainer:
                     total += terms["l2_loss"]
                 norm = update(gradients)
             # A copy on the device itself, as a sum over devices wants it
-            shares = {"loss": total, **terms, "stop": tf.identity(wish)}
+            shares = {"loss": total, **terms, "stop": tf.identity(stop_asked)}
             return {**sum_over_devices(shares), "gradient_norm": norm}
 
         def update(gradients):
@@ -353,8 +355,8 @@ class Trainer:
             self.optimizer.apply([g / replicas for g in gradients], variables)
             return norm
 
-        def step(inputs, wish):
-            results = self.strategy.run(replica_step, args=(inputs, wish))
+        def step(inputs, stop_asked):
+            results = self.strategy.run(replica_step, args=(inputs, stop_asked))
             # Every device has the same numbers: take those of the first
             return {
                 name: self.strategy.experimental_local_results(value)[0]

@@ -1,7 +1,7 @@
 """SIGTERM and Ctrl-C as requests to stop, which the loop handles between two steps.
 
 A signal may come in the middle of anything; only between steps are weights, optimizer
-and counters of one moment. What is saved then is the loop's affair.
+and counters of one moment. The loop decides what is saved then.
 """
 
 import signal
@@ -23,17 +23,19 @@ class StopSignals:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._note) for s in SIGNALS}
+            self._before = {s: signal.signal(s, self._receive) for s in SIGNALS}
         return self
 
     def __exit__(self, *error):
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number, frame):
+    def _receive(self, number, frame):
         self.received = number
         self.__exit__()
-        say(f"{signal.Signals(number).name}: saving; a second one stops at once")
+        print_if_possible(
+            f"{signal.Signals(number).name}: saving; a second one stops at once"
+        )
 
     def end(self):
         """Raise the signal's exception; SIGTERM's if another process received it."""
@@ -42,7 +44,7 @@ class StopSignals:
         raise SystemExit(128 + signal.SIGTERM)
 
 
-def say(text):
+def print_if_possible(text):
     """Print; an unusable terminal must not prevent the run from ending.
 
     A signal may come in the middle of another print, which Python refuses then; and

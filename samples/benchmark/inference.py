@@ -13,7 +13,7 @@ All stand side by side: README.md says how much memory that takes.
 
 import argparse
 
-import contest
+import harness
 
 
 def main():
@@ -23,27 +23,27 @@ def main():
     parser.add_argument("--size", type=int, default=1024, help="longer side, pixels")
     parser.add_argument("--frame", default="1x1", help="aspect ratio, HEIGHTxWIDTH")
     parser.add_argument("--rounds", type=int, default=5)
-    contest.add_peer_option(parser)
+    harness.add_peer_option(parser)
     parser.add_argument("--out", default="benchmark_inference.json")
     args = parser.parse_args()
 
     common = f"--size={args.size}", f"--frame={args.frame}"
     floors = floor(args)
-    contestants = [contest.ours("Matterport's layout", *common, "--graph=plain")]
+    candidates = [harness.ours("Matterport's layout", *common, "--graph=plain")]
     for precision in ("float32", "bfloat16"):
         for canvas in ("padded", "content")[: 1 if args.frame == "1x1" else 2]:
             name = f"mrcnn_skin {precision}, {canvas}"
             options = f"--precision={precision}", f"--canvas={canvas}"
-            contestants.append(contest.ours(name, *common, *options))
-        contestants += contest.peers(args.peer, precision, *common)
-    rows = contest.run_contest(contestants, args.rounds)
+            candidates.append(harness.ours(name, *common, *options))
+        candidates += harness.peers(args.peer, precision, *common)
+    rows = harness.compare(candidates, args.rounds)
     for precision, seconds in floors["cpu_seconds"].items():
         print(
             f"floor, {precision}: {seconds:.2f} CPU s = {floors['gflop']:.0f} GFLOP at "
             f"{floors['gflops'][precision]:.0f} GFLOP/s a core; ratio "
             f"{seconds / rows[0]['cpu']:.2f}"
         )
-    contest.write_json(args.out, options=vars(args), rows=rows, floor=floors)
+    harness.write_json(args.out, options=vars(args), rows=rows, floor=floors)
 
 
 def floor(args):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import contest
+import harness
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORT = ROOT / "samples" / "isic" / "export.py"
@@ -42,21 +42,21 @@ def main():
         command = [sys.executable, EXPORT, "--format=onnx", f"--weights={args.weights}"]
         subprocess.run([*command, f"--out={path}"], check=True)
         sizes = {"h5": Path(args.weights).stat().st_size, "onnx": path.stat().st_size}
-        ours = contest.ours(
+        ours = harness.ours(
             "TensorFlow", image, f"--size={args.size}", f"--weights={args.weights}"
         )
-        file = contest.ours(
+        file = harness.ours(
             "onnxruntime", image, f"--network={path}", script="run_onnx_file.py"
         )
         with pages(args) as in_browser:
-            rows = contest.run_contest([ours, file, *in_browser], args.rounds)
+            rows = harness.compare([ours, file, *in_browser], args.rounds)
     print(*(f"{name} {count / 1e6:.1f} MB" for name, count in sizes.items()), sep=", ")
-    contest.write_json(args.out, options=vars(args), rows=rows, sizes=sizes)
+    harness.write_json(args.out, options=vars(args), rows=rows, sizes=sizes)
 
 
 @contextlib.contextmanager
 def pages(args):
-    """Contestants of --page, without and with threads; none without the option."""
+    """Candidates of --page, without and with threads; none without the option."""
     if not args.page:
         yield []
         return

@@ -1,4 +1,4 @@
-"""A contestant of contest.py: the page of samples/isic/browser in headless Chromium.
+"""A candidate of harness.py: the page of samples/isic/browser in headless Chromium.
 
 Needs playwright (pip install playwright), Debian's chromium, and Linux's /proc.
 """
@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from contest import Contestant
+from harness import Candidate
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
 ISOLATION = {
@@ -21,7 +21,7 @@ ISOLATION = {
 ANSWER = "#answer:visible, #problem:visible"
 
 
-class Page(Contestant):
+class Page(Candidate):
     """The page of a folder that build.py wrote.
 
     play: playwright's. image: path of a photograph. threads: whether the server sends

@@ -14,7 +14,7 @@ import tempfile
 import time
 from importlib.metadata import version
 
-import contest
+import harness
 
 from mrcnn_skin import IsicConfig, IsicDataset
 from mrcnn_skin.data.augment import paper_augmentation
@@ -45,7 +45,7 @@ def main():
             f"{row['speedup_max']:.1f})"
         )
     print(f"peak memory {report['peak_gb']:.2f} GB; {report['versions']}")
-    contest.write_json(args.out, options=vars(args), **report)
+    harness.write_json(args.out, options=vars(args), **report)
 
 
 def open_dataset(args, folder):

@@ -1,4 +1,4 @@
-"""Worker of contest.py: a file that export.py --format=onnx wrote, in onnxruntime."""
+"""Worker of harness.py: a file that export.py --format=onnx wrote, in onnxruntime."""
 
 import worker
 

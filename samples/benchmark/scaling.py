@@ -10,7 +10,7 @@ import argparse
 import itertools
 from pathlib import Path
 
-import contest
+import harness
 
 
 def main():
@@ -27,13 +27,13 @@ def main():
     for size, batch in itertools.product(args.sizes, args.batches):
         options = f"--size={size}", f"--batch={batch}", f"--precision={args.precision}"
         # One at a time: large batches side by side would not fit into memory
-        one = contest.ours(f"{size} px, batch {batch}", *options)
-        (row,) = contest.run_contest([one], args.rounds)
+        one = harness.ours(f"{size} px, batch {batch}", *options)
+        (row,) = harness.compare([one], args.rounds)
         per_image = row["cpu"] / batch
         per_megapixel = per_image / (size * size / 1e6)
         figures = {"cpu_per_image": per_image, "cpu_per_megapixel": per_megapixel}
         rows.append({**row, "size": size, "batch": batch, **figures})
-    contest.write_json(args.out, options=vars(args), rows=rows)
+    harness.write_json(args.out, options=vars(args), rows=rows)
     draw(rows, Path(args.out).with_suffix(".png"))
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import contest
+import harness
 
 ISIC = Path(__file__).resolve().parents[1] / "isic"
 FIRST_DETECTION = """
@@ -60,7 +60,7 @@ def main():
         }
         rows.append(row)
         print("{name:21} {median:6.2f} s ({min:.2f} .. {max:.2f})".format(**row))
-    contest.write_json(args.out, options=vars(args), rows=rows)
+    harness.write_json(args.out, options=vars(args), rows=rows)
 
 
 def seconds(command):

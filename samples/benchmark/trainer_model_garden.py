@@ -1,4 +1,4 @@
-"""Worker of contest.py: a training step of the TensorFlow Model Garden's Mask R-CNN.
+"""Worker of harness.py: a training step of the TensorFlow Model Garden's Mask R-CNN.
 
 For an environment of its own with tf-models-official; README.md says which. The network
 is that of worker_model_garden.py, random weights and frozen BatchNorm. Its mask head

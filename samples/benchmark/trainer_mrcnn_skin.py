@@ -1,4 +1,4 @@
-"""Worker of contest.py: a step of this package's training, images and all.
+"""Worker of harness.py: a step of this package's training, images and all.
 
 --graph=plain is Matterport's layout (plain_graph.py); "own" is what train() does.
 """

@@ -1,4 +1,4 @@
-"""Worker of contest.py: a training step of torchvision's Mask R-CNN, random weights.
+"""Worker of harness.py: a training step of torchvision's Mask R-CNN, random weights.
 
 For an environment of its own with torch and torchvision; README.md says which. The
 network is that of maskrcnn_resnet50_fpn with the FrozenBatchNorm it has when weights

@@ -11,7 +11,7 @@ and those to the peers. Look at CPU seconds where other programs run on the mach
 
 import argparse
 
-import contest
+import harness
 
 WAYS = ("plain", "float32", "bfloat16")  # of the last two, peers' as well
 
@@ -36,7 +36,7 @@ def main():
         help="start every process once, all side by side, each turn one step: for much "
         "memory and little time",
     )
-    contest.add_peer_option(parser, "trainer")
+    harness.add_peer_option(parser, "trainer")
     parser.add_argument("--out", default="benchmark_training_step.json")
     args = parser.parse_args()
     if args.peer and args.norm != "batch":
@@ -44,7 +44,7 @@ def main():
 
     print(f"{args.backbone}, {args.size} px, batch {args.batch}, {args.norm} norm")
     report = {layers: compare(layers, args) for layers in args.layers}
-    contest.write_json(args.out, options=vars(args), **report)
+    harness.write_json(args.out, options=vars(args), **report)
 
 
 def compare(layers, args):
@@ -52,18 +52,18 @@ def compare(layers, args):
     print(f"\nlayers that learn: {layers}")
     common = [f"--{name}={getattr(args, name)}" for name in ("size", "batch", "rois")]
     common += [f"--layers={layers}", f"--backbone={args.backbone}"]
-    own, others = contestants(common, args)
+    own, others = candidates(common, args)
     steps = None if args.together else args.steps
-    rows = contest.run_contest([*own, *others], args.rounds, steps)
-    for row, contestant in zip(rows, own, strict=False):
-        shares = [run["waiting"] / run["wall"] for run in contestant.runs]
+    rows = harness.compare([*own, *others], args.rounds, steps)
+    for row, candidate in zip(rows, own, strict=False):
+        shares = [run["waiting"] / run["wall"] for run in candidate.runs]
         row["waiting"] = max(shares)
         print(f"{row['name']} waited {max(shares):.2%} of its time for images")
-    return {"rows": rows, "to_peers": [beside(a, b) for a in own for b in others]}
+    return {"rows": rows, "to_peers": [compare_pair(a, b) for a in own for b in others]}
 
 
-def contestants(common, args):
-    """This package's contestants and those of peers, two lists."""
+def candidates(common, args):
+    """This package's candidates and those of peers, two lists."""
     own, others = [], []
     for way in args.ways:
         chosen = "--graph=plain" if way == "plain" else f"--precision={way}"
@@ -71,15 +71,15 @@ def contestants(common, args):
         options = [*common, f"--norm={args.norm}", chosen]
         if args.data:
             options.append(f"--data={args.data}")
-        own.append(contest.ours(name, *options, script="trainer_mrcnn_skin.py"))
+        own.append(harness.ours(name, *options, script="trainer_mrcnn_skin.py"))
         if way != "plain":
-            others += contest.peers(args.peer, way, *common, kind="trainer")
+            others += harness.peers(args.peer, way, *common, kind="trainer")
     return own, others
 
 
-def beside(own, other):
+def compare_pair(own, other):
     """Print and return the ratios of CPU seconds and of memory to a peer's."""
-    median, least, most = contest.ratios(own, other, "cpu")
+    median, least, most = harness.ratios(own, other, "cpu")
     memory = own.peak_gb / other.peak_gb
     print(
         f"{own.name} / {other.name}: CPU s {median:.2f} ({least:.2f} .. {most:.2f}), "

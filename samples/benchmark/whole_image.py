@@ -9,7 +9,7 @@ from file to mask.
 
 import argparse
 
-import contest
+import harness
 
 
 def main():
@@ -23,7 +23,7 @@ def main():
         help="trained .h5, its config.json beside it (default: random)",
     )
     parser.add_argument("--rounds", type=int, default=5)
-    contest.add_peer_option(parser)
+    harness.add_peer_option(parser)
     parser.add_argument("--out", default="benchmark_whole_image.json")
     args = parser.parse_args()
 
@@ -34,13 +34,13 @@ def main():
     tables = []
     for precision in ("float32", "bfloat16"):
         options = *common, f"--precision={precision}"
-        contestants = [
-            contest.ours(f"network, {precision}", *options, frame_of(args.image)),
-            contest.ours(f"file to mask, {precision}", *options, image),
-            *contest.peers(args.peer, precision, size, image),
+        candidates = [
+            harness.ours(f"network, {precision}", *options, frame_of(args.image)),
+            harness.ours(f"file to mask, {precision}", *options, image),
+            *harness.peers(args.peer, precision, size, image),
         ]
-        tables.append(contest.run_contest(contestants, args.rounds))
-    contest.write_json(args.out, options=vars(args), tables=tables)
+        tables.append(harness.compare(candidates, args.rounds))
+    harness.write_json(args.out, options=vars(args), tables=tables)
 
 
 def frame_of(path):

@@ -1,4 +1,4 @@
-"""The other side of contest.py: run something when asked, and say how long it took.
+"""The other side of harness.py: run something when asked, and say how long it took.
 
 Also what all workers are asked for, their options and numbers. It needs nothing but
 Python, so that workers of peers can import it.
@@ -55,13 +55,13 @@ def sides(size, frame, multiple=1):
 
 
 def serve(versions, run):
-    """Call `run` whenever contest.py asks, until it asks to end; see `turns`."""
+    """Call `run` whenever harness.py asks, until it asks to end; see `turns`."""
     for _ in turns(versions):
         run()
 
 
 def turns(versions):
-    """Yield once for every run that contest.py asks for, until it asks to end.
+    """Yield once for every run that harness.py asks for, until it asks to end.
 
     What is done until the next turn is the run: its seconds are answered, on the clock
     and of the processor in all threads. Requests come on stdin, answers go as lines of

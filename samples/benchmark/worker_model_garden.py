@@ -1,4 +1,4 @@
-"""Worker of contest.py: the TensorFlow Model Garden's Mask R-CNN with random weights.
+"""Worker of harness.py: the TensorFlow Model Garden's Mask R-CNN with random weights.
 
 For an environment of its own with tf-models-official; README.md says which. Its RPN is
 half as wide as Matterport's and has BatchNorm, as its pyramid has.

@@ -1,4 +1,4 @@
-"""Worker of contest.py: this package's network, in several ways to run it.
+"""Worker of harness.py: this package's network, in several ways to run it.
 
 --graph=plain is Matterport's layout as it stands: BatchNorm unfolded, float32, called
 layer by layer. Everything else is what detect() does.

@@ -1,4 +1,4 @@
-"""Worker of contest.py: torchvision's Mask R-CNN, exported and run by onnxruntime.
+"""Worker of harness.py: torchvision's Mask R-CNN, exported and run by onnxruntime.
 
 For an environment of its own with torch, torchvision, onnx and onnxruntime; README.md
 says which. The network, resizing and masks of full size included, is that of

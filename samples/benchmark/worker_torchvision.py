@@ -1,4 +1,4 @@
-"""Worker of contest.py: torchvision's maskrcnn_resnet50_fpn with random weights.
+"""Worker of harness.py: torchvision's maskrcnn_resnet50_fpn with random weights.
 
 For an environment of its own with torch and torchvision; README.md says which. Its
 RPN is half as wide as Matterport's and its boxes are the same 1000 proposals, so it

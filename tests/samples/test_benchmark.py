@@ -1,4 +1,4 @@
-"""The benchmarks' referee, a contestant, and their count of the arithmetic."""
+"""The benchmarks' referee, a candidate, and their count of the arithmetic."""
 
 import json
 import sys
@@ -31,17 +31,17 @@ worker.serve("version of " + {name!r}, run)
 
 
 @pytest.fixture
-def contest(monkeypatch):
+def harness(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
-    import contest
+    import harness
 
-    return contest
+    return harness
 
 
-def make_contestants(contest, code, log, paces):
-    """Contestants that run `code`, by name; each writes its name to the file `log`."""
+def make_candidates(harness, code, log, paces):
+    """Candidates that run `code`, by name; each writes its name to the file `log`."""
     return [
-        contest.Contestant(
+        harness.Candidate(
             name,
             [
                 sys.executable,
@@ -53,17 +53,17 @@ def make_contestants(contest, code, log, paces):
     ]
 
 
-def test_contestants_take_turns_and_the_first_is_the_measure(contest, tmp_path, capsys):
+def test_candidates_take_turns_and_the_first_is_the_measure(harness, tmp_path, capsys):
     log = tmp_path / "log"
-    contestants = make_contestants(contest, WORKER, log, {"A": 0.5, "B": 1.5})
-    first, second = contest.run_contest(contestants, rounds=3)
+    candidates = make_candidates(harness, WORKER, log, {"A": 0.5, "B": 1.5})
+    first, second = harness.compare(candidates, rounds=3)
     assert log.read_text() == "AB" * 4  # one run each to warm up
     assert first["wall_ratio"] == first["cpu_ratio_max"] == 1.0
     assert (first["wall"], second["cpu"]) == (0.5, 1.5)
     assert second["wall_ratio_min"] == second["cpu_ratio_max"] == 3.0
     assert second["versions"] == "version of B" and second["peak_gb"] > 0
     assert "version of A" in capsys.readouterr().out
-    contest.write_json(tmp_path / "out.json", rows=[first, second])
+    harness.write_json(tmp_path / "out.json", rows=[first, second])
     assert json.loads((tmp_path / "out.json").read_text())["rows"][1] == second
 
 
@@ -77,18 +77,18 @@ for number, figures in enumerate(worker.turns("version")):
 """
 
 
-def test_turns_of_several_steps_are_processes_of_their_own(contest, tmp_path):
+def test_turns_of_several_steps_are_processes_of_their_own(harness, tmp_path):
     log = tmp_path / "log"
-    contestants = make_contestants(contest, STEPPER, log, {"A": 1, "B": 2})
-    contest.run_contest(contestants, rounds=2, steps=3)
+    candidates = make_candidates(harness, STEPPER, log, {"A": 1, "B": 2})
+    harness.compare(candidates, rounds=2, steps=3)
     assert log.read_text() == "AAAABBBB" * 2
-    assert [run["waiting"] for run in contestants[1].runs] == [6, 6]  # medians
-    assert contest.ratios(*contestants, "waiting") == (0.5, 0.5, 0.5)
+    assert [run["waiting"] for run in candidates[1].runs] == [6, 6]  # medians
+    assert harness.ratios(*candidates, "waiting") == (0.5, 0.5, 0.5)
 
 
-def test_a_contestant_that_dies_is_named(contest):
+def test_a_candidate_that_dies_is_named(harness):
     with pytest.raises(RuntimeError, match="clumsy ended without an answer"):
-        contest.Contestant("clumsy", [sys.executable, "-c", "1 / 0"]).start()
+        harness.Candidate("clumsy", [sys.executable, "-c", "1 / 0"]).start()
 
 
 PEERS = {
@@ -98,19 +98,19 @@ PEERS = {
 
 
 @pytest.mark.parametrize("kind", ["worker", "trainer"])
-def test_peers_have_a_script_for_detection_and_one_for_training(contest, kind):
+def test_peers_have_a_script_for_detection_and_one_for_training(harness, kind):
     for name in PEERS[kind].split(", "):
-        (peer,) = contest.peers([f"{name}=py"], "float32", "--size=9", kind=kind)
+        (peer,) = harness.peers([f"{name}=py"], "float32", "--size=9", kind=kind)
         script = str(FOLDER / f"{kind}_{name}.py")
         assert peer.command == ["py", script, "--size=9", "--precision=float32"]
         assert peer.name == f"{name} float32"
     with pytest.raises(SystemExit, match=f"{PEERS[kind]}, got 'nobody=python'"):
-        contest.peers(["nobody=python"], "float32", kind=kind)
+        harness.peers(["nobody=python"], "float32", kind=kind)
 
 
-def test_a_peer_is_left_out_of_a_precision_that_it_lacks(contest, capsys):
+def test_a_peer_is_left_out_of_a_precision_that_it_lacks(harness, capsys):
     arguments = ["onnxruntime=py", "torchvision=py"]
-    names = [peer.name for peer in contest.peers(arguments, "bfloat16")]
+    names = [peer.name for peer in harness.peers(arguments, "bfloat16")]
     assert names == ["torchvision bfloat16"]
     assert "onnxruntime has no bfloat16" in capsys.readouterr().out
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,10 +20,10 @@ from tiny import lean_config, toy_training_model
 from mrcnn_skin import MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.graph.mask_rcnn import build_training_model
-from mrcnn_skin.training import run_lock
 from mrcnn_skin.training.callbacks import CsvLog
 from mrcnn_skin.training.checkpoint import CheckpointFolder, Progress
 from mrcnn_skin.training.loop import Trainer, TrainingDiverged
+from mrcnn_skin.training.run_folder import locked
 from mrcnn_skin.training.stages import Stage
 from mrcnn_skin.weights_io.by_name import named_weights, read_h5
 
@@ -338,9 +339,9 @@ def test_a_gradient_that_is_not_finite_ends_the_run_though_the_loss_is(
 @pytest.mark.slow  # TensorFlow asks for the memory again and again for ten seconds
 def test_a_step_that_does_not_fit_says_what_to_lower(images, tmp_path, monkeypatch):
     def huge_step(trainer):
-        def step(inputs, wish):
-            side = tf.cast(wish, tf.int64) + 2**29  # no constant to fold
-            return {"loss": tf.reduce_sum(tf.fill([side, side], wish))}
+        def step(inputs, stop_asked):
+            side = tf.cast(stop_asked, tf.int64) + 2**29  # no constant to fold
+            return {"loss": tf.reduce_sum(tf.fill([side, side], stop_asked))}
 
         return step
 
@@ -360,7 +361,7 @@ def test_two_runs_cannot_share_a_folder(images, tmp_path):
 
 def test_the_lock_names_its_newest_owner_alone(tmp_path):
     for _ in range(2):
-        with run_lock.locked(tmp_path):
+        with locked(tmp_path):
             owner = (tmp_path / "lock").read_text()
     assert owner.startswith(f"process {os.getpid()} on ") and owner.count("\n") == 1
 
@@ -368,13 +369,14 @@ def test_the_lock_names_its_newest_owner_alone(tmp_path):
 @contextmanager
 def locked_by_another(run_dir):
     """Another process holds the lock of a run; it is killed in the end."""
-    code = (  # of the one file, since the package imports TensorFlow for seconds
-        "import runpy, sys, time\nlocked = runpy.run_path(sys.argv[1])['locked']\n"
-        "with locked(sys.argv[2]): print('locked', flush=True); time.sleep(300)"
+    code = (
+        "import sys, time\nfrom mrcnn_skin.training.run_folder import locked\n"
+        "with locked(sys.argv[1]): print('locked', flush=True); time.sleep(300)"
     )
     run_dir.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", code, run_lock.__file__, run_dir],
+        [sys.executable, "-c", code, run_dir],
+        cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
     )
     try:

@@ -1,6 +1,6 @@
 """Measure programs side by side: each in a process of its own, in turn, A B A B.
 
-A contestant is any command that answers the lines of worker.py's protocol; peers run
+A candidate is any command that answers the lines of worker.py's protocol; peers run
 in environments of their own. Nothing here knows TensorFlow or PyTorch.
 """
 
@@ -21,7 +21,7 @@ import worker
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-class Contestant:
+class Candidate:
     """A program under test.
 
     command: starts a worker of worker.py's protocol. name: in the table. environment:
@@ -75,40 +75,40 @@ class Contestant:
         return json.loads(line)
 
 
-def take_turns(contestants, rounds):
-    """Run all contestants, which stand side by side, in turn, `rounds` times."""
-    for contestant in contestants:
-        contestant.start()
+def take_turns(candidates, rounds):
+    """Run all candidates, which stand side by side, in turn, `rounds` times."""
+    for candidate in candidates:
+        candidate.start()
     for _ in range(rounds):
-        for contestant in contestants:
-            contestant.note(contestant.ask("run"))
-    for contestant in contestants:
-        contestant.end()
+        for candidate in candidates:
+            candidate.note(candidate.ask("run"))
+    for candidate in candidates:
+        candidate.end()
 
 
-def take_turns_alone(contestants, rounds, steps):
-    """Let contestants that need the memory for themselves take `rounds` turns.
+def take_turns_alone(candidates, rounds, steps):
+    """Let candidates that need the memory for themselves take `rounds` turns.
 
     A turn is a program's start, `steps` runs after its first, of which the median
     counts, and its end.
     """
     for _ in range(rounds):
-        for contestant in contestants:
-            contestant.start()
-            runs = [contestant.ask("run") for _ in range(steps)]
-            contestant.end()
+        for candidate in candidates:
+            candidate.start()
+            runs = [candidate.ask("run") for _ in range(steps)]
+            candidate.end()
             medians = {k: statistics.median(run[k] for run in runs) for k in runs[0]}
-            contestant.note(medians)
+            candidate.note(medians)
 
 
-def ratios(contestant, reference, unit):
-    """Median, smallest and largest ratio of two contestants' runs, round by round.
+def ratios(candidate, reference, unit):
+    """Median, smallest and largest ratio of two candidates' runs, round by round.
 
     Neighbouring runs are compared, so that a machine that slows down for a while
     slows both. unit: "wall" or "cpu", seconds on the clock or of all threads; other
     programs on the machine hardly change the latter.
     """
-    pairs = zip(contestant.runs, reference.runs, strict=True)
+    pairs = zip(candidate.runs, reference.runs, strict=True)
     return _spread([mine[unit] / its[unit] for mine, its in pairs])
 
 
@@ -116,16 +116,16 @@ def _spread(values):
     return statistics.median(values), min(values), max(values)
 
 
-def summary(contestant, reference):
-    """Figures of one contestant, and its ratios to the reference's, as a flat dict."""
-    figures = {"name": contestant.name, **contestant.about}
+def summary(candidate, reference):
+    """Figures of one candidate, and its ratios to the reference's, as a flat dict."""
+    figures = {"name": candidate.name, **candidate.about}
     for unit in ("wall", "cpu"):
-        mine = _spread([run[unit] for run in contestant.runs])
-        ratio = ratios(contestant, reference, unit)
+        mine = _spread([run[unit] for run in candidate.runs])
+        ratio = ratios(candidate, reference, unit)
         for what, values in ((unit, mine), (f"{unit}_ratio", ratio)):
             names = (what, f"{what}_min", f"{what}_max")
             figures.update(zip(names, values, strict=True))
-    return {**figures, "first": contestant.first, "peak_gb": contestant.peak_gb}
+    return {**figures, "first": candidate.first, "peak_gb": candidate.peak_gb}
 
 
 def print_table(rows):
@@ -142,17 +142,17 @@ def print_table(rows):
         )
 
 
-def run_contest(contestants, rounds, steps=None):
-    """Let contestants take turns and print the table; the first is the reference.
+def compare(candidates, rounds, steps=None):
+    """Let candidates take turns and print the table; the first is the reference.
 
-    steps: None if the contestants can stand side by side, else runs of each turn that
+    steps: None if the candidates can stand side by side, else runs of each turn that
     one of them has alone. Returns the rows of the table.
     """
     if steps is None:
-        take_turns(contestants, rounds)
+        take_turns(candidates, rounds)
     else:
-        take_turns_alone(contestants, rounds, steps)
-    rows = [summary(contestant, contestants[0]) for contestant in contestants]
+        take_turns_alone(candidates, rounds, steps)
+    rows = [summary(candidate, candidates[0]) for candidate in candidates]
     print_table(rows)
     for versions in dict.fromkeys(row["versions"] for row in rows):
         print(versions)
@@ -160,9 +160,9 @@ def run_contest(contestants, rounds, steps=None):
 
 
 def ours(name, *options, script="worker_mrcnn_skin.py"):
-    """A contestant of this package, run by this Python."""
+    """A candidate of this package, run by this Python."""
     command = [sys.executable, Path(__file__).with_name(script), *map(str, options)]
-    return Contestant(name, command)
+    return Candidate(name, command)
 
 
 def add_peer_option(parser, kind="worker"):
@@ -177,7 +177,7 @@ def add_peer_option(parser, kind="worker"):
 
 
 def peers(arguments, precision, *options, kind="worker"):
-    """Contestants for NAME=PYTHON arguments: KIND_NAME.py, run by that Python.
+    """Candidates for NAME=PYTHON arguments: KIND_NAME.py, run by that Python.
 
     Those that have not this precision are left out, and it is said. kind: "worker"
     for detection, "trainer" for training.
@@ -193,7 +193,7 @@ def peers(arguments, precision, *options, kind="worker"):
             )
         if precision in precisions(script.stem):
             command = [python, script, *options, f"--precision={precision}"]
-            found.append(Contestant(f"{name} {precision}", command, PASSIVE))
+            found.append(Candidate(f"{name} {precision}", command, PASSIVE))
         else:
             print(f"{name} has no {precision} and is left out of it")
     return found

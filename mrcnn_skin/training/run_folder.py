@@ -1,21 +1,50 @@
-"""The origin of a run: package versions, data and command line, stored with it.
+"""The folder of a run: one process at a time, and a record of what it was made of.
 
-The settings themselves are in config.json; nothing here is read back by a run but the
-data's fingerprint, to tell when a run goes on with other data.
+The record, environment.json, holds versions, data and command line; the settings are
+in config.json. A run reads nothing of it but the data's fingerprint, to notice when it
+resumes with other data.
 """
 
 import datetime
+import fcntl
 import hashlib
 import json
 import os
 import platform
+import socket
 import sys
+from contextlib import contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
 
 from ..atomic import written_whole
 
 FILE = "environment.json"
+
+
+@contextmanager
+def locked(run_dir):
+    """Hold RUN/lock while the block runs.
+
+    The lock is the kernel's: it ends with the process, so none is ever left over. The
+    file only says who has it.
+
+    Raises BlockingIOError naming the other process if one holds it.
+    """
+    path = Path(run_dir) / "lock"
+    with open(path, "a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            raise BlockingIOError(
+                f"{run_dir} is in use by {handle.read().strip()}: wait for its end, or "
+                "choose another run folder"
+            ) from error
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+        yield
 
 
 def record_start(run_dir, **datasets):

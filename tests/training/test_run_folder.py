@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn_skin.data.dataset import Dataset
-from mrcnn_skin.training.provenance import fingerprint, record_start
+from mrcnn_skin.training.run_folder import fingerprint, record_start
 
 
 def make_dataset(folder, classes=(1, 2)):
