@@ -44,7 +44,7 @@ def test_every_start_is_kept_with_versions_command_and_data(tmp_path, capsys):
 def test_other_data_are_said(tmp_path, capsys):
     record_start(tmp_path, train=make_dataset(tmp_path / "train"))
     record_start(tmp_path, train=make_dataset(tmp_path / "train", classes=(1, 2, 1)))
-    assert "the train images are not those that" in capsys.readouterr().out
+    assert "the train images differ from those" in capsys.readouterr().out
 
 
 def test_the_fingerprint_tells_data_apart_but_not_copies(tmp_path):
