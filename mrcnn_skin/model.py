@@ -59,13 +59,24 @@ FITTED = "TEMPERATURE", "OPERATING_POINTS", "SENSITIVITY", "UNFAMILIAR_COMPONENT
 class MaskRCNN(Introspection):
     """Diagnosis, box and mask of skin lesions from one network.
 
-    mode: "training" or "inference". config: a Config. model_dir: where the run
-    folders go. A model in training mode detects too, with the weights of the moment.
+    A model in training mode detects too, with its current weights.
 
-    keras_model is the graph of the mode; log_dir is the run folder, made on training.
+    Attributes:
+        keras_model: the graph of the mode.
+        log_dir: the run folder; None until it is chosen.
     """
 
-    def __init__(self, mode, config, model_dir="logs"):
+    def __init__(self, mode: str, config: Config, model_dir: str | Path = "logs"):
+        """Build the network, with random weights.
+
+        Args:
+            mode: "training" or "inference".
+            config: the settings of the network.
+            model_dir: where the run folders go.
+
+        Raises:
+            ValueError: for another mode, or a config that is not valid.
+        """
         if mode not in ("training", "inference"):
             raise ValueError(f"mode must be 'training' or 'inference', got {mode!r}")
         if not isinstance(config, Config):
@@ -158,15 +169,23 @@ class MaskRCNN(Introspection):
     def load_weights(self, filepath, by_name=True, exclude=None, verbose=1):
         """Load a .h5 file of Matterport's layout by layer name.
 
-        exclude: names or patterns of layers to leave as they are. by_name: kept for
-        Matterport's callers; weights go by name always. verbose: 0 prints nothing.
-        Prints and returns a weights.LoadReport. Warns where the file's Config differs
-        in fields that change the answers. Raises ValueError, and changes nothing, for a
-        file that does not fit.
-
         If these are the last weights of a run, the next train() resumes it, optimizer
         and epochs included; with other weights it begins a new run. A folder that
         set_log_dir chose and that holds no run yet is used in either case.
+
+        Warns where the file's Config differs in fields that change the answers.
+
+        Args:
+            filepath: the .h5 file.
+            by_name: only True; Matterport's callers pass it.
+            exclude: names or patterns of layers to leave as they are.
+            verbose: 0 prints nothing.
+
+        Returns:
+            A weights_io.by_name.LoadReport, which is also printed.
+
+        Raises:
+            ValueError: if the file does not fit; no weight is changed then.
         """
         if not by_name:
             raise ValueError("by_name must be True: weights are matched by name only")
@@ -220,7 +239,11 @@ class MaskRCNN(Introspection):
         save_h5(self.keras_model, filepath, self.config)
 
     def set_log_dir(self, name=None):
-        """Choose the run folder: model_dir/name, a new dated one without a name."""
+        """Choose and return the run folder: model_dir/name.
+
+        Args:
+            name: of the folder; None for a new, dated one.
+        """
         if name is None:
             now = datetime.datetime.now()
             name = f"{self.config.NAME.lower()}{now:%Y%m%dT%H%M%S}"
@@ -228,10 +251,10 @@ class MaskRCNN(Introspection):
         return self.log_dir
 
     def find_last(self):
-        """Return the newest weights of a run's last epoch in model_dir.
+        """Return the path of the newest mask_rcnn_NAME_last.h5 in model_dir.
 
-        Runs of other Config.NAMEs do not count. Raises FileNotFoundError if there
-        is none.
+        Raises:
+            FileNotFoundError: if no run of this Config.NAME has one.
         """
         pattern = f"*/mask_rcnn_{self.config.NAME.lower()}_last.h5"
         paths = self.model_dir.glob(pattern)
@@ -243,18 +266,28 @@ class MaskRCNN(Introspection):
     def get_imagenet_weights(self):
         """Download the ImageNet weights of a ResNet-50, unless they are there.
 
-        They lie where Keras keeps its own: ~/.keras/models, or $KERAS_HOME/models.
-        Returns the path, for load_weights. Raises downloads.DownloadError.
+        Returns:
+            Their path, for load_weights: in ~/.keras/models or $KERAS_HOME/models.
+
+        Raises:
+            downloads.DownloadError: if they cannot be downloaded.
         """
         home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
         return downloads.fetch_imagenet_weights(home / "models")
 
     def set_trainable(self, layer_regex, keras_model=None, verbose=1):
-        """Make exactly the layers learn whose whole names match; train() does it too.
+        """Make exactly the layers trainable whose whole names match, as train() does.
 
-        layer_regex: a regular expression, or "heads", "3+", "4+", "5+" or "all".
-        keras_model: another model than this one's. verbose: 1 prints their names.
-        Returns the names. Raises ValueError if there is none.
+        Args:
+            layer_regex: a regular expression, or "heads", "3+", "4+", "5+" or "all".
+            keras_model: another model than this one's.
+            verbose: 1 prints the layers' names.
+
+        Returns:
+            The layers' names.
+
+        Raises:
+            ValueError: if no layer matches.
         """
         names = set_trainable(keras_model or self.keras_model, layer_regex)
         if verbose:
@@ -274,24 +307,41 @@ class MaskRCNN(Introspection):
         stages=None,
         verbose=1,
     ):
-        """Train, and go on where the run folder's checkpoint stands if it has one.
+        """Train; resume from the run folder's last checkpoint if it has one.
 
-        Either, as in Matterport, `layers` ("heads", "3+", "4+", "5+", "all" or a
-        regular expression) at `learning_rate` until `epochs` epochs are done, those
-        of earlier calls included. Or `stages`, a list of Stage.
-        augmentation: an imgaug augmenter instead of the paper's.
-        custom_callbacks: of keras.callbacks; those that cannot work are refused, and
-        ReduceLROnPlateau, EarlyStopping and ModelCheckpoint resume with the run.
-        no_augmentation_sources: sources of train_dataset whose images are not
-        augmented. val_dataset: None for none.
+        Either, as in Matterport, train `layers` at `learning_rate` until `epochs`
+        epochs are done, those of earlier calls included; or train in `stages`.
 
         Leaves in log_dir: config.json, environment.json, checkpoints/, log.csv,
-        TensorBoard events and the weights of the last and of the best epoch. Returns
-        the last epoch's log, {} if there was nothing left to do.
+        TensorBoard events and the weights of the last and of the best epoch.
+
         Warns of layers that load_weights left random and the first stage does not
         train, such as conv1 for another IMAGE_CHANNEL_COUNT.
-        Raises BlockingIOError if another process trains there, and what
-        training.loop.Trainer.run does.
+
+        Args:
+            train_dataset: a prepared Dataset.
+            val_dataset: the same for validation; None for none.
+            learning_rate: None for Config.LEARNING_RATE.
+            epochs: needed without `stages`.
+            layers: "heads", "3+", "4+", "5+", "all" or a regular expression.
+            augmentation: an imgaug augmenter instead of the paper's.
+            custom_callbacks: of keras.callbacks; those that cannot work are refused,
+                and ReduceLROnPlateau, EarlyStopping and ModelCheckpoint resume with
+                the run.
+            no_augmentation_sources: sources of train_dataset whose images are not
+                augmented.
+            stages: list of Stage.
+            verbose: 0 shows no progress bar.
+
+        Returns:
+            The last epoch's log, {} if there was nothing left to do.
+
+        Raises:
+            ValueError: for arguments that cannot work, before anything is written.
+            BlockingIOError: if another process trains in the run folder.
+            TrainingDiverged: if the loss or its gradient is not finite.
+            OSError: if a file cannot be read or the state be written.
+            MemoryError: if a step does not fit into memory.
         """
         plan = self._plan(stages, layers, epochs, learning_rate)
         run_dir = self.log_dir or self.set_log_dir()
@@ -302,11 +352,11 @@ class MaskRCNN(Introspection):
             train_dataset,
             val_dataset,
             run_dir,
-            self.strategy,
-            augmentation,
-            no_augmentation_sources or (),
-            [*self._logs(run_dir), custom_callbacks or ()],
-            verbose,
+            strategy=self.strategy,
+            augmentation=augmentation,
+            no_augmentation_sources=no_augmentation_sources or (),
+            callbacks=[*self._logs(run_dir), custom_callbacks or ()],
+            verbose=verbose,
         )
         if not CheckpointFolder(run_dir).states():
             self._warn_of_random(plan[0].layers)
@@ -355,17 +405,26 @@ class MaskRCNN(Introspection):
     def detect(self, images, verbose=0):
         """Detect lesions in images of any number and size.
 
-        images: list of uint8 [h, w, channels]; grey and RGBA are converted to RGB.
-        verbose: 1 prints a line an image.
-        Returns a list of dicts: rois float32 [n, (y1, x1, y2, x2)], pixels of the
-        image; class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w,
-        n]; probs [n, classes]; p_malignant float, or None if nothing is found or the
-        model gives no diagnosis; low_confidence bool, true if no score exceeds
-        DETECTION_MIN_CONFIDENCE; unfamiliar_score float, above 1 for an image unlike
-        the training images, and unfamiliar bool, whether it is so; both None if the
-        weights hold no statistics (Config.UNFAMILIAR_COMPONENTS). "masks" is absent
-        without the task "segment", "probs" without "classify".
-        Raises ValueError for anything else, before the first image is looked at.
+        Args:
+            images: list of uint8 [h, w, channels]; grey and RGBA are converted to RGB.
+            verbose: 1 prints a line per image.
+
+        Returns:
+            A list of dicts, one per image:
+            rois: float32 [n, (y1, x1, y2, x2)], pixels of the image;
+            class_ids: int32 [n];
+            scores: float32 [n], best first;
+            masks: bool [h, w, n], absent without the task "segment";
+            probs: [n, classes], absent without the task "classify";
+            p_malignant: float, or None if nothing is found or the model gives no
+                diagnosis;
+            low_confidence: bool, true if no score exceeds DETECTION_MIN_CONFIDENCE;
+            unfamiliar_score: float, above 1 for an image unlike the training images;
+            unfamiliar: bool, whether it is; both are None if the weights hold no
+                statistics (Config.UNFAMILIAR_COMPONENTS).
+
+        Raises:
+            ValueError: for images of another kind, before any is analysed.
         """
         images = as_inputs(images, self.config)
         detector = self.ready_detector()

@@ -48,6 +48,7 @@ class Trainer:
         train,
         val,
         run_dir,
+        *,
         strategy=None,
         augmentation=None,
         no_augmentation_sources=(),
