@@ -1,7 +1,7 @@
 """Read dermoscopy images stored as DICOM files, with the optional package pydicom.
 
-Only the elements that describe the pixels are ever parsed: patient data reach neither
-a result nor a message. Series, several frames and segmentation objects are not read.
+Only the elements that describe the pixels are parsed: no result or message contains
+patient data. Series, several frames and segmentation objects are not supported.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ _COLOURS = {
     "YBR_RCT": 3,
     "YBR_ICT": 3,
 }
-_DEFLATED = "1.2.840.10008.1.2.1.99"  # its whole data set unpacks without a limit
+_DEFLATED = "1.2.840.10008.1.2.1.99"  # its decompressed size has no limit
 
 
 class UnusableDicom(ValueError):
@@ -43,16 +43,13 @@ class UnusableDicom(ValueError):
 
 
 def is_dicom(path):
-    """Whether the file has DICOM's mark, whatever it is called."""
+    """Whether the file has DICOM's magic bytes, whatever its name."""
     with open(path, "rb") as handle:
         return handle.read(132)[128:] == b"DICM"
 
 
 def dicom_size(path):
-    """Return (height, width) from the header.
-
-    Raises UnusableDicom.
-    """
+    """Return (height, width) from the header, or raise UnusableDicom."""
     return _shape(_read(path, _PIXEL_ELEMENTS))
 
 
@@ -62,9 +59,15 @@ def read_dicom(path, max_pixels):
     RGB, YBR_FULL, YBR_FULL_422, YBR_RCT, YBR_ICT, PALETTE COLOR, MONOCHROME1 (0 is
     white) and MONOCHROME2 become RGB; BitsStored bits are scaled to 8.
 
-    max_pixels: height * width above which the file is refused before decoding.
-    Returns uint8 [height, width, 3], RGB.
-    Raises UnusableDicom, which names the transfer syntax if its decoder is missing.
+    Args:
+        path: of the file.
+        max_pixels: maximum height * width, checked before decoding.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+
+    Raises:
+        UnusableDicom: also if no decoder for the transfer syntax is installed.
     """
     header = _read(path, _PIXEL_ELEMENTS)
     height, width = _shape(header)
@@ -74,7 +77,7 @@ def read_dicom(path, max_pixels):
         )
     pixels, bits = _decode(_read(path, [*_PIXEL_ELEMENTS, "PixelData"]))
     if pixels.shape[:2] != (height, width) or pixels.dtype.kind != "u":
-        raise UnusableDicom("the pixels do not fit the header")
+        raise UnusableDicom("the pixels do not match the header")
     scaled = np.minimum(pixels.astype(np.uint32), 2**bits - 1)
     scaled = ((scaled * 255 + 2 ** (bits - 1)) // (2**bits - 1)).astype(np.uint8)
     if header.PhotometricInterpretation == "MONOCHROME1":
@@ -83,7 +86,7 @@ def read_dicom(path, max_pixels):
 
 
 def _read(path, elements):
-    """Parse some elements of a file, in a form that read_dicom understands."""
+    """Parse some elements of a file, and check that the pixels are supported."""
     pydicom = _import_pydicom()
     try:
         meta = pydicom.filereader.read_file_meta_info(path)
@@ -96,7 +99,7 @@ def _read(path, elements):
         frames = int(dataset.get("NumberOfFrames") or 1)
     except (UnusableDicom, FileNotFoundError):
         raise
-    # pydicom's own messages quote what it read, patient data perhaps: not passed on
+    # pydicom's messages may quote patient data: they are not passed on
     except Exception as error:
         raise UnusableDicom(
             f"broken or incomplete DICOM header ({type(error).__name__})"

@@ -1,8 +1,7 @@
-"""Find the unusable image and mask files of a data set, and say why.
+"""Find the unusable image and mask files of a data set, and why they are unusable.
 
-Depth "header" reads the files' first bytes, and decodes masks so small on disk that
-they may be blank; "full" decodes everything. Which files belong together is known
-before; nothing is deleted or repaired.
+Depth "header" reads file headers, and decodes masks so small on disk that they may be
+blank; "full" decodes everything. Nothing is deleted or repaired.
 """
 
 import os
@@ -17,20 +16,26 @@ from . import files
 from .cached_map import map_files
 
 DEPTHS = ("header", "full")
-_SAMPLE, _NEARLY_ALL = 20, 0.9  # masks that inverted_note looks at, and share of them
+_SAMPLE, _NEARLY_ALL = 20, 0.9  # masks that inverted_note reads, and share of them
 
 
 def check_files(
     records, require_masks, depth, max_pixels, cache=None, mask_values=None
 ):
-    """Look at the files of the records that have no reason to be dropped yet.
+    """Check the files of all records that are not dropped yet.
 
-    records: DataFrame with path, mask_paths, reason, file.
-    depth: one of DEPTHS. max_pixels: of an image. cache: as in file_map.map_files.
-    mask_values: as of mask_values.find_foreground.
-    Returns the records with columns height, width (pixels; missing: not usable),
-    and reason and file set where a file fails. mask_paths is emptied when a mask
-    fails but masks are not required.
+    Args:
+        records: DataFrame with path, mask_paths, reason, file.
+        require_masks: whether images without a usable mask are dropped.
+        depth: one of DEPTHS.
+        max_pixels: maximum height * width of an image.
+        cache: as in cached_map.map_files.
+        mask_values: as in mask_values.find_foreground.
+
+    Returns:
+        the records with columns height, width (pixels; missing if unusable), and reason
+        and file of an unusable file. If only the mask is unusable and not required,
+        mask_paths is empty.
     """
     records = records.copy()
     records["height"] = records["width"] = None
@@ -56,7 +61,7 @@ def check_files(
 
 
 def inspect_image(path, depth, max_pixels):
-    """Return [height, width] of an image; raises as files.read_image does."""
+    """Return [height, width] of an image; raises as files.read_image."""
     size = files.image_size(path, max_pixels)
     if depth == "full":
         files.verify_image(path, max_pixels)
@@ -64,10 +69,7 @@ def inspect_image(path, depth, max_pixels):
 
 
 def inspect_mask(path, depth, max_pixels, values=None):
-    """Return [height, width, whether it has a foreground] of a mask.
-
-    Raises as files.read_mask does.
-    """
+    """Return [height, width, whether there is a foreground]; raises as read_mask."""
     shape = files.image_size(path, max_pixels)
     if depth == "header" and not _may_be_blank(path, shape):
         files.check_mask_header(path, max_pixels)
@@ -79,13 +81,14 @@ def inspect_mask(path, depth, max_pixels, values=None):
 
 
 def inverted_note(mask_paths, max_pixels, mask_values=None):
-    """Say so if nearly all masks reach every border of their image, in a list of lines.
+    """Return a note if nearly all masks reach every border, in a list.
 
-    Then the lesion is likely to be the part that was taken for background. A few masks
-    are looked at.
+    Then the background was probably read as lesion. Up to _SAMPLE masks are read.
 
     Args:
-        mask_paths: Series of tuples of paths. max_pixels, mask_values: of check_files.
+        mask_paths: Series of tuples of paths.
+        max_pixels: as in check_files.
+        mask_values: as in check_files.
     """
     paths = [paths[0] for paths in mask_paths if paths]
     places = np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)
@@ -93,9 +96,9 @@ def inverted_note(mask_paths, max_pixels, mask_values=None):
     if len(results) < 3 or sum(results) < _NEARLY_ALL * len(results):
         return []
     return [
-        f"{sum(results)} of {len(results)} masks looked at, such as {paths[0]}, reach "
-        "all four borders of the image: is the background taken for the lesion? "
-        "mask_values can say which pixels are lesion, such as 0"
+        f"{sum(results)} of {len(results)} sampled masks, such as {paths[0]}, reach "
+        "all four borders of the image: are lesion and background swapped? Set "
+        "mask_values to the values of lesion pixels, such as 0"
     ]
 
 
@@ -110,8 +113,8 @@ def _reaches_borders(path, max_pixels, mask_values):
 def _judge(path, mask_paths, size, masks, require_masks):
     """Return (height, width, usable mask_paths, file, reason) of one image.
 
-    size: as from inspect_image, or an exception. masks: {path: the same of
-    inspect_mask}.
+    size and the values of masks are the results of inspect_image and inspect_mask, or
+    exceptions.
     """
     if isinstance(size, Exception):
         return None, None, mask_paths, path, f"unreadable image: {_words(size)}"
@@ -135,15 +138,15 @@ def _mask_problem(found, size):
 
 
 def _words(error):
-    """Say what is wrong with a file whose name is told beside it."""
+    """Return an error's reason without the file name."""
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or error
 
 
 def _may_be_blank(path, shape):
     """Whether the file is so small for its shape that all pixels may be equal.
 
-    A blank grey PNG takes 1/1000 to 1/200 byte a pixel, by compression level; other
-    formats say nothing by their size.
+    A blank grey PNG takes 1/1000 to 1/200 byte per pixel, depending on the compression
+    level. The size of other formats gives no such bound.
     """
     height, width = shape
     is_png = Path(path).suffix.lower() == ".png"

@@ -1,8 +1,7 @@
 """Read image and mask files with Pillow into NumPy arrays; DICOM by dicom.py.
 
-It settles what a file may look like (orientation, colour mode, bit depth). What a
-mask's values mean is in mask_values.py. It does not resize images, nor know which files
-belong together.
+Orientation, colour mode and bit depth are normalised here; the meaning of a mask's
+values is in mask_values.py.
 """
 
 import os
@@ -15,26 +14,25 @@ from ..config import Config
 from . import dicom
 from .mask_values import find_foreground
 
-# What is in a file counts, not its name. Pillow knows many more formats; one of them
-# (EPS) runs a program of its own.
+# By content, not by name. Pillow supports more formats, of which EPS runs a program
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 
 MAX_PIXELS = Config.MAX_IMAGE_PIXELS
 
 ASPECT_TOLERANCE = 0.01
 
-# Text in the masks that this package predicts, under the PNG keyword "Software"
+# Value of the PNG keyword "Software" in masks that this package predicts
 PREDICTION_MARK = "mrcnn_skin prediction"
 
-# A JPEG is decoded at least so much larger than it will be made: the decoder's own
-# filter is sharper than the resize's
+# A JPEG is decoded at least this much larger than its final size: the decoder's filter
+# is sharper than that of the resize
 _MARGIN = 1.25
 
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 
 class UnreadableImage(ValueError):
-    """A file that is no usable image: corrupt, empty, too large, unknown mode."""
+    """An unusable image file: corrupt, empty, too large, or of an unsupported mode."""
 
     def __init__(self, path, reason):
         super().__init__(f"cannot read image {path}: {reason}")
@@ -43,27 +41,32 @@ class UnreadableImage(ValueError):
 
 
 class PredictedMask(UnreadableImage):
-    """A mask that this package predicted, where ground truth is wanted."""
+    """A mask that this package predicted, where ground truth is expected."""
 
     def __init__(self, path):
         super().__init__(path, "it was predicted by this package: no ground truth")
 
 
 def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):
-    """Read an image as it is meant to be seen.
+    """Read an image file of FORMATS or DICOM, whatever its name.
 
     The EXIF orientation is applied; grey, palette and CMYK become RGB, alpha is
-    dropped, 16 bits are scaled to 8. Files of FORMATS and DICOM are read, whatever
-    their names.
+    dropped, 16 bits are scaled to 8.
 
-    max_pixels: height * width above which the file is refused before decoding;
-        Config.MAX_IMAGE_PIXELS.
-    scale: factor by which the image will be resized. A JPEG is decoded at a half, a
-        quarter or an eighth of its height and width where that is still a quarter
-        more than needed and goes without a rest. It takes half the time, and changes
-        the resized pixels by less than 1 of 255 in the mean.
-    Returns uint8 [height, width, 3], RGB.
-    Raises UnreadableImage, or FileNotFoundError if there is no such file.
+    Args:
+        path: of the file.
+        max_pixels: maximum height * width, checked before decoding.
+        scale: factor by which the image will be resized. A JPEG is decoded at 1/2, 1/4
+            or 1/8 of its size if that divides both sides and is at least 1.25 times
+            the final size. This halves the time, and changes the resized pixels by
+            less than 1 of 255 on average.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+
+    Raises:
+        UnreadableImage: if the file is unusable.
+        FileNotFoundError: if it does not exist.
     """
     if _is_dicom(path):
         with _naming(path):
@@ -79,19 +82,23 @@ def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):
 def read_mask(
     path, shape=None, max_pixels=MAX_PIXELS, values=None, allow_prediction=False
 ):
-    """Read a segmentation mask.
+    """Read a segmentation mask; its EXIF orientation is applied.
 
-    Which pixels are foreground is decided by mask_values.find_foreground. The file's
-    EXIF orientation is applied, as to an image: a mask is taken to be drawn on the
-    image as it is seen.
+    Args:
+        path: of the file.
+        shape: (height, width) of the image. A mask of another size is resized to it
+            (nearest neighbour) if the aspect ratios agree within 1 %.
+        max_pixels: maximum height * width, checked before decoding.
+        values: foreground values, instead of the rules of mask_values.find_foreground.
+        allow_prediction: accept a mask that this package predicted.
 
-    shape: (height, width) of the image. A mask of another size is resized to it
-        (nearest neighbour) when its aspect ratio agrees within 1 %.
-    values: which pixel values are foreground, instead of find_foreground's rules.
-    allow_prediction: whether the mask may be one that this package predicted.
-    Returns bool [height, width].
-    Raises UnreadableImage, also when the values are ambiguous, when the file has
-    several pages, or when the mask does not fit shape; or FileNotFoundError.
+    Returns:
+        bool [height, width].
+
+    Raises:
+        UnreadableImage: if the file is unusable, has several pages or ambiguous
+            values, or does not match shape.
+        FileNotFoundError: if it does not exist.
     """
     with _opened(path, max_pixels) as image:
         _require_mask(path, image, allow_prediction)
@@ -150,17 +157,16 @@ def _require_mask(path, image, allow_prediction=False):
 
 
 def verify_image(path, max_pixels=MAX_PIXELS):
-    """Decode an image without keeping it; the checksums of a PNG are looked at too.
+    """Decode an image to check it, with the checksums of a PNG; raises as read_image.
 
-    A JPEG has no checksum: bytes changed in its middle may decode to other pixels.
-    Raises as read_image does.
+    A JPEG has no checksum: changed bytes may decode to other pixels unnoticed.
     """
     if _is_dicom(path):
         read_image(path, max_pixels)
         return
     with _opened(path, max_pixels) as image:
         if image.format == "PNG":
-            image.verify()  # leaves an image that cannot be decoded any more
+            image.verify()  # the image cannot be decoded afterwards
     with _opened(path, max_pixels) as image:
         image.load()
 
@@ -174,7 +180,7 @@ def same_aspect(shape, other):
 
 @contextmanager
 def _naming(path):
-    """Turn whatever reading the file raises into UnreadableImage with its name."""
+    """Turn any exception of reading a file into UnreadableImage."""
     try:
         yield
     except (UnreadableImage, FileNotFoundError):
@@ -182,15 +188,15 @@ def _naming(path):
     except UnidentifiedImageError as error:
         kinds = f"{', '.join(FORMATS)} or DICOM"
         raise UnreadableImage(path, f"its content is not {kinds}") from error
-    # Broken bytes make Pillow's decoders raise nearly anything: OSError,
-    # SyntaxError, struct.error, zlib.error, TypeError, DecompressionBombError.
+    # For broken bytes Pillow's decoders raise OSError, SyntaxError, struct.error,
+    # zlib.error, TypeError, DecompressionBombError, ...
     except Exception as error:
         raise UnreadableImage(path, error or type(error).__name__) from error
 
 
 @contextmanager
 def _opened(path, max_pixels):
-    """Open a file with Pillow, and refuse it if it has too many pixels."""
+    """Open a file with Pillow; refuse empty files and those with too many pixels."""
     with _naming(path):
         if os.path.getsize(path) == 0:
             raise UnreadableImage(path, "the file is empty (0 bytes)")
@@ -210,7 +216,7 @@ def _is_dicom(path):
 
 
 def _decode(image, scale=1.0):
-    """Decode an opened image, and turn it upright; see read_image for the scale."""
+    """Decode an opened image and apply its orientation; scale is as in read_image."""
     factor = _reduction(image.size, scale)
     if factor > 1:
         image.draft(None, [side // factor for side in image.size])
@@ -219,10 +225,9 @@ def _decode(image, scale=1.0):
 
 
 def _reduction(size, scale):
-    """The factor, 1, 2, 4 or 8, by which a JPEG may be decoded smaller.
+    """Return the factor, 1, 2, 4 or 8, by which a JPEG may be decoded smaller.
 
-    It divides both sides, or else the last row and column would be stretched, and
-    leaves the resize that follows something to average.
+    It divides both sides: otherwise the last row and column would be stretched.
     """
     fits = (f for f in (8, 4, 2) if f * scale * _MARGIN <= 1)
     return next((f for f in fits if not any(side % f for side in size)), 1)
@@ -241,6 +246,6 @@ def _to_8_bit(grey, path):
     if grey.min() < 0 or grey.max() > 65535:
         raise UnreadableImage(
             path,
-            f"pixels must lie in 0..65535, got {grey.min()}..{grey.max()}",
+            f"pixels must be in 0..65535, got {grey.min()}..{grey.max()}",
         )
     return ((grey + 128) // 257).astype(np.uint8)

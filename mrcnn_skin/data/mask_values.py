@@ -1,17 +1,15 @@
-"""What the pixels of a mask mean: which of them are lesion.
+"""Find the lesion pixels of a mask from its mode and its values.
 
-It is decided by the image's mode and the values in all of it. A mask that can be read
-in two ways, or in none, is refused with its values; the user can say which of them are
-lesion. Reading the file is the business of files.py.
+An ambiguous mask is refused with its values; the user can set the values of the lesion.
+Mask files are read by files.py.
 """
 
 import numpy as np
 
-# Foreground is brighter than this: the rule of the ISIC challenge's scorer.
+# Foreground is brighter than this, as in the scorer of the ISIC challenge
 MASK_THRESHOLD = 128
 
-# Lossy files and smoothed edges: nearly all pixels are about as dark as 0 or as bright
-# as 255, and many values occur.
+# Lossy or smoothed masks have many values, nearly all of them close to 0 or 255
 _NEAR = 32
 _NEAR_SHARE = 0.9
 _MANY_VALUES = 16
@@ -23,26 +21,26 @@ _SHOWN = 6  # values named in a message
 
 
 def find_foreground(image, values=None):
-    """Tell which pixels of a mask are lesion.
+    """Return which pixels of a mask are lesion.
 
-    - Grey: where there are two values, 0 and another, the other one, whatever it is.
-      0 and 1 with a smaller area of 255: 1, since 255 is void. Lossy or smoothed masks
-      of 0 and 255: above 128, the rule of the ISIC challenge.
-    - Palette: the one index above 0; 255 is void. Index 0 must be black. Where all
-      colours are grey, and no two alike, the pixels are grey values.
-    - RGB: the one colour on black; VOC's border colour is void.
-    - Alpha: the opaque pixels, if they all have one colour.
+    - Grey: of two values, 0 and another, the other one. Of 0, 1 and a smaller area of
+      255: 1, since 255 is void. Of lossy or smoothed masks of 0 and 255: above 128, as
+      in the ISIC challenge.
+    - Palette: the only index above 0 (255 is void), if index 0 is black. If all colours
+      are different greys, the pixels are grey values.
+    - RGB: the only colour on black; VOC's border colour is void.
+    - Alpha: the opaque pixels, if they all have the same colour.
 
     Args:
         image: PIL.Image, decoded.
-        values: which pixel values are lesion, instead of these rules: of grey, palette
+        values: values of lesion pixels, instead of these rules: grey values, palette
             indices, or colours as 0xRRGGBB.
 
     Returns:
         bool [height, width].
 
     Raises:
-        ValueError: naming the values, if the rules give no answer.
+        ValueError: if the mask is ambiguous; the message lists the values.
     """
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         return _of_alpha(image, values)
@@ -57,7 +55,7 @@ def find_foreground(image, values=None):
 
 
 def _codes(image):
-    """Return one number a pixel: grey value, palette index or 0xRRGGBB."""
+    """Return one number per pixel: grey value, palette index or 0xRRGGBB."""
     if image.mode in ("P", "L") or _is_deep(image):
         return np.asarray(image)
     if image.mode == "1":
@@ -67,7 +65,7 @@ def _codes(image):
 
 
 def _of_grey(grey, is_jpeg):
-    """Tell the lesion in grey values [h, w] of any depth."""
+    """Find the lesion in grey values [h, w] of any depth."""
     values, counts = _count(grey)
     bottom, top = values[0], values[-1]
     if bottom == top == 0:
@@ -87,7 +85,7 @@ def _of_grey(grey, is_jpeg):
 
 
 def _is_smooth(values, counts, is_jpeg):
-    """Whether grey values are those of a mask of 0 and 255 with smooth edges."""
+    """Whether the values are those of a mask of 0 and 255 with smooth edges."""
     if not np.issubdtype(values.dtype, np.integer) or values[0] < 0 or values[-1] > 255:
         return False
     dark, bright = values <= _NEAR, values >= 255 - _NEAR
@@ -96,14 +94,14 @@ def _is_smooth(values, counts, is_jpeg):
         return False
     if is_jpeg or len(values) >= _MANY_VALUES:
         return True
-    # A few values: edges of 0 and 255, or else numbers of classes beside a void of 255
+    # Few values: either edges between 0 and 255, or class numbers and a void of 255
     between = (values > 0) & (values < 255)
     is_edge = counts[between].sum() <= counts[values == 255].sum()
     return bool(values[0] == 0 and is_edge and (between & ~dark).any())
 
 
 def _of_palette(image):
-    """Tell the lesion by the index of its colour; of grey colours, by their values."""
+    """Find the lesion by its palette index, or by grey value if all are grey."""
     indices = np.asarray(image)
     values, counts = _count(indices)
     palette = np.zeros((256, 3), int)
@@ -113,7 +111,7 @@ def _of_palette(image):
     is_grey = not np.ptp(used, axis=1).any()
     if is_grey and len(np.unique(used[:, 0])) == len(used):
         return _of_grey(np.asarray(image.convert("L")), is_jpeg=False)
-    if palette[0].any():  # not a table of classes: index 0 is no background
+    if palette[0].any():  # index 0 is not the background
         return _of_colours(image)
     classes = [value for value in values if value not in (0, _VOID_INDEX)]
     if len(classes) != 1:
@@ -122,7 +120,7 @@ def _of_palette(image):
 
 
 def _of_colours(image):
-    """Tell the lesion by its one colour on black; grey pixels are grey values."""
+    """Find the lesion by its only colour on black, or by grey value if all are grey."""
     is_jpeg, image = image.format == "JPEG", image.convert("RGB")
     pixels = np.asarray(image)
     spread = pixels.max(axis=2) - pixels.min(axis=2)
@@ -137,7 +135,7 @@ def _of_colours(image):
 
 
 def _of_alpha(image, values):
-    """Tell the lesion in an image with an alpha channel, by that or by its colours."""
+    """Find the lesion by the alpha channel or by the colours."""
     image = image.convert("RGBA")
     alpha = np.asarray(image.getchannel("A"))
     colours = image.convert("RGB")
@@ -152,7 +150,7 @@ def _of_alpha(image, values):
 
 
 def _count(codes):
-    """Return the values that occur, in order, and how often."""
+    """Return the sorted unique values and their counts."""
     if codes.dtype == np.uint8:
         counts = np.bincount(codes.ravel(), minlength=256)
         values = np.flatnonzero(counts)
@@ -166,7 +164,7 @@ def _is_deep(image):
 
 
 def _refusal(kind, values, counts):
-    """Return the message that names the values of a mask."""
+    """Return the message for an ambiguous mask, with its values."""
     order = np.argsort(-counts, kind="stable")[:_SHOWN]
     shares = 100 * counts / counts.sum()
     is_colour = kind == "colour"
@@ -174,6 +172,6 @@ def _refusal(kind, values, counts):
     listed = (f"{n} ({shares[i]:.1f} %)" for n, i in zip(names, order, strict=True))
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     return (
-        f"which pixels are lesion is not clear from its values: {kind} "
-        f"{', '.join(listed)}{more}; mask_values can say it"
+        f"ambiguous mask values: {kind} {', '.join(listed)}{more}; set mask_values to "
+        "those of lesion pixels"
     )

@@ -98,5 +98,5 @@ def test_dark_lesions_on_white_are_suspected(
     mask_paths = pd.Series([(path,) for path in paths] + [()])
     notes = inverted_note(mask_paths, LIMIT, mask_values)
     looked_at = min(count, 20)
-    words = f"{looked_at} of {looked_at} masks looked at, such as {paths[0]}, reach all"
+    words = f"{looked_at} of {looked_at} sampled masks, such as {paths[0]}, reach all"
     assert [note.startswith(words) for note in notes] == [True] * is_suspected
