@@ -1,4 +1,4 @@
-"""Masks that several people drew of one lesion: whose are taken, and how they join."""
+"""Choose and join the masks of one lesion by several annotators."""
 
 import re
 from collections import Counter
@@ -8,26 +8,25 @@ import numpy as np
 from .file_names import annotator
 
 UNION, MAJORITY = "union", "majority"
-# IMA++ adds what it made of the others: STAPLE and the majority of votes
+# IMA++ adds the consensus of the others: STAPLE and majority vote
 _CONSENSUS = {"ST", "MV"}
 
 
 def choose_all(paths, annotators=UNION):
-    """Choose the masks of every image by who drew them, as their names say.
+    """Choose the masks of every image by the annotators in their names.
 
     Args:
-        paths: list of one list an image, of its mask files or of the annotation files
-            that outline it, relative to the data set.
-        annotators: UNION or MAJORITY for those of all people, or the name of one, such
-            as "2" or "A00". A mask that names nobody counts as anybody's if it is the
-            image's only one.
+        paths: one list per image, of its mask or annotation files, relative to the data
+            set.
+        annotators: UNION or MAJORITY of all annotators, or the name of one, such as "2"
+            or "A00". An image's only mask is also chosen if it names no annotator.
 
     Returns:
-        list of one list an image, which of its paths are chosen, bool; and what was
-        done, in words, "" if no image has several and no annotator was asked for.
+        chosen: one list of bool per image, as long as its paths.
+        note: description of the choice, "" if there was none to make.
 
     Raises:
-        ValueError: if the masks name their annotators, but not this one.
+        ValueError: if the masks name annotators, but not this one.
     """
     if not isinstance(annotators, str):
         raise ValueError(f"annotators must be text, got {annotators!r}")
@@ -57,7 +56,7 @@ def choose_all(paths, annotators=UNION):
 
 
 def _of_all(names):
-    """Choose all masks but the consensus of the others."""
+    """Choose all masks except the consensus of the others."""
     chosen = [name not in _CONSENSUS for name in names]
     return chosen if any(chosen) else [True] * len(names)
 
@@ -70,15 +69,15 @@ def _of_one(names, who):
 
 
 def _key(name):
-    """Return what "2", "02" and "annotator2" have in common."""
+    """Normalise an annotator's name: "02" and "annotator2" become "2"."""
     name = re.sub(r"^(annotator|expert|rater|reader)[ _-]*", "", name.strip().lower())
     return re.sub(r"(?<!\d)0+(?=\d)", "", name)
 
 
 def join_masks(masks, annotators=UNION):
-    """Join the masks of one image, a list of bool [h, w] that is not empty; as above.
+    """Join the masks of one image, a non-empty list of bool [h, w], by annotators.
 
-    Of two masks the majority is where both agree.
+    The majority of two masks is their intersection.
     """
     votes = np.sum(masks, axis=0)
     return 2 * votes > len(masks) if annotators == MAJORITY else votes > 0

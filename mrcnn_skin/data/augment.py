@@ -1,8 +1,7 @@
-"""Random changes to a training image and its masks, by imgaug.
+"""Random augmentation of a training image and its masks, by imgaug.
 
-The only module that imports imgaug, which takes a second, and only when it is needed.
-imgaug_fixes.py makes it work on NumPy 2. It transforms one image at a time; the
-pipeline decides which images are augmented, and with which seed.
+imgaug takes a second to import, so it is imported here only, and when it is needed.
+imgaug_fixes.py makes it work on NumPy 2.
 """
 
 import numpy as np
@@ -11,15 +10,14 @@ from . import imgaug_fixes  # noqa: F401
 
 
 def paper_augmentation(side=1024):
-    """The five augmentations of the paper, none to two of them for an image.
+    """Return the paper's imgaug augmenter: none to two of five changes per image.
 
-    Horizontal and vertical flip, rotation by 90, 180 or 270 degrees, brightness
-    times 0.8 to 1.5, Gaussian blur: the list of Matterport's nucleus sample, which
-    the paper takes over.
-    side: of the images, pixels. The blur's 0 to 5 pixels are those of the paper's
-        1024; at 128 they would wipe out what a diagnosis rests on, so they shrink
-        with the image.
-    Returns an imgaug augmenter.
+    Horizontal and vertical flip, rotation by 90, 180 or 270 degrees, brightness times
+    0.8 to 1.5, Gaussian blur, as in Matterport's nucleus sample.
+
+    Args:
+        side: of the images, pixels. The blur, 0 to 5 pixels at the paper's 1024, is
+            proportional to it, since at 128 it would hide the signs of a diagnosis.
     """
     from imgaug import augmenters as iaa
 
@@ -37,14 +35,15 @@ def paper_augmentation(side=1024):
 
 
 def strong_augmentation(side=1024):
-    """More than the paper's, each image differently: for small data sets.
+    """Return an imgaug augmenter stronger than the paper's, for small data sets.
 
-    Brightness, contrast, hue and saturation change as between cameras; half of the
-    images are blurred, as by paper_augmentation. A dermatoscope has no up: mirrored,
-    turned by quarters and up to 20 degrees, 0.75 to 1.3 times as large, shifted by up
-    to a tenth of the side; what comes in from beyond the border is black, as at the
-    rim of the lens.
-    side: of the images, pixels. Returns an imgaug augmenter.
+    Brightness, contrast, hue and saturation vary as between cameras; half of the images
+    are blurred as by paper_augmentation. Images are mirrored, rotated by any quarter
+    turn and up to 20 degrees, scaled by 0.75 to 1.3 and shifted by up to a tenth of the
+    side; the outside is black, as at the rim of the lens.
+
+    Args:
+        side: of the images, pixels.
     """
     from imgaug import augmenters as iaa
 
@@ -65,23 +64,26 @@ def strong_augmentation(side=1024):
     )
 
 
-# What Config.AUGMENTATION may say: {name: function of the images' side in pixels}
+# Values of Config.AUGMENTATION: {name: function of the images' side in pixels}
 AUGMENTATIONS = {"paper": paper_augmentation, "strong": strong_augmentation}
 
 
 def augment(augmenter, image, masks, seed):
-    """Transform an image and its masks together (in Matterport's load_image_gt).
+    """Augment an image together with its masks (in Matterport's load_image_gt).
 
-    augmenter: any imgaug augmenter; it is left unchanged, so that threads may share it.
-    image: [h, w, channels], uint8.
-    masks: [h, w, n], bool; n may be 0. They follow the augmenters that move pixels,
-        by nearest neighbour, and no other; what a warp brings in from beyond the
-        border is background.
-    seed: int >= 0; the same seed and input give the same result.
-    Returns (image, masks): new arrays of the shapes and types given.
-    Raises ValueError if image and masks do not fit together, if an array is of another
-    type, if the seed is negative, or if the augmenter changes the size or fails, as
-    those of colour do unless there are three channels.
+    Args:
+        augmenter: any imgaug augmenter; it is not modified, so threads may share it.
+        image: uint8 [h, w, channels].
+        masks: bool [h, w, n]; n may be 0. Only geometric augmenters change them, by
+            nearest neighbour; the outside is background.
+        seed: int >= 0; the same seed and input give the same result.
+
+    Returns:
+        (image, masks): new arrays of the same shapes and types.
+
+    Raises:
+        ValueError: for other types or shapes, a negative seed, or if the augmenter
+            changes the size or fails (those of colour need three channels).
     """
     if not callable(getattr(augmenter, "to_deterministic", None)):
         raise ValueError(f"augmentation must be an imgaug augmenter, got {augmenter!r}")
@@ -99,7 +101,7 @@ def augment(augmenter, image, masks, seed):
             f"an augmenter must keep the image's size {image.shape}, "
             f"got an image {new_image.shape} and masks {new_masks.shape}"
         )
-    # imgaug hands back mirrored views, and the input itself where nothing changed.
+    # imgaug may return mirrored views or the input itself
     return np.array(new_image, order="C"), np.array(new_masks, order="C")
 
 

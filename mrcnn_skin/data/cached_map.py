@@ -1,7 +1,6 @@
-"""Apply a function to many files at once, and remember the results on disk.
+"""Apply a function to many files in parallel, and cache the results on disk.
 
-A result holds as long as the file's size and time of change do. It knows nothing of
-images; what is asked of the files is the caller's business.
+A result is valid while the file's size and modification time are the same.
 """
 
 import json
@@ -11,22 +10,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-# Decoders run outside Python's lock. More workers would hold more images in memory.
+# Decoders release Python's lock; each worker holds an image in memory
 _WORKERS = min(os.cpu_count() or 1, 8)
-_PORTION = 256  # files between two additions to the cache
+_PORTION = 256  # files between two writes to the cache
 
 
 def map_files(function, paths, name, cache=None):
-    """Call a function with each path, several at a time, with a progress bar.
+    """Call a function for each path in parallel, with a progress bar.
 
-    function: path -> a value that JSON can hold. It may raise OSError or ValueError.
-    paths: of any number; equal ones are read once.
-    name: says what the function finds out, arguments included; the key in the cache,
-        its first word the title of the bar (shown on a terminal only).
-    cache: file of earlier results, made here; None remembers nothing. Results are added
-        to it every _PORTION files, so that an interrupted call loses few. Errors are
-        never remembered.
-    Returns {path: value, or the exception that it raised}.
+    Args:
+        function: path -> a JSON value. It may raise OSError or ValueError.
+        paths: iterable; duplicates are read once.
+        name: of the function and its arguments: the key in the cache. Its first word
+            is the title of the bar (shown on a terminal only).
+        cache: file of earlier results, created if needed; None for no cache. Results
+            are added every _PORTION files. Errors are not cached.
+
+    Returns:
+        {path: value, or the exception that it raised}.
     """
     paths = list(dict.fromkeys(paths))
     known = _read_cache(cache, name)
@@ -63,7 +64,7 @@ def _attempt(function, path):
 
 
 def _state(path):
-    """Return what tells a changed file, [bytes, time]; None for one that is absent."""
+    """Return [size, modification time] of a file, or None if there is none."""
     try:
         status = os.stat(path)
     except OSError:
@@ -72,9 +73,9 @@ def _state(path):
 
 
 def _read_cache(path, name):
-    """Return what the cache knows under a name, {absolute path: (state, value)}.
+    """Return the cached results of a name, {absolute path: (state, value)}.
 
-    Lines that are no entries, such as one that was cut off, are passed over.
+    Invalid lines, such as truncated ones, are skipped.
     """
     known = {}
     if path is None or not os.path.exists(path):
@@ -91,7 +92,7 @@ def _read_cache(path, name):
 
 
 def _add_to_cache(path, name, entries):
-    """Append {path: (state, value)} to the cache, one line each; no errors."""
+    """Append {path: (state, value)}, except errors, to the cache, one per line."""
     lines = [
         json.dumps([name, os.path.abspath(file), state, value]) + "\n"
         for file, (state, value) in entries.items()
@@ -101,5 +102,5 @@ def _add_to_cache(path, name, entries):
         return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as cache:
-        # The newline ends a line that an earlier process was cut off in
+        # The newline ends a line that an earlier process left incomplete
         cache.write("\n" + "".join(lines))

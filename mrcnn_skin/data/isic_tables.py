@@ -1,7 +1,7 @@
 """Read tables of labels and metadata, and find their header and image column.
 
-Every cell is text and stays text; nothing in a table is run, followed or opened. What
-the columns say of a label is in diagnoses.py.
+All cells are read as text; nothing in a table is run or opened. Labels are read from
+the columns by diagnoses.py.
 """
 
 import codecs
@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pandas as pd
 
-# The table of the whole ISIC Archive has about half as many.
+# About twice the size of the table of the whole ISIC Archive
 MAX_TABLE_BYTES = 200_000_000
 
-# Names that collections give to the column of image names; the likeliest first.
+# Names of the column of image names; the most likely first
 IMAGE_COLUMNS = (
     *("isic_id", "image_id", "image_name", "img_id", "bcn_filename", "image"),
     *("image_path", "img_path", "image_file", "filename", "file_name", "filepath"),
     *("file_path", "file", "path", "img", "name", "id"),
 )
-# Names that collections give to one and the same column.
+# Different names of the same column
 _COLUMN_NAMES = {
     "age_approximate": "age",
     "age_approx": "age",
@@ -38,33 +38,33 @@ _COLUMN_NAMES = {
 }
 # Older exports of the ISIC Archive name a column "meta.clinical.diagnosis".
 _PREFIX = re.compile(r"^meta(data)?_clinical_")
-_FIRST_CELLS = 1000  # of a column, of which one has to name an image
-_HEADER_ROWS = 10  # titles and remarks above the header, at most
+_FIRST_CELLS = 1000  # of a column; one of them must name an image
+_HEADER_ROWS = 10  # maximum number of rows above the header
 _DELIMITERS = ",;\t|"
 
 
 def read_table(path, names=None, image_column=None):
-    """Read a table of text, or a sheet of Excel, with its header and image column.
+    """Read a text table, or an Excel sheet, and find its header and image column.
 
-    The delimiter is the one of , ; tab | and PH2's || that gives most rows the same
-    number of cells. A line sep=; tells it. Titles and lines of # above the header, a
-    byte order mark, CRLF and empty cells at the ends of rows are passed over.
+    The delimiter is given by a first line such as sep=; or is the one of , ; tab | and
+    PH2's || for which most rows have the same number of cells. Titles and comments (#)
+    above the header, a byte order mark, CRLF and trailing empty cells are ignored.
 
     Args:
         path: of the table.
-        names: ImageNames of the data set. With them, an image column of any name is
-            found by its cells, and so is that of a table without header.
-        image_column: its name, instead of IMAGE_COLUMNS, where the table has it.
+        names: ImageNames of the data set, by which an image column of any name is
+            found, also without a header.
+        image_column: its name, tried before IMAGE_COLUMNS.
 
     Returns:
         DataFrame of strings, "" for an empty cell. Column names are lower case with
-        underscores, "column_1" ... without a header. attrs["has_header"] is False
-        without; attrs["image_column"] names the column of images, or is None.
+        underscores, or "column_1" ... without a header. attrs: has_header (bool) and
+        image_column (name or None).
 
     Raises:
-        ValueError: naming the file, also when it is binary, ragged or larger than
-            MAX_TABLE_BYTES.
-        ImportError: when an .xlsx needs openpyxl.
+        ValueError: if the file is binary, ragged or larger than MAX_TABLE_BYTES; the
+            message names it.
+        ImportError: if an .xlsx file needs openpyxl.
     """
     path = Path(path)
     try:
@@ -75,7 +75,7 @@ def read_table(path, names=None, image_column=None):
         else:
             rows = _read_rows(_decode(path.read_bytes()))
         return _with_header(rows, names, image_column)
-    except ValueError as error:  # pandas' ParserError and EmptyDataError are such
+    except ValueError as error:  # also pandas' ParserError and EmptyDataError
         raise ValueError(f"cannot read table {path}: {error}") from error
 
 
@@ -88,7 +88,7 @@ def column_name(text):
 
 
 def _decode(data):
-    """Return the text of a table's bytes. Raises ValueError if there is none."""
+    """Decode a table's bytes; raise ValueError if they are not text."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16")  # what Excel calls Unicode text
     if b"\0" in data:
@@ -100,7 +100,7 @@ def _decode(data):
 
 
 def _read_rows(text):
-    """Return all rows of a text, header and titles among them, as a DataFrame."""
+    """Return all rows of a text, with header and titles, as a DataFrame."""
     lines = [line for line in re.split(r"\r?\n|\r", text) if line.strip()]
     told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip()) if lines else None
     remarks = "#" if told is None else ("#", lines[0])
@@ -129,7 +129,7 @@ def _read_rows(text):
 
 
 def _find_delimiter(lines):
-    """Return the delimiter that gives most of the first rows the same width above 1."""
+    """Return the delimiter for which most of the first rows have the same width > 1."""
 
     def agreement(delimiter):
         rows = csv.reader(lines[:200], delimiter=delimiter, skipinitialspace=True)
@@ -164,7 +164,7 @@ def _with_header(rows, names, image_column):
             "image_column": f"column_{position + 1}",
         }
         return table
-    # A title is narrower than the header and most of the rows.
+    # A title is narrower than the header and most rows
     widths = _widths(rows)
     is_header = widths[:_HEADER_ROWS] >= widths.mode()[0]
     table = _below(rows, is_header.idxmax() if is_header.any() else 0)
@@ -196,21 +196,21 @@ def _below(rows, header):
 
 
 def _widths(rows):
-    """Return the number of cells of each row up to the last one that is filled."""
+    """Return the number of cells of each row up to the last non-empty one."""
     filled = rows.ne("").to_numpy()
     last = rows.shape[1] - filled[:, ::-1].argmax(axis=1)
     return pd.Series(last * filled.any(axis=1), index=rows.index)
 
 
 def _choose_image_column(table, wanted, names):
-    """Return the image column among the known names; the first that names images.
+    """Return the first column with a known name whose cells name images.
 
-    Raises ValueError if another column names other images.
+    Raises ValueError if another column names different images.
     """
     columns = [name for name in wanted if name in table]
     if names is None:
         return columns[0]
-    if len(wanted) > 1:  # nobody has said it
+    if len(wanted) > 1:  # image_column is not given
         others = _find_image_columns(table, names, headers=0)
         columns += [name for name in others if name not in columns]
     if len(columns) == 1:
@@ -224,16 +224,16 @@ def _choose_image_column(table, wanted, names):
         both = found[first].notna() & found[other].notna()
         if (found[first][both] != found[other][both]).any():
             raise ValueError(
-                f"its columns {first!r} and {other!r} name different images; say which "
-                "holds the images: image_column"
+                f"its columns {first!r} and {other!r} name different images; set "
+                "image_column to one of them"
             )
     return first
 
 
 def _find_image_columns(rows, names, headers=1):
-    """Return the columns of which most cells name images, each once.
+    """Return the columns whose cells mostly name images, each image once.
 
-    headers: number of cells above them that need not.
+    headers: number of header cells, which need not name images.
     """
     found = []
     for position in rows if names is not None else ():

@@ -1,9 +1,9 @@
-"""Find training images that validation or test images give away.
+"""Find training images that leak into validation or test.
 
-Two images belong together when they share a patient, a lesion or an ISIC id, or when
-they look alike but for size, brightness, compression, mirroring or quarter turns.
-Other crops of a photograph, and other photographs of a lesion, are not recognised by
-their looks. Nothing is dropped here; IsicDataset.drop does that.
+Two images belong together if they share a patient, a lesion or an ISIC id, or if one is
+a copy of the other: up to size, brightness, compression, mirroring and rotation by 90
+degrees. Other crops, and other photographs of a lesion, are not recognised as copies.
+IsicDataset.drop removes the images found here.
 """
 
 import re
@@ -28,22 +28,26 @@ FREQUENCIES = 16  # a side, so that a fingerprint has 16 * 16 - 1 = 255 signs
 # their central squares of 512 pixels differ in up to 7.
 MAX_DIFFERENCE = 28
 
-# Ids that name the same thing in every folder; others do so within their folder only.
+# Globally unique ids; others are unique within their folder only
 _GLOBAL_ID = re.compile(r"(ISIC|HAM|IL|IP)_\d+")
 _SIGNS = FREQUENCIES**2 - 1
 _BAND_BITS = 17  # 15 bands: as many as MAX_DIFFERENCE needs
 _BLOCK = 2048  # fingerprints compared with all others at a time
 _PAIRS = 1 << 20  # pairs compared at a time
-_FEW_PAIRS = 1 << 23  # so few are compared faster without bands
+_FEW_PAIRS = 1 << 23  # fewer pairs are compared faster without bands
 
 
 def find_leaks(dataset, held_out, cache=None):
     """Find the images of a dataset that belong together with held-out ones.
 
-    dataset: an IsicDataset. held_out: list of IsicDatasets.
-    cache: JSON file that remembers fingerprints, as in file_map.map_files.
-    Returns a DataFrame of image_id, file, reason for IsicDataset.drop: one row an
-    image, the first of id, patient, lesion and looks that it shares.
+    Args:
+        dataset: an IsicDataset.
+        held_out: list of IsicDatasets.
+        cache: file of earlier fingerprints, as in cached_map.map_files.
+
+    Returns:
+        DataFrame of image_id, file, reason for IsicDataset.drop, one row per image. The
+        reason is the first that applies: same id, patient, lesion, or a copy.
     """
     others = [info for other in held_out for info in other.image_info]
     reasons = {}
@@ -75,10 +79,10 @@ def find_leaks(dataset, held_out, cache=None):
 
 
 def find_listed(dataset, table_path):
-    """Find the images of a dataset whose ids a table lists, such as an official test.
+    """Find the images of a dataset that a table lists, such as an official test set.
 
     Returns a DataFrame like find_leaks.
-    Raises ValueError, naming the table, if it has no column of image names.
+    Raises ValueError if the table has no column of image names.
     """
     names = ImageNames([info["id"] for info in dataset.image_info])
     table = read_table(table_path, names)
@@ -98,9 +102,9 @@ def find_listed(dataset, table_path):
 def fingerprints(paths, max_pixels=files.MAX_PIXELS, cache=None):
     """Return the fingerprints of image files, int8 [paths, 16, 16].
 
-    They are the signs -1, 0, 1 of the low frequencies of the central square in grey;
-    all 0, and so like no other, for an image of one colour or a file that cannot be
-    read. max_pixels: of an image. cache: as in file_map.map_files.
+    A fingerprint holds the signs -1, 0, 1 of the low frequencies of the central square
+    in grey. It is all 0, and matches no other, for an image of one colour or an
+    unreadable file. max_pixels: of an image. cache: as in cached_map.map_files.
     """
     compute = partial(_fingerprint, max_pixels=max_pixels)
     found = map_files(compute, paths, "fingerprints", cache)
@@ -113,19 +117,18 @@ def fingerprints(paths, max_pixels=files.MAX_PIXELS, cache=None):
 def find_copies(signs, other_signs, max_difference=MAX_DIFFERENCE):
     """Find for each fingerprint the most similar other one, in eight orientations.
 
-    Signs are compared by multi-index hashing (Norouzi et al., CVPR 2012): two
-    fingerprints that differ in at most d of 255 signs differ in at most one sign in one
-    of d // 2 + 1 bands, so only those that share a band, but for one sign, are compared
-    in full. Signs that are zero have no place in a band; the few fingerprints with
-    one are compared with all.
+    This is multi-index hashing (Norouzi et al., CVPR 2012): two fingerprints that
+    differ in at most d of 255 signs differ in at most one sign in one of d // 2 + 1
+    bands, so only pairs with such a band are compared in full. The few fingerprints
+    with a zero sign, which has no bit, are compared with all.
 
     Args:
         signs: int8 [n, 16, 16]. other_signs: int8 [m, 16, 16].
         max_difference: number of signs that may differ; a zero counts as half.
 
     Returns:
-        list of (index, index of the most similar other one, difference rounded up),
-        for those of `signs` that have one. Of several equally similar the first.
+        list of (index, index of the most similar other one, difference rounded up)
+        for those of `signs` that have one; the first if several are equally similar.
     """
     if not len(signs) or not len(other_signs):
         return []
@@ -152,12 +155,12 @@ def find_copies(signs, other_signs, max_difference=MAX_DIFFERENCE):
 
 
 def _all_known(signs):
-    """Whether no sign but that of the mean is zero, bool [n]."""
+    """Whether all signs except that of the mean are nonzero, bool [n]."""
     return np.count_nonzero(_flat(signs), axis=1) == _SIGNS
 
 
 def _near_of_all(signs, other_signs, max_difference):
-    """Yield (i, j, doubled differences) of near pairs; every pair is compared."""
+    """Yield (i, j, doubled differences) of near pairs by comparing all pairs."""
     other = _flat(other_signs).astype(np.float32)
     for start in range(0, len(signs), _BLOCK):
         for view in orientations(signs[start : start + _BLOCK]):
@@ -172,7 +175,7 @@ def _near_in_bands(signs, other_signs, max_difference):
     bands = max(max_difference // 2 + 1, -(-_SIGNS // _BAND_BITS))
     other_bits = _bits(other_signs)
     other_packed = _packed(other_bits)
-    # Neighbouring frequencies are alike in most images: a band takes every nth
+    # Neighbouring frequencies are correlated: a band takes every nth
     tables = [_lookup_table(other_bits[:, band::bands]) for band in range(bands)]
     for view in orientations(signs):
         bits = _bits(view)
@@ -188,7 +191,7 @@ def _near_in_bands(signs, other_signs, max_difference):
 
 
 def _lookup_table(bits):
-    """Return the rows in the order of their keys, and where each key starts in it."""
+    """Return the rows sorted by key, and the position where each key starts."""
     keys = _key(bits)
     counts = np.bincount(keys, minlength=1 << bits.shape[1])
     return np.argsort(keys, kind="stable"), np.append(0, np.cumsum(counts))
@@ -208,14 +211,14 @@ def _same_but_one(keys, starts):
 
 
 def _portions(counts):
-    """Yield indices of counts, in portions of about _PAIRS in all."""
+    """Yield the indices of nonzero counts, in portions of about _PAIRS in total."""
     there = np.flatnonzero(counts)
     portion = np.cumsum(counts[there]) // _PAIRS
     yield from np.split(there, np.flatnonzero(np.diff(portion)) + 1)
 
 
 def _bits(signs):
-    """Return bool [n, 255], without the mean's place."""
+    """Return bool [n, 255], without the mean."""
     return _flat(signs)[:, 1:] > 0
 
 
@@ -230,7 +233,7 @@ def _key(bits):
 
 
 def orientations(signs):
-    """Yield fingerprints [n, 16, 16] as of the mirrored and turned images, 8 times.
+    """Yield the fingerprints [n, 16, 16] in all 8 orientations of the images.
 
     Mirroring an image changes the sign of its odd frequencies along that axis.
     """
@@ -252,11 +255,11 @@ def thumbnail(path, max_pixels=files.MAX_PIXELS):
 
 
 def _fingerprint(path, max_pixels):
-    """Return the signs of one image as text of "0", "1", "2", which JSON can hold."""
+    """Return the signs of one image as text of "0", "1", "2"."""
     small = thumbnail(path, max_pixels)
     waves = dctn(small, norm="ortho")[:FREQUENCIES, :FREQUENCIES]
     waves[0, 0] = 0  # the mean brightness
-    if small.std() < 1:  # grey level: nothing to recognise it by
+    if small.std() < 1:  # grey level: an image of one colour
         waves[:] = 0
     signs = np.sign(waves).astype(int) + 1
     return "".join(map(str, signs.ravel()))
@@ -267,7 +270,7 @@ def _flat(signs):
 
 
 def _identity(info, name):
-    """Return what equals that of another image only if both names mean the same."""
+    """Return a key that two images share only if both names mean the same."""
     if name is None or _GLOBAL_ID.fullmatch(str(name)):
         return name
     return info["folder"], name

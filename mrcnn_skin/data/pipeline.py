@@ -1,7 +1,7 @@
 """From a Dataset to batches of the training graph's inputs, with tf.data.
 
-Every example has a position in an endless, seeded order and a seed of its own, so
-that a run can go on at any position and threads cannot change what it sees.
+Every example has a position in an endless, seeded order and its own seed, so that a run
+can resume at any position, and threads do not change the result.
 """
 
 import functools
@@ -17,16 +17,18 @@ from .dataset import require_dataset
 from .files import UnreadableImage
 from .resize_cache import load_resized
 
-# So many files in a row that cannot be read are no accident: a disk is gone.
+# More unreadable files in a row mean that the disk or the whole folder is missing
 MAX_UNREADABLE = 8
 
 
 class ExampleOrder:
-    """Which image comes at which position, without end.
+    """The image at each position of an endless order.
 
-    groups: list of int arrays; positions take turns among them. One group of all
-        images gives plain passes; one a class gives every class equally often.
-    seed: int. shuffle: a new order in each pass over a group.
+    Args:
+        groups: list of int arrays; positions alternate between them. One group per
+            class gives every class equally often.
+        seed: int.
+        shuffle: whether each pass over a group has a new order.
     """
 
     def __init__(self, groups, seed, shuffle=True):
@@ -51,13 +53,23 @@ class ExampleOrder:
 
 
 def load_example(dataset, config, image_id, augmenter=None, seed=0):
-    """Load, resize and augment one image with its truth; returns an Example.
+    """Load, resize and augment one image with its ground truth.
 
-    dataset: a prepared Dataset. augmenter: of imgaug, or None. seed: int, of this
-    example's augmentation and crop. Instances that vanish are left out, as are those
-    beyond MAX_GT_INSTANCES. An image with a diagnosis and no instance is one whole
-    instance if "classify" is the only task: nothing else needs an outline.
-    Raises ValueError if load_mask returns no instances of the image.
+    Instances that vanish and those beyond MAX_GT_INSTANCES are dropped. If "classify"
+    is the only task, an image with a diagnosis and no instance is one whole instance.
+
+    Args:
+        dataset: a prepared Dataset.
+        config: a Config.
+        image_id: index of image_info.
+        augmenter: imgaug augmenter, or None.
+        seed: int, of augmentation and crop.
+
+    Returns:
+        an Example.
+
+    Raises:
+        ValueError: if load_mask returns unusable instances.
     """
     require_dataset(dataset)
     example = load_resized(dataset, config, image_id, seed)
@@ -73,7 +85,7 @@ def load_example(dataset, config, image_id, augmenter=None, seed=0):
 
 
 def _whole_frame(example, label):
-    """Make the image without its padding one instance, if it has a diagnosis."""
+    """If the image has a diagnosis, make all of it but the padding one instance."""
     if not label:
         return example
     top, left, bottom, right = example.window
@@ -142,10 +154,18 @@ def unaugmented(image_id):
 def readable_example(dataset, config, order, position, augmenter_of=unaugmented):
     """Load the example at a position of an order, as (image id, *example_arrays).
 
-    augmenter_of: function of an image id, giving its augmenter, of imgaug, or None.
-    A file that has become unreadable since the data set was checked costs a warning,
-    not the run: the next image of the same group takes its place.
-    Raises UnreadableImage after MAX_UNREADABLE images in a row.
+    A file that became unreadable after the check of the data set is replaced by the
+    next image of its group, with a warning.
+
+    Args:
+        dataset: a prepared Dataset.
+        config: a Config.
+        order: an ExampleOrder.
+        position: int.
+        augmenter_of: function from an image id to its imgaug augmenter, or None.
+
+    Raises:
+        UnreadableImage: after MAX_UNREADABLE unreadable images in a row.
     """
     sequence = np.random.SeedSequence([config.SEED, int(position)])
     seed = int(sequence.generate_state(1)[0] >> 1)  # fits int32
@@ -157,7 +177,7 @@ def readable_example(dataset, config, order, position, augmenter_of=unaugmented)
             return np.int32(image_id), *arrays
         except (UnreadableImage, FileNotFoundError) as error:
             problem = error
-            warnings.warn(f"{error}; another image takes its place", stacklevel=1)
+            warnings.warn(f"{error}; another image is used instead", stacklevel=1)
     raise UnreadableImage(
         dataset.source_image_link(image_id),
         f"{MAX_UNREADABLE} images in a row cannot be read, the last: {problem}",
@@ -165,7 +185,7 @@ def readable_example(dataset, config, order, position, augmenter_of=unaugmented)
 
 
 def training_order(dataset, config):
-    """The order of a training run: balanced by class if the Config asks for it."""
+    """Return the order of a training run, balanced by class if BALANCE_CLASSES."""
     if config.BALANCE_CLASSES:
         labels = dataset.labels()
         groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -183,14 +203,14 @@ def training_batches(
     no_augmentation_sources=(),
     shard=(0, 1),
 ):
-    """Endless batches for training, from any position on, one a device and step.
+    """Return endless batches for training, one per device and step.
 
-    start: position of the first example (steps done * BATCH_SIZE).
-    augmentation: an imgaug augmenter; None takes Config.AUGMENTATION if AUGMENT.
-    workers: threads that load; None leaves it to tf.data.
-    no_augmentation_sources: of the data set, whose images stay as they are.
-    shard: (i, n), the share of process i of n: of each step's BATCH_SIZE positions
-        the i-th n-th, in batches of IMAGES_PER_GPU for its devices in turn.
+    start: position of the first example (completed steps * BATCH_SIZE).
+    augmentation: an imgaug augmenter; None uses Config.AUGMENTATION if AUGMENT.
+    workers: number of loading threads; None lets tf.data choose.
+    no_augmentation_sources: sources whose images are not augmented.
+    shard: (i, n): process i of n loads the i-th part of each step's BATCH_SIZE
+        positions, in batches of IMAGES_PER_GPU for its devices in turn.
     Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
     input_specs as a tuple.
     """
@@ -213,10 +233,9 @@ def training_batches(
 
 
 def validation_batches(dataset, config, count, workers=None):
-    """Batches of the first `count` images in order, without augmentation.
+    """Return batches of the first `count` images in order, without augmentation.
 
-    The last batch is filled up from the start of the data set, so that all have
-    BATCH_SIZE images.
+    The last batch is filled with images from the start of the data set.
     """
     order = ExampleOrder([dataset.image_ids], config.SEED, shuffle=False)
     count = -(-count // config.BATCH_SIZE) * config.BATCH_SIZE
@@ -228,9 +247,8 @@ def validation_batches(dataset, config, count, workers=None):
 def iterate(batches):
     """Iterate over batches of the functions above, distributed ones too.
 
-    Raises OSError for an UnreadableImage, and ValueError for other images and masks
-    that are no use, in their own words: TensorFlow would bury these in the traceback
-    of the loading thread.
+    Raises OSError for an UnreadableImage, and ValueError for other unusable images and
+    masks, with the original message instead of TensorFlow's traceback of the thread.
     """
     iterator = iter(batches)
     while True:

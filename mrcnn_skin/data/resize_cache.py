@@ -1,7 +1,6 @@
-"""Images and their truth at the network's size, computed once if a cache is wanted.
+"""Load images and ground truth at the network's size, with an optional cache.
 
-What comes before augmentation: the same for one image in every epoch. Which image is
-wanted when, and what becomes of it, is the pipeline's business.
+This is the part of loading before augmentation, which is the same in every epoch.
 """
 
 import functools
@@ -47,10 +46,9 @@ class Example(NamedTuple):
 def load_resized(dataset, config, image_id, seed=0):
     """Load and resize one image with its truth; returns an Example.
 
-    It comes from Config.CACHE_DIR if it is there, and is kept there if it is not.
+    If Config.CACHE_DIR is set, the result is read from there, or written to it.
     seed: of the crop, with IMAGE_RESIZE_MODE "crop".
-    Raises ValueError if the image or the masks are not what geometry.inputs accepts,
-    or differ in size.
+    Raises ValueError if the image or the masks are unusable or differ in size.
     """
     if not config.CACHE_DIR or not dataset.image_info[image_id]["path"]:
         return _load(dataset, config, image_id, seed)
@@ -89,9 +87,9 @@ def _size(config):
 
 
 def _key(dataset, config, image_id):
-    """A name for everything that the resized image depends on.
+    """Return a hash of everything that the resized image depends on.
 
-    Its files count by path, size and time of change.
+    Files are identified by path, size and modification time.
     """
     info = dataset.image_info[image_id]
     stats = [os.stat(path) for path in (info["path"], *info.get("mask_paths", ()))]
@@ -121,7 +119,7 @@ def _read(path):
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        return None  # the rest of a file that was cut off; it is written anew
+        return None  # a truncated file, which is written again
 
 
 def _write(path, resized):

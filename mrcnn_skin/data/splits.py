@@ -1,4 +1,4 @@
-"""Read the splits train, val and test of tables, and draw images into them.
+"""Read the splits train, val and test from tables, and assign images to them.
 
 Images of one patient or lesion stay together.
 """
@@ -13,14 +13,16 @@ from .image_names import splits_in
 
 
 def add_splits(splits, image_ids, cells, source):
-    """Add the splits that the cells of a column say.
+    """Add the splits in the cells of a column.
 
     Args:
-        splits: {image id: (split, its source)} so far. image_ids: of the cells.
-        cells: Series of texts. source: the table and column, in words.
+        splits: {image id: (split, its source)} so far, updated.
+        image_ids: of the cells.
+        cells: Series of texts.
+        source: description of table and column.
 
     Raises:
-        ValueError: if a cell says something else, or another split than before.
+        ValueError: if a cell names no split, or contradicts an earlier one.
     """
     meanings = {cell: splits_in(cell) for cell in cells.unique() if normalise(cell)}
     wrong = [cell for cell, found in meanings.items() if len(found) != 1]
@@ -41,14 +43,15 @@ def add_splits(splits, image_ids, cells, source):
 
 
 def join_splits(records, splits, tables_overrule):
-    """Return the split of each record, by its folder or by the tables.
+    """Return the split of each record, from its folder or from the tables.
 
     Args:
-        records: with image_id and split, that of the folder. splits: of add_splits.
-        tables_overrule: whether tables count where the two disagree.
+        records: with image_id and split, that of the folder.
+        splits: from add_splits.
+        tables_overrule: whether tables take precedence over folders.
 
     Raises:
-        ValueError: if they disagree and nobody has said which counts.
+        ValueError: if the two differ and tables_overrule is False.
     """
     joined = []
     for image_id, own in records[["image_id", "split"]].itertuples(index=False):
@@ -65,10 +68,9 @@ def join_splits(records, splits, tables_overrule):
 def assign_splits(records, val_fraction, seed):
     """Return "train", "val" or "test" for each record; see IsicDataset.load_isic.
 
-    records: as from isic_layouts.read_records; official splits are kept, and taken for
-        the other images of the same patient or lesion.
-    Of the groups of each label, the share val_fraction goes to val, and to test
-    (rounded: a label with very few groups may give none).
+    Official splits of records are kept, and extended to the other images of the same
+    patient or lesion. Of the groups of each label, val_fraction each is assigned to val
+    and to test (rounded: a label with very few groups may have none there).
     """
     group = find_groups(records)
     split = records["split"].copy()
@@ -92,9 +94,9 @@ def assign_splits(records, val_fraction, seed):
 
 
 def take_stratified(records, limit, seed):
-    """Return at most limit records, in the proportions of their labels.
+    """Return at most limit records, in proportion to the labels.
 
-    The choice depends on seed only, and a larger limit adds to a smaller one's.
+    With the same seed, a larger limit adds to the records of a smaller one.
     Raises ValueError if limit is not positive.
     """
     if limit < 1:
@@ -107,7 +109,7 @@ def take_stratified(records, limit, seed):
 
 
 def split_notes(found, subset, val_fraction, seed):
-    """Say how many images have no split of their own and were drawn into one."""
+    """Note how many images have no official split and were assigned at random."""
     unsplit, official = found["split"].isna().sum(), set(found["split"].dropna())
     if subset is None or not len(found) or (not unsplit and "val" in official):
         return []
@@ -124,9 +126,9 @@ def split_notes(found, subset, val_fraction, seed):
 
 
 def find_groups(records):
-    """Return a name for each record, which those of one patient or lesion share.
+    """Return the group of each record: its patient, its lesion, or the image itself.
 
-    Where only some of a lesion's images name the patient, all belong to that group.
+    If only some of a lesion's images name the patient, all belong to that group.
     """
     columns = ["patient_id", "lesion_id", "image_id"]
     codes, count = [], len(records)

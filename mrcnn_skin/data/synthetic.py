@@ -1,7 +1,7 @@
 """Data sets of generated lesions, in memory or in the layout of a challenge.
 
-The pictures are painted by lesion_painter.py. They serve tests, tutorials and smoke
-runs; what a model scores on them says nothing about patients.
+The images of lesion_painter.py are meant for tests, tutorials and smoke runs; scores on
+them say nothing about patients.
 """
 
 import functools
@@ -25,18 +25,23 @@ class SyntheticDataset(Dataset):
     """
 
     def __init__(self, count, size=(128, 128), seed=0, malignant_fraction=0.5):
-        """Register count images; the data set is ready, prepare() has been called.
+        """Register the images and call prepare().
 
-        size: (height, width), pixels. seed: int >= 0.
-        malignant_fraction: 0 to 1; round(count * malignant_fraction) are malignant.
-        Raises ValueError for an empty data set or a fraction out of range.
+        Args:
+            count: number of images, at least 1.
+            size: (height, width), pixels.
+            seed: int >= 0.
+            malignant_fraction: 0 to 1; round(count * malignant_fraction) are malignant.
+
+        Raises:
+            ValueError: if count or malignant_fraction is out of range.
         """
         super().__init__()
         if count < 1:
             raise ValueError(f"count must be 1 or more, got {count}")
         if not 0 <= malignant_fraction <= 1:
             raise ValueError(
-                f"malignant_fraction must lie in 0 to 1, got {malignant_fraction}"
+                f"malignant_fraction must be in [0, 1], got {malignant_fraction}"
             )
         self.size = tuple(size)
         self.seed = seed
@@ -48,7 +53,7 @@ class SyntheticDataset(Dataset):
         self.prepare()
 
     def image_reference(self, image_id):
-        """Say where the image comes from: it has no file."""
+        """Return a description of the image, which has no file."""
         return f"generated, seed {self.seed}, image {image_id}"
 
     def load_image(self, image_id):
@@ -62,7 +67,7 @@ class SyntheticDataset(Dataset):
         return mask[:, :, None].copy(), np.array([class_id], np.int32)
 
     def summary(self):
-        """Count the classes, in words."""
+        """Describe the number of images of each class."""
         malignant = sum(info["class_id"] == 2 for info in self.image_info)
         h, w = self.size
         return (
@@ -78,7 +83,7 @@ class SyntheticDataset(Dataset):
 
 @functools.lru_cache(maxsize=16)
 def _remembered_lesion(seed, index, size, malignant):
-    """load_image and load_mask of one image come in turn: paint once for both."""
+    """Paint a lesion once for load_image and load_mask."""
     # A spawn key, unlike a longer entropy, never equals another (seed, index).
     sequence = np.random.SeedSequence(seed, spawn_key=(index,))
     return synthetic_lesion(sequence, size, malignant)
@@ -89,11 +94,19 @@ def write_synthetic_isic(
 ):
     """Write generated images in the layout of the ISIC 2017 challenge.
 
-    folder: made here, whole or not at all. count, validation, test: images in each
-        part; a part of 0 images is left out. The rest as in SyntheticDataset.
-    About one benign lesion in six is called a seborrheic keratosis; it looks no
-    different. Every JPEG says in its comment that it is generated.
-    Returns the folder as a Path. Raises FileExistsError if it is there and not empty.
+    About one benign lesion in six is labelled seborrheic keratosis; it looks the same.
+    The comment of every JPEG says that it is generated.
+
+    Args:
+        folder: created here, completely or not at all.
+        count, validation, test: number of images in each part; empty parts are omitted.
+        size, seed, malignant_fraction: as in SyntheticDataset.
+
+    Returns:
+        the folder as a Path.
+
+    Raises:
+        FileExistsError: if the folder exists and is not empty.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
