@@ -28,9 +28,7 @@ from . import evaluation_run as run
 def main(argv=None):
     args = parse_arguments(argv)
     from ..atomic import files_written_whole
-    from ..evaluation.html_report import write_page
-    from ..evaluation.model_card import write_model_card
-    from ..evaluation.scoring import format_metrics, write_tables
+    from ..evaluation.scoring import format_metrics
 
     results.require_own_results(args.out)
     other = run.read_other(args.compare)
@@ -48,13 +46,8 @@ def main(argv=None):
     warnings = run.calibration_warnings(folder, args)
     with files_written_whole(args.out) as out:
         scored = run.score(model, dataset, calibration, other, out, args, warnings)
-        write_tables(out, scored.per_image, scored.metrics)
-        results.write_contact_sheet(scored.detector, dataset, out)
-        cases = run.draw_cases(scored, dataset)
         title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
-        parts = (title, facts, scored.metrics, scored.per_image)
-        write_page(out / "report.html", *parts, cases)
-        write_model_card(out / "model_card.md", *parts)
+        run.write_results(out, title, facts, scored, dataset)
         datasets.write_dropped(dropped, out)
     print(format_metrics(scored.metrics))
     if args.save_operating_points:

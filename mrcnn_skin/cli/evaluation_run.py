@@ -211,6 +211,22 @@ def draw_cases(scored, dataset):
     return drawn
 
 
+def write_results(folder, title, known, scored, dataset):
+    """Write tables, contact sheet, report.html and model_card.md into a folder.
+
+    known: of `facts`; scored: of `score`.
+    """
+    from ..evaluation.html_report import write_page
+    from ..evaluation.model_card import write_model_card
+    from ..evaluation.scoring import write_tables
+
+    write_tables(folder, scored.per_image, scored.metrics)
+    results.write_contact_sheet(scored.detector, dataset, folder)
+    parts = title, known, scored.metrics, scored.per_image
+    write_page(folder / "report.html", *parts, draw_cases(scored, dataset))
+    write_model_card(folder / "model_card.md", *parts)
+
+
 def facts(model, dataset, folder, dropped, args):
     """What was evaluated, {name: text}, for report.html and model_card.md."""
     import keras

@@ -2,9 +2,9 @@
 
 Everything goes into one run folder, LOGS/RUN: config.json and run.json, checkpoints/,
 log.csv, tensorboard/, losses.png, the weights of the last and of the best epoch as
-.h5, and evaluation/ with metrics.json, per_image.csv, masks and contact_sheet.png, the
-predictions beside the truth from the worst to the best. Files that cannot serve are
-printed with the reason, listed in dropped.csv, and passed over.
+.h5, and evaluation/ as `mrcnn-skin evaluate` writes it: metrics.json, per_image.csv,
+masks, report.html, model_card.md and contact_sheet.png. Unusable files are listed with
+the reason, in dropped.csv too, and skipped.
 
     mrcnn-skin train --weights=coco
     mrcnn-skin train --dataset=DIR --weights=none --image-size=256
@@ -20,7 +20,7 @@ import argparse
 import json
 from pathlib import Path
 
-from . import command, datasets, options, results, training_run
+from . import command, datasets, evaluation_run, models, options, training_run
 from .training_run import DEFAULTS, QUICK
 
 RESUME = "mrcnn-skin train --weights=last resumes a run that has saved a state"
@@ -65,7 +65,7 @@ def main(argv=None):
     callbacks = [loss_curves(run_dir)] if model.is_chief else []
     model.train(train, val, stages=stages, custom_callbacks=callbacks)
     if model.is_chief:
-        report(model, test, run_dir, chosen_by_them=test is val)
+        report(model, test, run_dir, dropped, args, chosen_by_them=test is val)
 
 
 def make_parser():
@@ -144,19 +144,29 @@ def loss_curves(run_dir):
     return keras.callbacks.LambdaCallback(on_epoch_end=draw)
 
 
-def report(model, dataset, run_dir, chosen_by_them):
-    """Evaluate the best weights, draw predictions beside the truth, say where it is.
+def report(model, dataset, run_dir, dropped, args, chosen_by_them):
+    """Evaluate the best weights, write RUN/evaluation, and say what is where.
 
     chosen_by_them: whether the images of `dataset` told which epoch is the best.
     """
     from ..evaluation.scoring import format_metrics
 
-    best, metrics = training_run.score_best(model, dataset, run_dir)
-    detector = model.ready_detector()
-    results.write_contact_sheet(detector, dataset, run_dir / "evaluation")
+    best = models.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
+    model.load_weights(best)
+    model.ready_detector()
+    asked = argparse.Namespace(
+        **{"weights": best, "logs": None, "calibration_split": None, "tta": False},
+        **{"explain": False, "robustness": False, "bootstrap": 1000, "seed": args.seed},
+        split="val" if chosen_by_them else "test",
+    )
+    folder = run_dir / "evaluation"
+    scored = evaluation_run.score(model, dataset, None, None, folder, asked)
+    known = evaluation_run.facts(model, dataset, args.dataset, dropped, asked)
+    title = f"{model.config.NAME}, run {run_dir.name}"
+    evaluation_run.write_results(folder, title, known, scored, dataset)
     limit = ", but the best epoch was chosen by them" if chosen_by_them else ""
     print(f"\n{best.name} on {dataset.num_images} images, not trained on{limit}:")
-    print(format_metrics(metrics))
+    print(format_metrics(scored.metrics))
     print(f"\nEverything is in {run_dir.resolve()}:")
     for path in sorted(run_dir.iterdir()):
         print(f"  {path.name}{'/' if path.is_dir() else ''}")

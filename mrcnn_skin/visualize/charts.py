@@ -29,7 +29,7 @@ def plot_losses(log):
         if name in log:
             total.plot(log["epoch"], log[name], marker=".", label=name)
     for index, name in enumerate(terms):
-        parts.plot(log["epoch"], log[name], color=f"C{index}", label=name)
+        parts.plot(log["epoch"], log[name], ".-", color=f"C{index}", label=name)
         if f"val_{name}" in log:
             values = log[f"val_{name}"]
             parts.plot(log["epoch"], values, color=f"C{index}", ls="--")

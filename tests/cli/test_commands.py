@@ -172,6 +172,8 @@ def test_train_leaves_a_complete_run_folder(trained):
         "checkpoints/checkpoint",
         "evaluation/metrics.json",
         "evaluation/per_image.csv",
+        "evaluation/report.html",
+        "evaluation/model_card.md",
     ):
         assert (run_dir / name).is_file(), name
         assert name.split("/")[0] in process.stdout
