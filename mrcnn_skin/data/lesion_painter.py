@@ -1,4 +1,4 @@
-"""Generated images in the manner of dermoscopy, for tests, tutorials and smoke runs.
+"""Generate images similar to dermoscopy, for tests, tutorials and smoke runs.
 
 A lesion is painted by adding pigment to skin: optical densities add up, as by the
 Beer-Lambert law. Benign and malignant differ as the ABC rule says (asymmetry, border,
@@ -12,19 +12,19 @@ from scipy import fft, ndimage
 
 MIN_SIDE = 32  # fewer pixels do not resolve the pigment network or a hair
 
-# How hard the task is. Beta distributions of atypia, 0 (harmless) to 1; TRAIT_NOISE
-# parts the traits from it. They are far apart, so that a small network from random
-# weights sees the difference within minutes: logistic regression on measured shape and
-# colour has an AUC of 0.98. Closer distributions or more noise make the task harder.
+# Difficulty of the task: Beta distributions of atypia, 0 (harmless) to 1, to which the
+# traits add TRAIT_NOISE. They are far apart, so that a small network learns the
+# difference within minutes from random weights: logistic regression on measured shape
+# and colour has an AUC of 0.98. Closer distributions or more noise are harder.
 ATYPIA = {False: (2.0, 8.0), True: (8.0, 2.0)}
 TRAIT_NOISE = 0.1
 
 # Share of the image, drawn on a log scale: mostly small, as in the ISIC archive.
 LESION_AREA = (0.04, 0.45)
 
-# How often the things occur that are no sign of anything, alike in both classes.
+# Probabilities of artefacts, the same for both classes
 HAIR_CHANCE, RULER_CHANCE, APERTURE_CHANCE, BUBBLES_CHANCE = 0.4, 0.15, 0.25, 0.3
-EDGE_CHANCE = 0.12  # a lesion so near to the edge that it is cut off
+EDGE_CHANCE = 0.12  # a lesion cut off by the image's edge
 
 # RGB of skin under the dermatoscope, light to dark; a tone lies between neighbours.
 SKIN_TONES = np.array(
@@ -46,7 +46,7 @@ REDDISH_MELANIN, BLACKISH_MELANIN = (0.42, 0.74, 1.0), (0.68, 0.87, 1.0)
 HAEMOGLOBIN = (0.08, 0.5, 0.42)
 HAIR_DENSITY, INK_DENSITY = 2.2, 1.6  # alike for all light
 
-# Beside the browns that melanin gives; more of them in malignant lesions.
+# Colours other than the browns of melanin, more frequent in malignant lesions
 PATCH_COLOURS = np.array(
     [
         (42, 32, 36),  # black
@@ -59,7 +59,7 @@ PATCH_COLOURS = np.array(
 
 
 class Traits(NamedTuple):
-    """How far each letter of the ABC rule is pronounced, 0 to 1."""
+    """How pronounced each criterion of the ABC rule is, 0 to 1."""
 
     asymmetry: float
     border: float
@@ -80,13 +80,19 @@ class Grid(NamedTuple):
 def synthetic_lesion(seed, size=(128, 128), malignant=None):
     """Paint one lesion.
 
-    seed: int >= 0 or numpy SeedSequence. It settles the scene, which is the same at
-        every size of one aspect ratio but for the grain.
-    size: (height, width), pixels, MIN_SIDE or more.
-    malignant: the class; None draws it, both alike.
-    Returns image uint8 [h, w, 3], mask bool [h, w], malignant bool. The mask is one
-    region, 4 to 45 % of the image, and ends where the visible field ends.
-    Raises ValueError if a side is too short.
+    Args:
+        seed: int >= 0 or numpy SeedSequence. The scene is the same at all sizes of one
+            aspect ratio, except for the grain.
+        size: (height, width), pixels, MIN_SIDE or more.
+        malignant: the class; None draws it with equal probability.
+
+    Returns:
+        image: uint8 [h, w, 3].
+        mask: bool [h, w], one region within the visible field, 4 to 45 % of the image.
+        malignant: bool.
+
+    Raises:
+        ValueError: if a side is too short.
     """
     if min(size) < MIN_SIDE:
         raise ValueError(f"size must be {MIN_SIDE} or more on each side, got {size}")
@@ -145,7 +151,7 @@ def _step(values, width):
 
 
 def _illumination(rng, grid):
-    """Return aperture, what the dermatoscope's tube lets through, and light [h, w]."""
+    """Return aperture (transmission of the dermatoscope's tube) and light, [h, w]."""
     h, w = grid.shape
     side = min(h, w)
     off_y, off_x = rng.normal(0, 0.02, 2).astype(np.float32)
@@ -235,7 +241,7 @@ def _lattice(rng, grid, spacing, disorder):
 def _add_lesion(rng, grid, density, distance, angle, traits):
     """Lay the lesion's pigment, its coloured patches and its structures on skin."""
     distance = np.minimum(distance, 5)
-    # Pigment frays at its border; the mask, like an annotator, passes over that.
+    # Pigment frays at its border; the mask, like an annotator, ignores that
     fray = (0.03 + 0.04 * traits.border) * _noise(rng, grid, 40, 1.2)
     inside = _step(1 - distance + fray, rng.uniform(0.025, 0.09))
     # From -1 on one side of the lesion to 1 on the other: asymmetry of colour.

@@ -1,7 +1,7 @@
 """Lesions outlined as polygons in JSON: COCO, labelme, and the VGG annotator (VIA).
 
-An outline says what it shows by a name, such as "lesion" or "nevus". Where the names do
-not all mean lesions, the user must say which do.
+Outlines have names such as "lesion" or "nevus". If not all of them mean lesions, the
+user must state which do.
 """
 
 import json
@@ -18,11 +18,11 @@ from .image_names import ImageNames
 MAX_JSON_BYTES = 500_000_000
 _CIRCLE_POINTS = 64
 
-# Names of areas that are lesions, beside the diagnoses
+# Names of areas that are lesions, besides the diagnoses
 _LESIONS = {"lesion", "lesions", "skin lesion", "mole", "tumor", "tumour"}
-# Which of the attributes that people give a region of VIA is its name
+# Attributes of a VIA region that hold its name
 _NAME_ATTRIBUTES = {"name", "label", "class", "category", "type"}
-_MARKS = ("point", "points", "line")  # within an image, no areas
+_MARKS = ("point", "points", "line")  # not areas
 
 
 class Shape(NamedTuple):
@@ -33,10 +33,12 @@ class Shape(NamedTuple):
 
 
 class Outlines(NamedTuple):
-    """What one entry of an annotation file outlines in an image.
+    """The areas of an image in one entry of an annotation file.
 
-    size: (height, width) as the file says, or None. shapes: list of Shape, corners in
-    pixels of that size. source: the file.
+    Attributes:
+        size: (height, width) in the file, or None.
+        shapes: list of Shape, corners in pixels of that size.
+        source: the file.
     """
 
     size: tuple | None
@@ -48,12 +50,12 @@ def read_outlines(path):
     """Read an annotation file.
 
     Returns:
-        list of (names, Outlines): the file names that the image may have, and what is
-        outlined in it; instead of Outlines a text, if these cannot be read. None if
-        the JSON is of another kind.
+        list of (names, outlines): the file names that the image may have, and its
+        Outlines, or a text with the reason if they are unusable. None if the JSON is
+        not an annotation file.
 
     Raises:
-        ValueError: naming the file, if it is broken.
+        ValueError: if the file is broken; the message names it.
     """
     path = Path(path)
     if path.stat().st_size > MAX_JSON_BYTES:
@@ -84,13 +86,15 @@ def find_outlines(dataset_dir, paths, photographs, names=None):
     """Find the outlines of photographs in the annotation files of a folder.
 
     Args:
-        dataset_dir: the folder. paths: of all its files, relative to it.
-        photographs: relative paths. names: of the areas that are lesions; None for all
-            areas, if their names mean lesions.
+        dataset_dir: the folder.
+        paths: of all its files, relative to it.
+        photographs: relative paths.
+        names: names of the areas that are lesions; None for all areas, if their names
+            mean lesions.
 
     Returns:
-        {photograph: tuple of Outlines, one for each entry of a file}; and notes, lines
-        of text: what was not read, and why.
+        outlines: {photograph: tuple of Outlines, one for each entry of a file}.
+        notes: list of text: what was ignored, and why.
 
     Raises:
         ValueError: if no area has one of the names.
@@ -112,8 +116,8 @@ def find_outlines(dataset_dir, paths, photographs, names=None):
         if named - {""} and not all(map(_means_lesion, named)):
             listed = ", ".join(map(repr, sorted(named)[:8]))
             notes.append(
-                f"{len(found)} outlined images are not read: the areas are named "
-                f"{listed}; mask_values can say which are lesions"
+                f"the outlines of {len(found)} images are ignored: the areas are named "
+                f"{listed}; set mask_values to the names of lesions"
             )
             return {}, notes
     kept = {}
@@ -146,7 +150,7 @@ def _assign(dataset_dir, paths, photographs):
             elif outlines.shapes:
                 found[owners.pop()].append(outlines._replace(source=path))
     notes += [
-        f"outlines of {len(cells)} images are not read, such as {cells[0]}: {problem}"
+        f"outlines of {len(cells)} images are ignored, such as {cells[0]}: {problem}"
         for problem, cells in unread.items()
     ]
     return found, notes
@@ -197,7 +201,7 @@ def _fill(corners, shape):
 
 
 def _outlines(size, areas, source):
-    """Make Outlines of (name, parts) of areas; a text if one of them is no area."""
+    """Make Outlines from (name, parts) of areas; the error's text if one is invalid."""
     try:
         shapes = [Shape(name, list(map(_checked, parts))) for name, parts in areas]
     except ValueError as error:
@@ -236,7 +240,7 @@ def _read_coco(content):
 def _coco_parts(parts):
     if isinstance(parts, dict):
         raise ValueError(
-            "run-length masks are not read, export polygons or masks as images"
+            "run-length masks are not supported, export polygons or masks as images"
         )
     parts = [np.reshape(part, (-1, 2)) for part in parts or () if part]
     if not parts:
@@ -245,7 +249,7 @@ def _coco_parts(parts):
 
 
 def _read_labelme(content, path):
-    """As _read_coco; the image may have been renamed together with its JSON."""
+    """As _read_coco; the image may also have the name of the JSON file."""
     size = content.get("imageHeight"), content.get("imageWidth")
     names = path.stem, str(content["imagePath"])
     areas = ((str(s["label"]), _labelme_parts(s)) for s in content["shapes"])
@@ -283,7 +287,7 @@ def _read_via(entries):
 
 
 def _via_name(attributes):
-    """Return the name of a region; of several attributes, that which is its name."""
+    """Return the name of a region from its attributes."""
     given = {key.lower(): value for key, value in attributes.items() if value}
     named = [given[key] for key in sorted(_NAME_ATTRIBUTES & set(given))]
     texts = []
@@ -313,7 +317,7 @@ def _rectangle(x1, y1, x2, y2):
 
 
 def _ellipse(x, y, x_radius, y_radius, angle=0.0):
-    """Return corners of an ellipse, turned by an angle, radians, from x towards y."""
+    """Return corners of an ellipse, rotated by angle, radians, from x towards y."""
     turns = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
     along, across = x_radius * np.cos(turns), y_radius * np.sin(turns)
     xs = x + along * np.cos(angle) - across * np.sin(angle)

@@ -296,10 +296,11 @@ def test_elastic_transformation_moves_image_and_masks_alike(iaa):
 def test_importing_the_package_makes_imgaug_importable():
     code = """
 import sys
+import numpy as np
 import mrcnn_skin
 assert "imgaug" not in sys.modules
 from imgaug import augmenters
-image = mrcnn_skin.data.augment.np.eye(32, dtype="uint8")[:, :, None] * [[[9, 9, 9]]]
+image = np.eye(32, dtype="uint8")[:, :, None] * [[[9, 9, 9]]]
 augmenters.ElasticTransformation(9, 5)(image=image.astype("uint8"))
 print("works")
 """

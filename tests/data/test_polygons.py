@@ -139,7 +139,7 @@ def test_an_ellipse_is_turned(tmp_path):
     ],
 )
 def test_what_is_not_named_a_lesion_is_no_lesion(tmp_path, annotations, names):
-    with pytest.raises(ValueError, match=rf"named {names}; mask_values can say"):
+    with pytest.raises(ValueError, match=rf"named {names}; set mask_values"):
         load(tmp_path, annotations)
 
 
@@ -210,7 +210,7 @@ def areas_of(folder, **options):
         (
             {"x.jpg": None, "y.jpg": None, "a.json": two_of("x.jpg", "absent.jpg")},
             {"x": 500, "y": 0},
-            "outlines of 1 images are not read, such as absent.jpg in a.json",
+            "outlines of 1 images are ignored, such as absent.jpg in a.json",
         ),
     ],
 )
@@ -263,7 +263,7 @@ def test_outlines_by_several_annotators(tmp_path, annotators, area):
 def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
     several = labelme("hair", [[0, 0], [5, 0], [5, 5]])
     several["shapes"] += labelme("nevus")["shapes"]
-    with pytest.raises(ValueError, match="named 'hair', 'nevus'; mask_values can say"):
+    with pytest.raises(ValueError, match="named 'hair', 'nevus'; set mask_values"):
         load(tmp_path, several)
     dataset = IsicDataset()
     dataset.load_isic(tmp_path, mask_values=["nevus"])
@@ -284,7 +284,7 @@ def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
         (coco(parts=[[5, 5, 30, 25, 20, 17]]), "empty mask.: 1"),  # all on a line
         (coco(parts=[]), "x.jpg in images/x.json: an area has no outline"),
         (coco(parts=[[1, 2, 3]]), "x.jpg in images/x.json: cannot reshape"),
-        (coco(parts={"counts": [1], "size": [4, 6]}), "run-length masks are not read"),
+        (coco(parts={"counts": [1], "size": [4, 6]}), "run-length masks are not supported"),
         (labelme(points=[[1, 2, 3], [4, 5, 6], [7, 8, 9]]), "pairs of numbers, got "),
         (labelme(points=[[1, 2], [3, 4], [5, float("nan")]]), "pairs of numbers, got "),
         (labelme(points=[[1, 2], [3, 4]]), "a polygon of 2 points outlines no area"),
