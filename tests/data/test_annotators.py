@@ -52,12 +52,12 @@ def test_masks_are_chosen_by_name(paths, annotators, chosen, words):
         (NAMED, ("1",), r"must be text, got \('1',\)"),
     ],
 )
-def test_an_annotator_who_drew_nothing_is_refused(paths, annotators, words):
+def test_an_unknown_annotator_is_refused(paths, annotators, words):
     with pytest.raises(ValueError, match=words):
         choose_all(paths, annotators)
 
 
-def test_a_majority_is_more_than_half():
+def test_the_majority_is_more_than_half():
     masks = [np.array([[1, 1, 0, 0]], bool), np.array([[1, 0, 1, 0]], bool)]
     assert join_masks(masks, "majority").tolist() == [[True, False, False, False]]
     assert join_masks(masks).tolist() == [[True, True, True, False]]

@@ -193,7 +193,7 @@ def test_each_augmenter_of_the_paper_occurs():
     assert min(backgrounds) < 80 and max(backgrounds) > 120  # multiplied
 
 
-def test_the_seed_settles_the_result_in_any_thread():
+def test_the_result_depends_on_the_seed_only():
     image, masks = random_image((40, 56)), random_masks((40, 56), 2)
     augmenter = paper_augmentation()
     seeds = [*range(40)] * 3

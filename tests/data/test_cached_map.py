@@ -63,7 +63,7 @@ def test_a_file_of_the_same_size_but_another_time_is_read_again(paths, tmp_path)
     assert map_files(Reader(), paths, "text", cache)[paths[0]] == "xyz"
 
 
-def test_other_questions_have_other_answers(paths, tmp_path):
+def test_each_name_has_its_own_results(paths, tmp_path):
     cache = tmp_path / "cache.json"
     map_files(Reader(), paths, "text", cache)
     assert map_files(len, paths[:1], "length", cache) == {paths[0]: len(paths[0])}
@@ -72,7 +72,7 @@ def test_other_questions_have_other_answers(paths, tmp_path):
     assert reader.asked == []
 
 
-def test_an_interrupted_call_keeps_what_it_has_found(paths, tmp_path, monkeypatch):
+def test_an_interrupted_call_keeps_its_results(paths, tmp_path, monkeypatch):
     monkeypatch.setattr("mrcnn_skin.data.cached_map._PORTION", 2)
     cache = tmp_path / "cache.jsonl"
 
@@ -88,7 +88,7 @@ def test_an_interrupted_call_keeps_what_it_has_found(paths, tmp_path, monkeypatc
     assert reader.asked == ["c"]
 
 
-def test_a_line_that_was_cut_off_costs_its_own_entry_only(paths, tmp_path):
+def test_a_truncated_line_loses_only_its_entry(paths, tmp_path):
     cache = tmp_path / "cache.jsonl"
     map_files(Reader(), paths[:2], "text", cache)
     cache.write_text(cache.read_text()[:-9])

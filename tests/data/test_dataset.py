@@ -90,7 +90,7 @@ def test_a_subclass_must_call_its_parent(use):
 
 
 @pytest.mark.parametrize("value", [None, [1], Dataset, "isic2017"])
-def test_what_is_no_data_set_is_refused(value, tmp_path):
+def test_other_objects_are_refused(value, tmp_path):
     for use in (
         lambda: load_example(value, lean_config(), 0),
         lambda: load_image_gt(value, lean_config(), 0),
@@ -125,7 +125,7 @@ def test_a_data_set_that_is_not_prepared_is_not_loaded_from():
         lambda dataset: dataset.prepare() or dataset.add_class("spots", 2, "stripe"),
     ],
 )
-def test_a_data_set_that_is_not_prepared_says_so(change, use):
+def test_missing_prepare_is_reported(change, use):
     dataset = two_sources()
     change(dataset)
     with pytest.raises(AttributeError, match=r"call prepare\(\) after the last add_"):
@@ -293,13 +293,13 @@ def test_no_instances_have_the_size_of_the_image(masks):
         ((MASKS * [0.4, 0.9], [1, 2]), "a foreground above 0.5"),
     ],
 )
-def test_what_load_mask_returns_is_checked(answer, words):
+def test_the_result_of_load_mask_is_checked(answer, words):
     with pytest.raises(ValueError, match=rf"image x1 \(photos/x1.png\).*{words}"):
         load_instances(returning(answer), 0, (4, 5))
 
 
 @pytest.mark.parametrize("error", [KeyError("x9"), IndexError("out of range")])
-def test_what_load_mask_raises_names_the_image(error):
+def test_errors_of_load_mask_name_the_image(error):
     dataset = returning(None)
 
     def fail(image_id):

@@ -230,7 +230,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_table_that_is_not_clear_gives_a_reason(folder, case):
+def test_ambiguous_tables_give_a_reason(folder, case):
     text, reason = REFUSED[case]
     records = records_of(folder, text)
     assert labels_of(records) == {}
@@ -260,7 +260,7 @@ def test_a_table_that_is_not_clear_gives_a_reason(folder, case):
         ("image,label\nb,benign\n", "no label"),
     ],
 )
-def test_an_image_without_label_says_what_its_table_says(folder, text, problem):
+def test_the_reason_for_no_label_quotes_the_table(folder, text, problem):
     record = records_of(folder, text).loc["a"]
     assert record["label"] is None
     assert record["label_problem"].startswith(problem)
@@ -311,7 +311,7 @@ def test_another_table_may_contradict_a_code(folder):
         ("dropped.csv", "split,image_id,file,reason\ntrain,a,a.jpg,no mask\n"),
     ],
 )
-def test_predictions_are_no_truth(folder, name, text):
+def test_predictions_are_no_ground_truth(folder, name, text):
     records = records_of(folder, text, name)
     assert labels_of(records) == {}
     assert set(records["split"]) == {None}
@@ -364,7 +364,7 @@ def test_predictions_are_no_truth(folder, name, text):
         ("id,foto,label\nc,a,benign\n", {"image_column": "foto"}, {"a": B}),
     ],
 )
-def test_the_user_can_say_it(folder, text, options, expected):
+def test_options_resolve_ambiguous_tables(folder, text, options, expected):
     assert labels_of(records_of(folder, text, **options)) == expected
 
 
@@ -379,7 +379,7 @@ def test_the_user_can_say_it(folder, text, options, expected):
         ({"image_column": "foto"}, "has the column 'foto'"),
     ],
 )
-def test_what_the_user_names_has_to_be_there(folder, options, words):
+def test_options_must_match_the_table(folder, options, words):
     with pytest.raises(ValueError, match=words):
         records_of(folder, "image,label\na,x\nb,y\n", **options)
 

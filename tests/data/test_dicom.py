@@ -163,13 +163,13 @@ def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_not_one_plain_image_is_refused(tmp_path, elements, message):
+def test_unsupported_dicom_is_refused(tmp_path, elements, message):
     path = write(tmp_path / "a.dcm", RGB, "RGB", **elements)
     with pytest.raises(UnusableDicom, match=message):
         read_dicom(path, LIMIT)
 
 
-def test_what_pydicom_says_of_a_wrong_value_is_not_passed_on(tmp_path):
+def test_messages_of_pydicom_are_not_passed_on(tmp_path):
     path = write(tmp_path / "a.dcm", RGB, "RGB", NumberOfFrames="12345678")
     path.write_bytes(path.read_bytes().replace(b"12345678", SECRET.encode()))
     with pytest.raises(UnusableDicom, match="broken or incomplete") as caught:

@@ -57,7 +57,7 @@ def test_the_limit_holds_for_images_and_masks(tmp_path, depth):
             inspect(path, depth, 8999)
 
 
-def test_a_record_with_a_reason_is_not_looked_at(tmp_path):
+def test_dropped_records_are_not_checked(tmp_path):
     path = str(tmp_path / "good.png")
     Image.new("RGB", (20, 10)).save(path)
     records = pd.DataFrame(

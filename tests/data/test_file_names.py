@@ -75,7 +75,7 @@ NEITHER = [
 
 
 @pytest.mark.parametrize("picture", NEITHER)
-def test_what_may_be_something_else_is_neither_mask_nor_image(picture):
+def test_unclear_pictures_are_neither_mask_nor_image(picture):
     masks, left = sort_images(["images/x.jpg", picture, "masks/x.png"])
     assert masks == {"images/x.jpg": ["masks/x.png"]} and left == [picture]
     [note] = describe_unread([], left)

@@ -179,7 +179,7 @@ def test_summary_says_where_labels_and_masks_came_from(plain, monkeypatch, is_re
     assert "note: 20 of 20 images have no official split: 0% of them each" in summary
 
 
-def test_full_check_finds_what_headers_hide(plain):
+def test_full_check_finds_truncated_files(plain):
     noise = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)
     path = plain / "images" / "b0.png"
     (plain / "images" / "b0.jpg").unlink()
@@ -313,8 +313,8 @@ def test_mask_is_resized_to_its_image(plain):
     np.testing.assert_array_equal(masks[:, :, 0], expected)
 
 
-def test_an_image_exchanged_for_one_of_another_size_is_refused(plain):
-    """Its mask does not fit any more; another image takes its place."""
+def test_an_image_replaced_by_another_size_is_refused(plain):
+    """The mask does not match the new image, so another image is used instead."""
     dataset = load(plain)
     write_image(plain / "images" / "b0.jpg", shape=(12, 16))
     for read in (dataset.load_image, lambda i: dataset.load_reduced_image(i, max)):
@@ -344,7 +344,7 @@ def test_a_second_folder_adds_to_the_first(plain, tmp_path):
     assert len(dataset.image_info) == 20
 
 
-def test_empty_result_says_what_was_looked_for_and_found(plain, tmp_path_factory):
+def test_an_empty_result_is_explained(plain, tmp_path_factory):
     with pytest.raises(ValueError, match="ISIC 2017.*HAM10000.*Found 0 images"):
         load(tmp_path_factory.mktemp("empty"))
     with pytest.raises(ValueError, match="subset 'test'.*Found 20.*'train': 20"):

@@ -100,7 +100,7 @@ def test_options_of_another_form(folder, options, words):
         ("image,x\na,1,2\n", {"label_table": "labels.csv"}, "1 rows have more cells"),
     ],
 )
-def test_options_that_leave_a_question_are_refused(folder, text, options, words):
+def test_ambiguous_options_are_refused(folder, text, options, words):
     (folder / "labels.csv").write_text(text)
     (folder / "other.csv").write_text("image,dx\na,mel\n")
     with pytest.raises(ValueError, match=words):

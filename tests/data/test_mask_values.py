@@ -138,7 +138,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_has_two_readings_is_refused_with_its_values(tmp_path, name):
+def test_ambiguous_masks_are_refused_with_their_values(tmp_path, name):
     image, words = REFUSED[name]
     suffix = "tif" if image.mode == "F" else "png"
     path = save(image, tmp_path / f"mask.{suffix}")

@@ -194,7 +194,7 @@ def ten_blocks():
     return Blocks([(64, 64, [(1 + i % 2, (i, i, 40 + i, 30))]) for i in range(10)])
 
 
-def test_batches_go_on_at_any_position_as_if_they_had_run_through(ten_blocks):
+def test_batches_can_resume_at_any_position(ten_blocks):
     config = tiny_config(AUGMENT=True)
     through = list(training_batches(ten_blocks, config).take(8).as_numpy_iterator())
     for steps in (1, 5):
@@ -321,7 +321,7 @@ def damaged():
     return Damaged([(64, 64, [(1 + i % 2, (8, 8, 40, 30))]) for i in range(12)])
 
 
-def test_another_image_takes_the_place_of_an_unreadable_one(damaged):
+def test_an_unreadable_image_is_replaced(damaged):
     damaged.bad = {3}
     config = tiny_config(AUGMENT=False)
     with pytest.warns(UserWarning, match="3.jpg.*truncated.*another image"):
@@ -353,7 +353,7 @@ def test_a_vanished_disk_is_an_error_that_names_a_file(damaged):
         readable_example(damaged, tiny_config(), order, 0)
 
 
-def test_the_batches_end_in_the_same_words(damaged):
+def test_batches_raise_the_original_message(damaged):
     damaged.bad = range(12)
     damaged.source_image_link = lambda image_id: f"disk/{image_id}.jpg"
     with (
@@ -363,7 +363,7 @@ def test_the_batches_end_in_the_same_words(damaged):
         list(iterate(validation_batches(damaged, tiny_config(), 12)))
 
 
-def test_a_mistake_in_the_program_is_not_taken_for_a_bad_file(damaged):
+def test_program_errors_are_not_treated_as_bad_files(damaged):
     damaged.load_mask = lambda _: (np.ones([9, 9, 1], bool), np.array([1], np.int32))
     order = ExampleOrder([damaged.image_ids], seed=0)
     with pytest.raises(ValueError, match=r"image blocks\d+ must be as large"):

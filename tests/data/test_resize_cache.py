@@ -92,7 +92,7 @@ def test_a_cached_image_is_the_one_that_was_loaded(folder, tmp_path, monkeypatch
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".npz"]
 
 
-def test_whatever_changes_the_image_makes_it_anew(folder, tmp_path):
+def test_changes_invalidate_the_cache(folder, tmp_path):
     cache = tmp_path / "cache"
     config = tiny_config(CACHE_DIR=str(cache))
     dataset = isic(folder)
@@ -113,7 +113,7 @@ def test_whatever_changes_the_image_makes_it_anew(folder, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_file_of_the_cache_is_written_anew(folder, tmp_path, damage):
+def test_a_damaged_cache_file_is_replaced(folder, tmp_path, damage):
     config = tiny_config(CACHE_DIR=str(tmp_path / "cache"))
     dataset = isic(folder)
     expected = load_resized(dataset, config, 0)

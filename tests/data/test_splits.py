@@ -150,7 +150,7 @@ UNCLEAR_SPLITS = {
 
 
 @pytest.mark.parametrize("case", UNCLEAR_SPLITS)
-def test_splits_that_are_not_clear_are_refused(tmp_path, case):
+def test_ambiguous_splits_are_refused(tmp_path, case):
     tables, words = UNCLEAR_SPLITS[case]
     with pytest.raises(ValueError, match=words):
         read(tmp_path, ["a.jpg", "b.jpg", "test/c.jpg"], tables)

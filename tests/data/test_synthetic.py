@@ -31,7 +31,7 @@ def lesions():
     return [synthetic_lesion(i, (96, 96), i % 2 == 1) for i in range(300)]
 
 
-def test_the_seed_settles_the_lesion():
+def test_the_lesion_depends_on_the_seed():
     first = synthetic_lesion(7, (48, 64))
     again = synthetic_lesion(7, (48, 64))
     other = synthetic_lesion(8, (48, 64))
@@ -274,7 +274,7 @@ def test_the_official_layout_is_written(tmp_path):
             assert b"generated" in image.info["comment"]
 
 
-def test_what_was_written_is_what_was_painted(tmp_path):
+def test_written_images_match_the_painted_ones(tmp_path):
     folder = write_synthetic_isic(tmp_path / "isic", 4, (40, 56), seed=2)
     dataset = SyntheticDataset(4, (40, 56), seed=2)
     table = pd.read_csv(folder / "ISIC-2017_Training_Part3_GroundTruth.csv")
