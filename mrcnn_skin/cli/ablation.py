@@ -37,6 +37,7 @@ DEFAULTS = {
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     args = read_options(argv)
     from . import ablation_study as study
 

@@ -33,6 +33,7 @@ class ServerError(Exception):
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("client", description=__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG files")
     parser.add_argument(

@@ -61,6 +61,7 @@ class Choice(NamedTuple):
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("demo", description=__doc__)
     parser.add_argument(
         "--weights",

@@ -26,6 +26,7 @@ from . import evaluation_run as run
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     args = parse_arguments(argv)
     from ..atomic import files_written_whole
     from ..evaluation.scoring import format_metrics
@@ -58,7 +59,8 @@ def main(argv=None):
     return 1 if len(dropped) or scored.metrics["unreadable"] else 0
 
 
-def parse_arguments(argv):
+def make_parser():
+    """Build the parser of the command's options."""
     parser = command.Parser("evaluate", description=__doc__)
     parser.add_argument(
         "--dataset",
@@ -122,7 +124,12 @@ def parse_arguments(argv):
     datasets.add_label_options(parser.add_argument)
     options.add_precision_option(parser)
     options.add_config_options(parser)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def parse_arguments(argv):
+    """Parse the options; raises ValueError for those that contradict each other."""
+    args = make_parser().parse_args(argv)
     if args.save_operating_points:
         if not args.calibration_split:
             raise ValueError("--save-operating-points needs --calibration-split")

@@ -27,6 +27,7 @@ from . import command, models, options
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("export", description=__doc__)
     parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
     parser.add_argument(

@@ -15,6 +15,7 @@ from . import command, datasets, models, options
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("fit-familiarity", description=__doc__)
     parser.add_argument(
         "--dataset",

@@ -16,6 +16,7 @@ SHOWN_FLAGS = ("avx2", "fma", "avx512f", *sorted(BFLOAT16_FLAGS))
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     command.Parser("info", description=__doc__).parse_args(argv)
     print(f"mrcnn_skin {__version__}, Python {platform.python_version()}")
     print(", ".join(f"{name} {_version(name)}" for name in PACKAGES))

@@ -37,6 +37,7 @@ def main(command=None):
 
 
 def make_parser():
+    """Build the parser that finds the command."""
     lines = [f"  {name:16} {text}" for name, text in COMMANDS.items()]
     parser = argparse.ArgumentParser(
         "mrcnn-skin",

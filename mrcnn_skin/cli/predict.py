@@ -30,6 +30,7 @@ from . import command, models, options, results
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("predict", description=__doc__)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders"

@@ -31,6 +31,7 @@ RESUME = "the same command resumes with the images that have no answer yet"
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("score", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder, or list of paths")
     parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)

@@ -27,6 +27,7 @@ RESUME = "mrcnn-skin train --weights=last resumes a run that has saved a state"
 
 
 def main(argv=None):
+    """Run the command with options argv (None: of sys.argv); returns its status."""
     given = vars(make_parser().parse_args(argv))
     stored, run_dir = stored_options(given)
     options = {**DEFAULTS, **(QUICK if given.get("quick") else {}), **stored, **given}
@@ -69,6 +70,7 @@ def main(argv=None):
 
 
 def make_parser():
+    """Build the parser of the command's options."""
     parser = command.Parser(
         "train", description=__doc__, argument_default=argparse.SUPPRESS
     )
