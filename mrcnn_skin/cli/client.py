@@ -91,6 +91,8 @@ def with_retries(ask, content, retries, wait=0.5):
                 raise
             time.sleep(wait * 2**attempt)
             continue
+        if "predicted_class" not in answer:
+            raise ServerError("the model was exported by an older version: repeat it")
         if answer["error"]:
             raise ServerError(f"the image {answer['error'].decode()}")
         return answer

@@ -39,12 +39,22 @@ class Curve(NamedTuple):
         return _divide(self.tp, self.tp + self.fp, 1.0)
 
 
+def as_labels(labels):
+    """Return labels, bool or 0/1, as a bool array; raises ValueError for others."""
+    labels = np.asarray(labels)
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"labels must be 0 or 1, got {np.unique(labels)}")
+    return labels.astype(bool)
+
+
 def rank(labels, p_malignant, weights):
     """Rank images by probability.
 
-    labels: bool [n], True = malignant. p_malignant: float [n]. weights: [..., n].
-    Returns a Curve with the leading axes of weights.
+    labels: bool or 0/1 [n], 1 = malignant. p_malignant: float [n]. weights: [..., n].
+    Returns a Curve with the leading axes of weights. Raises ValueError for any other
+    label.
     """
+    labels, p_malignant = as_labels(labels), np.asarray(p_malignant, float)
     order = np.argsort(-p_malignant, kind="stable")
     ranked = p_malignant[order]
     last_of_tie = np.r_[np.flatnonzero(np.diff(ranked)), len(ranked) - 1]

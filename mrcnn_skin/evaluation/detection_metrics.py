@@ -39,7 +39,7 @@ def compute_matches(
     """
     count = len(trim_zeros(np.asarray(gt_boxes)))
     found = len(trim_zeros(np.asarray(pred_boxes)))
-    order = np.argsort(-np.asarray(pred_scores)[:found], kind="stable")
+    order = np.argsort(-np.asarray(pred_scores, float)[:found], kind="stable")
     pred_class_ids = np.asarray(pred_class_ids)[order]
     gt_masks = np.asarray(gt_masks)[..., :count]
     overlaps = compute_overlaps_masks(np.asarray(pred_masks)[..., order], gt_masks)

@@ -158,8 +158,7 @@ def _checked_diagnoses(labels, p_malignant):
             "labels and p_malignant must both be [n] with n > 0, "
             f"got {labels.shape} and {p_malignant.shape}"
         )
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"labels must be 0 or 1, got {np.unique(labels)}")
+    labels = curves.as_labels(labels)
     is_probability = (p_malignant >= 0) & (p_malignant <= 1)
     if not is_probability.all():
         wrong = p_malignant[~is_probability]
@@ -167,4 +166,4 @@ def _checked_diagnoses(labels, p_malignant):
             f"p_malignant must lie in [0, 1], got {wrong[0]} "
             f"({wrong.size} of {labels.size} images)"
         )
-    return labels.astype(bool), p_malignant
+    return labels, p_malignant

@@ -80,7 +80,7 @@ def non_max_suppression(boxes, scores, threshold):
     Returns int32 [kept], indices into boxes, best score first.
     Raises ValueError if boxes and scores differ in N.
     """
-    boxes, scores = _as_boxes(boxes, "boxes"), np.asarray(scores)
+    boxes, scores = _as_boxes(boxes, "boxes"), np.asarray(scores, float)
     if scores.shape != (len(boxes),):
         raise ValueError(f"scores must be [{len(boxes)}], got {scores.shape}")
     kept = []

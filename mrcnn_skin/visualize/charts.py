@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..atomic import written_whole
+from ..evaluation.curves import as_labels
 from ..evaluation.figures import draw_precision_recall, legend_below
 from .instances import class_label
 
@@ -112,10 +113,10 @@ def display_table(table):
 def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
     """Draw precision and recall of the diagnoses, and their confusion matrix.
 
-    is_malignant: bool [n]; p_malignant: float [n]. threshold: the operating point; an
-    image is called malignant above it. Returns the Figure.
+    is_malignant: bool or 0/1 [n]; p_malignant: float [n]. threshold: the operating
+    point; an image is called malignant above it. Returns the Figure.
     """
-    is_malignant, p_malignant = np.asarray(is_malignant), np.asarray(p_malignant)
+    is_malignant, p_malignant = as_labels(is_malignant), np.asarray(p_malignant, float)
     figure = Figure(figsize=(9, 4), layout="constrained")
     curve, matrix = figure.subplots(1, 2)
     draw_precision_recall(curve, is_malignant, p_malignant)

@@ -141,7 +141,8 @@ def display_differences(
     """
     gt_mask = as_mask(gt_mask, ndim=3, name="gt_mask")
     pred_mask = as_mask(pred_mask, ndim=3, name="pred_mask")
-    order = np.argsort(-np.asarray(pred_score), kind="stable")  # as compute_matches
+    scores = np.asarray(pred_score, float)
+    order = np.argsort(-scores, kind="stable")  # as compute_matches
     pred_box, pred_score = np.asarray(pred_box)[order], np.asarray(pred_score)[order]
     pred_class_id, pred_mask = np.asarray(pred_class_id)[order], pred_mask[..., order]
     _, pred_match, overlaps = compute_matches(

@@ -53,3 +53,13 @@ def test_weighted_mean_of_single_scores():
     means = mean_scores(table, [[3, 1], [0, 2], [0, 0]])
     assert means["JA"][:2].tolist() == [0.75, 0] and np.isnan(means["JA"][2])
     assert means["DI"][:2].tolist() == [0.875, 0.5]
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, np.uint8])
+def test_labels_may_be_of_any_type_but_are_0_or_1(kind):
+    # Two of the three malignant images lie above the benign one
+    p = [0.9, 0.8, 0.6, 0.2]
+    curve = curves.rank(np.array([1, 1, 0, 1]).astype(kind), p, np.ones(4))
+    assert curves.area_under_roc(curve) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="labels must be 0 or 1, got .*2"):
+        curves.rank([0, 1, 2, 1], p, np.ones(4))

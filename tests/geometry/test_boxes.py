@@ -118,6 +118,12 @@ def test_non_max_suppression_of_equal_scores_takes_the_first():
     assert boxes.non_max_suppression(same, [0.5] * 3, 0.3).tolist() == [0]
 
 
+def test_non_max_suppression_of_scores_without_a_sign():
+    candidates = [[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]]
+    scores = np.array([0, 200, 10], np.uint8)
+    assert boxes.non_max_suppression(candidates, scores, 0.5).tolist() == [1, 2]
+
+
 def test_non_max_suppression_of_nothing():
     assert boxes.non_max_suppression(np.zeros((0, 4)), [], 0.5).shape == (0,)
 

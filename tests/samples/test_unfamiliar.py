@@ -33,7 +33,8 @@ def test_every_command_says_it(unfamiliar, score, wanted):
     answer = {
         "num_detections": 1,
         "boxes": np.zeros((1, 4)),
-        "class_ids": [1],
+        "predicted_class": b"benign",
+        "threshold": float("nan"),
         "scores": [0.5],
         "low_confidence": False,
         "p_malignant": 0.25,
