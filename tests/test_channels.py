@@ -88,7 +88,7 @@ def test_what_is_no_augmenter_is_named(augmenter):
 class NoTrainer:
     """Takes the place of training.loop.Trainer, and trains nothing."""
 
-    def __init__(self, *_):
+    def __init__(self, *_, **__):
         self.run = self.run_until = lambda *_: {}
 
 
