@@ -1,4 +1,4 @@
-"""A page to drop an image on: outline, box, P(malignant), heat map and lesion area.
+"""A page to drop images on: outline, box, P(malignant), heat map and lesion area.
 
     mrcnn-skin demo
     mrcnn-skin demo --weights=logs/a/mask_rcnn_isic_best.h5 --weights=b.h5
@@ -12,6 +12,7 @@ Research software, no medical device.
 """
 
 import base64
+import functools
 import html
 import io
 import os
@@ -26,6 +27,7 @@ NOTICE = (
     "diagnosis."
 )
 MAX_UPLOAD = "200mb"
+EXAMPLES = 1, 2, 3  # seeds of generated lesions
 PICTURE_SIDE = 900  # pixels of the longer side, of the answer's pictures
 # The browser loads nothing from elsewhere, whatever the page's libraries ask for.
 POLICY = (
@@ -103,6 +105,7 @@ def load(weights, args):
         grad_cam = GradCam(model.detector.model, config)
     threshold = args.threshold or config.THRESHOLD
     choice = Choice(model, grad_cam, threshold)
+    answer("warm-up", example(0), choice)  # traces the graphs, which takes seconds
     return f"{path.resolve().parent.name}/{path.stem}", choice
 
 
@@ -112,19 +115,33 @@ def serve(choices, args):
     import gradio
     import uvicorn
 
-    def answer(path, name):
+    def answer_uploads(paths, name):
         try:
-            return None, answer_page(Path(path), choices[name])
+            return None, answer_files(map(Path, paths), choices[name])
         finally:
-            os.remove(path)
+            for path in paths:
+                os.remove(path)
+
+    def answer_example(name, number):
+        return answer(f"generated_{number}.png", example(number), choices[name])[1]
 
     names = list(choices)
     with gradio.Blocks(title="mrcnn_skin", analytics_enabled=False) as page:
         gradio.HTML(f'<h1>mrcnn_skin</h1><p class="notice">{NOTICE}</p>')
         chosen = gradio.Radio(names, value=names[0], label="Model")
-        file = gradio.File(label="Drop a dermoscopy image here", height=140)
+        file = gradio.File(
+            label="Drop dermoscopy images here", file_count="multiple", height=140
+        )
+        with gradio.Row():
+            buttons = [
+                gradio.Button(f"Generated lesion {number}", size="sm")
+                for number in EXAMPLES
+            ]
         result = gradio.HTML()
-        file.upload(answer, [file, chosen], [file, result])
+        file.upload(answer_uploads, [file, chosen], [file, result])
+        for number, button in zip(EXAMPLES, buttons, strict=True):
+            show = functools.partial(answer_example, number=number)
+            button.click(show, [chosen], [result])
     # Not launch(): that asks its own address first, and gives up if it answers late
     server = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.middleware("http")(guard)
@@ -151,16 +168,42 @@ async def guard(request, call_next):
     return response
 
 
-def answer_page(path, choice):
-    """The HTML that answers a file: what a Choice says, or why it cannot be read."""
-    from ..data.files import UnreadableImage, read_image
-    from ..evaluation.scoring import describe_answer
+def example(number):
+    """A generated lesion, uint8 [h, w, 3]."""
+    from ..data.lesion_painter import synthetic_lesion
 
-    try:
-        image = read_image(path, choice.model.config.MAX_IMAGE_PIXELS)
-    except UnreadableImage as error:
-        reason = f"{path.name} cannot be read as an image: {error.reason}"
-        return f'<p class="problem" role="alert">{html.escape(reason)}</p>'
+    return synthetic_lesion(number, (480, 640))[0]
+
+
+def answer_files(paths, choice):
+    """The HTML that answers files: what a Choice says, or why one cannot be read."""
+    import pandas as pd
+
+    from ..data.files import UnreadableImage, read_image
+
+    parts, rows = [], []
+    for path in paths:
+        try:
+            image = read_image(path, choice.model.config.MAX_IMAGE_PIXELS)
+        except UnreadableImage as error:
+            reason = f"{path.name} cannot be read as an image: {error.reason}"
+            reason = html.escape(reason)
+            parts.append(f'<p class="problem" role="alert">{reason}</p>')
+            continue
+        row, text = answer(path.name, image, choice)
+        rows.append(row)
+        parts.append(text)
+    if rows:
+        table = pd.DataFrame(rows).to_csv(index=False).encode()
+        parts.append(download("table of all answers", "predictions.csv", table))
+    return "".join(parts)
+
+
+def answer(name, image, choice):
+    """What a Choice says of an image: a row of predictions.csv, and HTML."""
+    from ..evaluation.scoring import describe_answer
+    from ..evaluation.submission import mask_png
+
     result = choice.model.detect([image])[0]
     classes = choice.model.config.CLASS_NAMES
     row, mask = describe_answer(result, image.shape[:2], classes)
@@ -170,12 +213,23 @@ def answer_page(path, choice):
 
         heat = overlay_heat(image, choice.grad_cam(image))
         pictures["heat map (Grad-CAM): what raised P(malignant)"] = heat
-    return (
-        f'<div class="answer"><h3>{html.escape(path.name)}</h3>'
+    link = ""
+    if mask is not None:
+        link = download("mask", f"{Path(name).stem}_mask.png", mask_png(mask))
+    return {"image": name, **row}, (
+        f'<div class="answer"><h3>{html.escape(name)}</h3>'
         f"{warning(row)}{diagnosis(row, choice.threshold)}{facts(row, image)}"
         f'<div class="pictures">{"".join(map(figure, pictures, pictures.values()))}'
-        f"</div></div>"
+        f"</div>{link}</div>"
     )
+
+
+def download(text, name, content):
+    """A link that saves bytes, which are part of the page, as a file."""
+    content = base64.b64encode(content).decode("ascii")
+    address = f"data:application/octet-stream;base64,{content}"
+    name = html.escape(name)
+    return f'<p><a download="{name}" href="{address}">Download: {text}</a></p>'
 
 
 def warning(row):
