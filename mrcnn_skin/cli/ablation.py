@@ -109,6 +109,7 @@ def remember_options(args):
 
 
 def make_parser():
+    """Build the parser of the command's options."""
     from .ablation_study import list_cells
 
     parser = command.Parser(
