@@ -24,6 +24,7 @@ a mistake in the options, nothing is written.
 Research software, no medical device.
 """
 
+import os
 from pathlib import Path, PurePosixPath
 
 from . import command, models, options, results
@@ -47,6 +48,7 @@ def main(argv=None):
 
     results.require_own_results(args.out)
     images = find_images(args.images)
+    files = result_files(images)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     model = models.load_model(args.weights, args)
@@ -61,7 +63,7 @@ def main(argv=None):
                 print(f": skipped, {error}")
                 failures.append(path)
                 continue
-            row = write_answer(image, result, name, model.config, out)
+            row = write_answer(image, result, files[name], model.config, out)
             rows.append({"image": name, **row})
             print(f": {caption(row)}")
     finally:  # of what was analysed before Ctrl-C, too
@@ -76,53 +78,75 @@ def main(argv=None):
 
 
 def find_images(arguments):
-    """Files named, and the photographs in the folders named, each once and in order.
+    """Find the files named, and the photographs in the folders named.
 
     Masks, superpixels, hidden files and results of this package are no photographs
     (see data.file_names).
 
     Returns:
-        {name: Path}; the name of a file in a folder is its path from there, with
-        forward slashes.
+        {name: Path}, each file once; the name of a file in a folder is its path from
+        there, with forward slashes. If names repeat, all are paths from the folder
+        that holds all files.
 
     Raises:
         FileNotFoundError: for a missing path, or a folder without photographs.
-        ValueError: for two files whose results would have the same name.
     """
+    names = {}
+    for argument in map(Path, arguments):
+        found, folder = [argument.name], argument.parent
+        if argument.is_dir():
+            found, folder = photographs_in(argument), argument
+        if not found or not (folder / found[0]).exists():
+            raise FileNotFoundError(f"there is no photograph at {argument}")
+        for name in found:
+            names.setdefault(folder / name, name)
+    if len(set(names.values())) < len(names):
+        root = os.path.commonpath([path.parent.absolute() for path in names])
+        names = {p: Path(os.path.relpath(p, root)).as_posix() for p in names}
+    return {name: path for path, name in names.items()}
+
+
+def photographs_in(folder):
+    """List the photographs below a folder, and print what else is there."""
     from ..data.file_names import is_image_file, photographs, walk_files
 
-    images, by_stem = {}, {}
-    for argument in map(Path, arguments):
-        names = [argument.name]
-        folder = argument.parent
-        if argument.is_dir():
-            pictures = list(filter(is_image_file, walk_files(argument)))
-            names, folder = list(photographs(pictures)), argument
-            if 0 < len(names) < len(pictures):
-                others = len(pictures) - len(names)
-                print(f"{argument}: {others} masks and other pictures are left out")
-        if not names or not (folder / names[0]).exists():
-            raise FileNotFoundError(f"there is no photograph at {argument}")
-        for name in names:
-            path, stem = folder / name, PurePosixPath(name).with_suffix("")
-            other = by_stem.setdefault(stem, path)
-            if other != path:
-                raise ValueError(
-                    f"{path} and {other} would both be written as {stem}.png; analyse "
-                    "them apart, each with its own --out"
-                )
-            images[name] = path
-    return images
+    skipped = []
+    pictures = list(filter(is_image_file, walk_files(folder, skipped)))
+    found = list(photographs(pictures))
+    others = [name for name in pictures if name not in set(found)]
+    if found and others:
+        print(
+            f"{folder}: skipped {len(others)} masks and other pictures, such as "
+            f"{others[0]}; name a file to analyse it"
+        )
+    if skipped:
+        print(f"{folder}: {describe_skipped(skipped)}")
+    return found
 
 
-def write_answer(image, result, name, config, out):
-    """Write the mask and the overlay of an image; returns its row without the name."""
+def describe_skipped(results):
+    """Say which results of this package were not read as images."""
+    return f"skipped {len(results)} results of this package, such as {results[0]}"
+
+
+def result_files(names):
+    """File names of the results, {name: PurePosixPath}: x.png for x.jpg.
+
+    If two images differ in their suffix only, all files keep it: x.jpg.png.
+    """
+    files = {name: PurePosixPath(name).with_suffix(".png") for name in names}
+    if len(set(files.values())) < len(files):
+        files = {name: PurePosixPath(f"{name}.png") for name in names}
+    return files
+
+
+def write_answer(image, result, file, config, out):
+    """Write mask and overlay under a relative path; return the row without `image`."""
     from ..evaluation.scoring import describe_answer
     from ..evaluation.submission import write_mask
     from ..visualize import save_image
 
     row, mask = describe_answer(result, image.shape[:2], config.CLASS_NAMES)
-    file = PurePosixPath(name).with_suffix(".png")
     if mask is not None:
         write_mask(out / "masks" / file, mask)
     overlay = out / "overlays" / file

@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 
 from . import command, models, options
+from .predict import describe_skipped
 
 RESUME = "the same command resumes with the images that have no answer yet"
 
@@ -84,8 +85,11 @@ def score(args):
     config = models.trained_config(weights, args)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     with Parts(args.out, {"weights": digest, "config": config.to_json()}) as parts:
-        paths = parts.left_of(list_images(args.source))
+        results = []
+        paths = parts.left_of(list_images(args.source, results))
         done = len(parts.scored)
+        if results:
+            print(f"{args.source}: {describe_skipped(results)}")
         print(f"{len(paths)} images to score, {done} have their answers already")
         scorer = {
             "weights": weights,

@@ -48,19 +48,23 @@ _FIRST_LINES = 100  # of a list, which show how it is written
 _TITLES = set(map(column_name, IMAGE_COLUMNS))
 
 
-def list_images(source):
+def list_images(source, results=None):
     """Yield the images of an archive: paths as text, relative to root_of(source).
 
-    source: a folder, which is searched with all folders in it for photographs (see
-    data.file_names); or a text file in UTF-8 or UTF-16 with one path a line, absolute
-    or relative to its folder, or a CSV table with a column of paths.
-    Raises OSError for what cannot be listed, ValueError for a table without paths, or
-    with several columns of them.
+    Args:
+        source: a folder, which is searched with all folders in it for photographs (see
+            data.file_names); or a text file in UTF-8 or UTF-16 with one path a line,
+            absolute or relative to its folder, or a CSV table with a column of paths.
+        results: list to which skipped results of this package are added, or None.
+
+    Raises:
+        OSError: if a folder or the list cannot be read.
+        ValueError: for a table without a column of paths, or with several.
     """
     if not os.path.isdir(source):
         yield from _listed(source)
         return
-    for path in photographs(walk_files(source)):
+    for path in photographs(walk_files(source, results)):
         # A name that is no UTF-8 becomes one that is not there, and so an error
         yield path.encode("utf-8", "backslashreplace").decode("utf-8")
 

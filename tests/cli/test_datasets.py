@@ -186,14 +186,37 @@ def test_predict_takes_the_photographs_of_a_folder(tmp_path, capsys):
     find_images = predict.find_images
     found = ("1.jpg", "3.png", "deeper/1.jpg")
     assert find_images([tmp_path]) == {name: tmp_path / name for name in found}
-    assert "3 masks and other pictures are left out" in capsys.readouterr().out
+    assert "skipped 3 masks and other pictures" in capsys.readouterr().out
     named = tmp_path / "1_segmentation.png"
     # whoever names a file means it
     assert find_images([str(named)]) == {"1_segmentation.png": named}
-    with pytest.raises(ValueError, match="1.jpg would both be written as 1.png"):
-        find_images([tmp_path, tmp_path / "deeper"])
+    # each file once; repeated names become paths from the folder that holds all
+    assert len(find_images([tmp_path, tmp_path / "deeper"])) == 3
+    both = [tmp_path / "1.jpg", tmp_path / "deeper" / "1.jpg"]
+    assert find_images(both) == {"1.jpg": both[0], "deeper/1.jpg": both[1]}
     with pytest.raises(FileNotFoundError, match="no photograph at .*deeper/x"):
         find_images([tmp_path / "deeper" / "x"])
+
+
+@pytest.mark.parametrize(
+    "names, files",
+    [
+        (("a/x.jpg", "y.tif"), ["a/x.png", "y.png"]),
+        (("x.jpg", "x.png"), ["x.jpg.png", "x.png.png"]),
+        (("x.jpg", "x.png", "x.jpg.png"), ["x.jpg.png", "x.png.png", "x.jpg.png.png"]),
+    ],
+)
+def test_no_two_images_have_results_of_one_name(names, files):
+    found = predict.result_files(names)
+    assert [str(found[name]) for name in names] == files
+
+
+def test_skipped_results_are_counted(tmp_path, capsys):
+    for name in ("x.jpg", "y.bmp", "y.tif", "logs/losses.png", "dropped.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [*predict.find_images([tmp_path])] == ["x.jpg", "y.bmp", "y.tif"]
+    assert "skipped 2 results of this package, such as drop" in capsys.readouterr().out
 
 
 def test_mask_options():
