@@ -9,14 +9,12 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from . import files
 from .cached_map import map_files
 
 DEPTHS = ("header", "full")
-_SAMPLE, _NEARLY_ALL = 20, 0.9  # masks that inverted_note reads, and share of them
 
 
 def check_files(
@@ -78,36 +76,6 @@ def inspect_mask(path, depth, max_pixels, values=None):
         files.verify_image(path, max_pixels)
     mask = files.read_mask(path, max_pixels=max_pixels, values=values)
     return [*shape, bool(mask.any())]
-
-
-def inverted_note(mask_paths, max_pixels, mask_values=None):
-    """Return a note if nearly all masks reach every border, in a list.
-
-    Then the background was probably read as lesion. Up to _SAMPLE masks are read.
-
-    Args:
-        mask_paths: Series of tuples of paths.
-        max_pixels: as in check_files.
-        mask_values: as in check_files.
-    """
-    paths = [paths[0] for paths in mask_paths if paths]
-    places = np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)
-    results = [_reaches_borders(paths[i], max_pixels, mask_values) for i in places]
-    if len(results) < 3 or sum(results) < _NEARLY_ALL * len(results):
-        return []
-    return [
-        f"{sum(results)} of {len(results)} sampled masks, such as {paths[0]}, reach "
-        "all four borders of the image: are lesion and background swapped? Set "
-        "mask_values to the values of lesion pixels, such as 0"
-    ]
-
-
-def _reaches_borders(path, max_pixels, mask_values):
-    try:
-        mask = files.read_mask(path, max_pixels=max_pixels, values=mask_values)
-    except files.UnreadableImage:
-        return False
-    return all(side.any() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
 
 
 def _judge(path, mask_paths, size, masks, require_masks):

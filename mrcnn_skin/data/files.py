@@ -89,7 +89,8 @@ def read_mask(
         shape: (height, width) of the image. A mask of another size is resized to it
             (nearest neighbour) if the aspect ratios agree within 1 %.
         max_pixels: maximum height * width, checked before decoding.
-        values: foreground values, instead of the rules of mask_values.find_foreground.
+        values: foreground values, instead of the rules of mask_values.find_foreground;
+            those of a predicted mask are known.
         allow_prediction: accept a mask that this package predicted.
 
     Returns:
@@ -103,7 +104,7 @@ def read_mask(
     with _opened(path, max_pixels) as image:
         _require_mask(path, image, allow_prediction)
         _decode(image)
-        mask = find_foreground(image, values)
+        mask = find_foreground(image, (255,) if _is_prediction(image) else values)
     if shape is None or mask.shape == tuple(shape):
         return mask
     if not same_aspect(mask.shape, shape):
@@ -151,9 +152,12 @@ def _require_mask(path, image, allow_prediction=False):
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
         raise UnreadableImage(path, f"it has {pages} pages, and a mask has one")
-    is_prediction = image.info.get("Software") == PREDICTION_MARK
-    if is_prediction and not allow_prediction:
+    if _is_prediction(image) and not allow_prediction:
         raise PredictedMask(path)
+
+
+def _is_prediction(image):
+    return image.info.get("Software") == PREDICTION_MARK
 
 
 def verify_image(path, max_pixels=MAX_PIXELS):

@@ -20,7 +20,7 @@ from . import files, isic_layouts
 from .annotators import MAJORITY, choose_all, join_masks
 from .dataset import Dataset
 from .diagnoses import BENIGN, MALIGNANT, LabelOptions
-from .file_checks import DEPTHS, check_files, inverted_note
+from .file_checks import DEPTHS, check_files
 from .file_names import MASK_HINT
 from .polygons import draw_outlines, outline_problem
 from .splits import assign_splits, split_notes, take_stratified
@@ -152,9 +152,7 @@ class IsicDataset(Dataset):
         records = _check_drawings(records, require_masks, annotators, values)
         dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
         usable = records[records["height"].notna()]
-        inverted = inverted_note(usable["mask_paths"], self.max_image_pixels, values)
-        new = [note for note in notes if note not in self.notes]
-        self.notes = [*inverted, *self.notes, *new]
+        self.notes += [note for note in notes if note not in self.notes]
         if usable.empty and not may_be_empty:
             raise ValueError(_nothing_left(dataset_dir, subset, found, dropped, notes))
         if limit is not None:

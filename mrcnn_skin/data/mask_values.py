@@ -31,10 +31,15 @@ def find_foreground(image, values=None):
     - RGB: the only colour on black; VOC's border colour is void.
     - Alpha: the opaque pixels, if they all have the same colour.
 
+    Lesion and background may be swapped if the lesion has most of the image's border,
+    and a larger share of the border than of the image: a large lesion leaves the
+    corners free first. Such masks are ambiguous, too.
+
     Args:
         image: PIL.Image, decoded.
         values: values of lesion pixels, instead of these rules: grey values, palette
-            indices, or colours as 0xRRGGBB.
+            indices, or colours as 0xRRGGBB. A JPEG must be black and white; there, and
+            in smoothed masks of 0 and 255, all values up to 128 count as 0.
 
     Returns:
         bool [height, width].
@@ -45,13 +50,47 @@ def find_foreground(image, values=None):
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         return _of_alpha(image, values)
     if values is not None:
-        return np.isin(_codes(image), list(values))
+        return _of_values(image, values)
+    mask = _by_mode(image)
+    if _may_be_inverted(mask):
+        raise ValueError(
+            f"the mask may be inverted: it has {mask.mean():.0%} of the image and "
+            f"{_border(mask).mean():.0%} of its border; set mask_values to those of "
+            "lesion pixels, such as 0"
+        )
+    return mask
+
+
+def _by_mode(image):
     if image.mode == "P":
         return _of_palette(image)
     if image.mode in ("1", "L") or _is_deep(image):
-        grey = image.convert("L") if image.mode == "1" else image
-        return _of_grey(np.asarray(grey), image.format == "JPEG")
+        return _of_grey(_codes(image), image.format == "JPEG")
     return _of_colours(image)
+
+
+def _of_values(image, values):
+    """Find the pixels of these values."""
+    is_jpeg = image.format == "JPEG"
+    codes = np.asarray(image.convert("L")) if is_jpeg else _codes(image)
+    found, counts = _count(codes)
+    may_be_lossy = is_jpeg or set(values) <= {0, 255}
+    if may_be_lossy and _is_smooth(found, counts, is_jpeg):
+        sides = [value > MASK_THRESHOLD for value in values]
+        return np.isin(codes > MASK_THRESHOLD, sides)
+    if is_jpeg:
+        raise ValueError("the values of a JPEG are not exact: save the mask as PNG")
+    return np.isin(codes, list(values))
+
+
+def _may_be_inverted(mask):
+    """Whether the lesion is commoner on the border than in the image."""
+    share, of_border = mask.mean(), _border(mask).mean()
+    return max(share, 0.5) < of_border
+
+
+def _border(mask):
+    return np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
 
 
 def _codes(image):

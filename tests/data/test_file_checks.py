@@ -5,12 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mrcnn_skin.data.file_checks import (
-    check_files,
-    inspect_image,
-    inspect_mask,
-    inverted_note,
-)
+from mrcnn_skin.data.file_checks import check_files, inspect_image, inspect_mask
 from mrcnn_skin.data.files import UnreadableImage
 
 LIMIT = 10**6
@@ -71,32 +66,3 @@ def test_dropped_records_are_not_checked(tmp_path):
     checked = check_files(records, False, "full", LIMIT)
     assert checked["height"].tolist() == [10, None]
     assert checked["reason"].tolist() == [None, "no label"]
-
-
-BOX, EDGE, ALL = (5, 5, 25, 15), (0, 0, 30, 19), (0, 0, 30, 20)
-
-
-@pytest.mark.parametrize(
-    ("box", "mask_values", "count", "is_suspected"),
-    [
-        (BOX, None, 40, True),
-        (BOX, None, 3, True),
-        (BOX, None, 2, False),  # too few
-        (BOX, [0], 40, False),
-        (EDGE, None, 40, False),  # the white part is at three borders, not four
-        (ALL, [0], 40, True),
-    ],
-)
-def test_dark_lesions_on_white_are_suspected(
-    tmp_path, box, mask_values, count, is_suspected
-):
-    paths = [str(tmp_path / f"{i}.png") for i in range(count)]
-    for path in paths:
-        mask = Image.new("L", (30, 20), 255)
-        mask.paste(0, box)
-        mask.save(path)
-    mask_paths = pd.Series([(path,) for path in paths] + [()])
-    notes = inverted_note(mask_paths, LIMIT, mask_values)
-    looked_at = min(count, 20)
-    words = f"{looked_at} of {looked_at} sampled masks, such as {paths[0]}, reach all"
-    assert [note.startswith(words) for note in notes] == [True] * is_suspected

@@ -103,7 +103,24 @@ def test_the_lesion_is_read(tmp_path, name):
     np.testing.assert_array_equal(mask, LESION)
 
 
+CUT = np.zeros((40, 60), bool)
+CUT[5:35, :30] = True  # a lesion at the left border
+EDGE = np.ones((40, 60), bool)
+EDGE[1:-1, 1:-1] = False
+LARGE = np.ones((40, 60), bool)
+LARGE[:3, :3] = LARGE[:3, -3:] = False  # a lesion that leaves two corners free
+
+
+def boolean(mask):
+    return Image.fromarray(255 * mask.astype(np.uint8))
+
+
 REFUSED = {
+    "inverted": (grey(0, 255), "inverted: it has 79% of the image and 100% of its bor"),
+    "lesion in a frame": (boolean(LESION | EDGE), "inverted: it has 29% .* and 100%"),
+    "inverted, at the border": (boolean(~CUT), "inverted: it has 62% .* and 85% of"),
+    "inverted, in colour": (colours(BLACK, RED), "inverted"),
+    "inverted, of a palette": (palette({1: WHITE}, inside=0, outside=1), "inverted"),
     "three classes": (grey(1, spot=2), r"grey 0 \(77.1 %\), 1 \(20.8 %\), 2 \(2.1 %\)"),
     "two greys without 0": (grey(2, 1), "grey 1 .*, 2 "),
     "128 and 129": (grey(129, 128), "128 .*, 129 "),
@@ -188,6 +205,35 @@ def test_the_threshold_is_that_of_the_challenge(tmp_path):
 def test_blank_and_full_masks(tmp_path, value):
     path = save(grey(value, value), tmp_path / "mask.png")
     assert read_mask(path).all() == read_mask(path).any() == (value > 0)
+
+
+@pytest.mark.parametrize("lesion", [LARGE, CUT, ~LARGE, LESION | CUT, EDGE | True])
+def test_lesions_at_the_border_are_not_taken_for_inverted(tmp_path, lesion):
+    mask = read_mask(save(boolean(lesion), tmp_path / "mask.png"))
+    np.testing.assert_array_equal(mask, lesion)
+
+
+@pytest.mark.parametrize("quality", [60, 75, 95])
+@pytest.mark.parametrize(
+    ("value", "inside"), [(0, 0), (0, 255), (255, 0), (255, 255), (250, 255)]
+)
+def test_values_of_lossy_masks_need_not_be_exact(tmp_path, value, inside, quality):
+    """A JPEG, and the same pixels as PNG, whose values are many as well."""
+    path = tmp_path / "mask.jpg"
+    save(grey(inside, 255 - inside), path, quality=quality)
+    copies = [path] + [tmp_path / "mask.png"] * (value in (0, 255))
+    save(Image.open(path), tmp_path / "mask.png")
+    expected = LESION if abs(value - inside) < 128 else ~LESION
+    for copy in copies:
+        mask = read_mask(copy, values=[value])
+        assert (mask & expected).sum() / (mask | expected).sum() > 0.98
+
+
+def test_other_values_of_a_jpeg_are_refused(tmp_path):
+    for image in (grey(100, spot=200), colours(RED, spot=BLUE)):
+        path = save(image, tmp_path / "mask.jpg")
+        with pytest.raises(UnreadableImage, match="of a JPEG are not exact: save the"):
+            read_mask(path, values=[100, 0xFF0000])
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,9 @@ def test_a_predicted_mask_in_the_data_folder_is_no_truth(folder, check):
     predicted = table["mask"].iloc[0]
     with pytest.raises(UnreadableImage, match="predicted by this package"):
         read_mask(predicted)
-    assert read_mask(predicted, allow_prediction=True).sum() == 400
+    for values in (None, (0,)):  # those of the true masks
+        mask = read_mask(predicted, values=values, allow_prediction=True)
+        assert mask.sum() == 400
     (folder / "masks" / "b.png").write_bytes(open(predicted, "rb").read())
     fresh = IsicDataset()
     fresh.load_isic(folder, None, check=check)
