@@ -34,9 +34,8 @@ _OTHER_SUFFIXES = (
     *(".pgm", ".tga", ".psd", ".svg", ".npy", ".npz", ".mat", ".nii", ".nii.gz"),
 )
 
-# A folder holds masks if all words of its name are known, and it has a mask word, or a
-# task word and no image word: "lesion_masks" and "mask_images" do, "masked_lesions" and
-# "segmentation_images" do not. With an unknown word ("old_masks"), it is unclear.
+# A folder holds masks if its name has a mask word, or a task word and no image word:
+# "lesion_masks" and "mask_images", not "masked_lesions" nor "segmentation_images".
 _MASK_WORDS = {
     *("mask", "masks", "gt", "gts", "groundtruth", "groundtruths", "truth", "truths"),
     *("annot", "annots"),
@@ -50,25 +49,30 @@ _UNCLEAR_WORDS = {
     *("roi", "rois", "contour", "contours", "edge", "edges", "boundary", "boundaries"),
     *("silhouette", "silhouettes", "heatmap", "heatmaps"),
 }
-_IMAGE_WORDS = {"image", "images", "img", "imgs", "data", "input"}
+_IMAGE_WORDS = {"image", "images", "img", "imgs", "data", "dataset", "input"}
 _SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "testset"), "test"),
 }
+_ANNOTATOR_WORDS = {"annotator", "expert", "rater", "reader"}
 _KNOWN_WORDS = {
     *(_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
     *("ground", "lesion", "lesions", "skin", "binary", "bin", "png", "bmp", "tif"),
     *("jpeg", "class", "raw", "part", "task", "isic", "isbi", "ham", "tschandl"),
-    *("annotator", "expert", "rater", "reader", "manual", "final", "all", "resized"),
-    *("map", "maps", "tr", "ts"),
+    *("manual", "final", "all", "resized", "map", "maps", "tr", "ts"),
+    *("json", "coco", "via", "vgg", "labelme"),
+    *_ANNOTATOR_WORDS,
 }
-# Masks below a folder with such a word are not ground truth of the lesion
+# A path with such a word leads to no ground truth
 _NO_TRUTH_WORDS = {
     *("pred", "preds", "predicted", "prediction", "predictions", "inference"),
-    *("output", "outputs", "result", "results", "old", "backup", "bak", "copy"),
-    *("hair", "hairs"),
+    *("output", "outputs", "result", "results", "submission", "submissions"),
+    *("old", "backup", "bak", "copy", "tmp", "temp", "trash", "unused", "obsolete"),
+    *("draft", "drafts", "rejected", "discarded", "deleted", "wrong", "misclassified"),
 }
+# Names that identify a photograph whatever its folder
+ARCHIVE_NAME = re.compile(r"ISIC_\d+|BCN_\d+|PAT_\d+_\d+_\d+|IMD\d+", re.I)
 # Pictures that are neither: superpixels (ISIC 2017), attributes (ISIC 2018), regions
 # (PH2), drawings of masks, and VOC's SegmentationObject.
 _NEITHER = re.compile(
@@ -172,9 +176,26 @@ def photographs(paths):
                 yield path
 
 
-def is_neither(path):
-    """Whether a picture is known to be neither a photograph nor a mask."""
-    return bool(_NEITHER.search(path))
+def sort_images(paths):
+    """Tell photographs from masks, and assign the masks to the photographs.
+
+    Args:
+        paths: relative, with forward slashes; files other than images are ignored.
+
+    Returns:
+        masks: {photograph: list of its masks}.
+        left: list of unassigned pictures: masks of no photograph or of several, and
+            pictures that may be masks.
+    """
+    paths = sorted(filter(is_image_file, paths), key=lambda path: path.rpartition("/"))
+    masks, by_id, left = {path: [] for path in photographs(paths)}, {}, []
+    for path in masks:
+        by_id.setdefault(image_id(path), []).append(path)
+    for path in paths:
+        if path not in masks and not _NEITHER.search(path):
+            owner = _owner(path, by_id)
+            (left if owner is None else masks[owner]).append(path)
+    return masks, left
 
 
 def image_id(path):
@@ -186,24 +207,6 @@ def image_id(path):
     while is_image_file(name):
         name = name.rpartition(".")[0]
     return name
-
-
-def mask_ids(path):
-    """Return the ids that the image of a mask may have.
-
-    They are the mask's name, its name without the part that marks a mask, and for
-    "x_mask_1" also "x_1". The list is empty if the picture may be no mask of a lesion.
-    """
-    folder = _folder(path)
-    if _content(folder) == "unclear" or _NO_TRUTH_WORDS & set(_words(folder)):
-        return []
-    ids = [image_id(path)]
-    name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS[:-1]), path)
-    if name:
-        ids.append(image_id(name["id"]))
-        number = name.groupdict().get("annotator")
-        ids += [f"{ids[1]}{sign}{number}" for sign in "_- "] if number else []
-    return ids
 
 
 def annotator(path):
@@ -232,7 +235,8 @@ def describe_unread(paths, left):
         notes.append(
             f"{len(left)} pictures are neither images nor masks and are ignored: "
             f"{listed}{more}, such as {left[0]}. They match no image, or several, "
-            f"or may show something else; a mask of x.jpg is {MASK_HINT}"
+            "or their folder does not say that they are masks of its lesion; a mask of "
+            f"x.jpg is {MASK_HINT}"
         )
     unread = [path for path in paths if _has_suffix(path, _OTHER_SUFFIXES)]
     others = Counter(s for p in unread for s in _OTHER_SUFFIXES if _has_suffix(p, s))
@@ -243,21 +247,86 @@ def describe_unread(paths, left):
     return notes
 
 
-def nearest(photographs, mask):
-    """Return the photograph, of several with one id, that a mask belongs to, or None.
+def says_no_truth(path):
+    """Whether a path has a word such as "predictions" or "old"."""
+    return not _NO_TRUTH_WORDS.isdisjoint(_words(path))
 
-    Its folder has most words in common with the mask's, such as "train" or "patient 3",
-    and does not name another split. None if this is not unique.
+
+def is_folder_of(photograph, path):
+    """Whether a mask or annotation file may belong to a photograph by its folders.
+
+    Each word of their names must be one for ground truth, such as "masks" or "expert",
+    or occur in the photograph's folders, or the folder must have the photograph's id.
+    Numbers and single letters need such a word in the same name, and must be the
+    photograph's if its folders have any. Thus masks/vessels/ is not taken, nor the
+    masks of another patient, hospital or split. A name of the archive is unique:
+    numbers, and folders outside that of the masks, may differ.
     """
-    place = _folder(mask)
-    split, words = split_name(place), set(_words(place))
-    common = {}
-    for path in photographs:
-        folder = _folder(path)
-        if None in (split, split_name(folder)) or split == split_name(folder):
-            common[path] = len(words.intersection(_words(folder)))
-    best = [path for path in common if common[path] == max(common.values())]
+    folder, own_folder, name = _folder(path), _folder(photograph), image_id(photograph)
+    splits = {split_name(folder), split_name(own_folder)} - {None}
+    if says_no_truth(folder) or len(splits) > 1:
+        return False
+    parts, own_parts = folder.split("/"), own_folder.split("/")
+    shared = len(os.path.commonprefix([parts, own_parts]))
+    own_numbers = _numbers("/".join(own_parts[shared:]))
+    if ARCHIVE_NAME.match(name):
+        inner = (i for i, part in enumerate(parts) if _content(part) == "masks")
+        parts, own_numbers = parts[next(inner, 0) :], set()
+    own_words = set(_words(own_folder))
+    for part in parts:
+        words = set(_words(part))
+        numbers = (words - own_words) & _numbers(part)
+        is_known = part == name or not words.isdisjoint(_KNOWN_WORDS)
+        may_differ = not own_numbers or not words.isdisjoint(_ANNOTATOR_WORDS)
+        if numbers and not (is_known and may_differ):
+            return False
+        if part != name and words - own_words - numbers - _KNOWN_WORDS:
+            return False
+    return True
+
+
+def _mask_ids(path):
+    """Return the ids that the image of a mask may have; see sort_images.
+
+    They are the mask's name, its name without the part that marks a mask, and for
+    "x_mask_1" also "x_1". The list is empty if the picture may be no mask of a lesion.
+    """
+    if _content(_folder(path)) == "unclear":
+        return []
+    ids = [image_id(path)]
+    name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS[:-1]), path)
+    if name:
+        ids.append(image_id(name["id"]))
+        number = name.groupdict().get("annotator")
+        ids += [f"{ids[1]}{sign}{number}" for sign in "_- "] if number else []
+    return ids
+
+
+def _owner(path, by_id):
+    """Return the photograph that a mask belongs to, or None.
+
+    Of several with its id, it is that with most words of the mask's folder in its own.
+
+    Args:
+        by_id: {id: photographs}.
+    """
+    own, *others = _mask_ids(path) or [None]
+    names = [name for name in others if name in by_id]
+    names = [own] if own in by_id else names if names == others[:1] else []
+    words = set(_words(_folder(path)))
+    common = {
+        photograph: len(words.intersection(_words(_folder(photograph))))
+        for name in names
+        for photograph in by_id[name]
+        if is_folder_of(photograph, path)
+    }
+    best = [image for image in common if common[image] == max(common.values())]
     return best[0] if len(best) == 1 else None
+
+
+def _numbers(text):
+    """Return the numbers and single letters of a name."""
+    return {word for word in _words(text) if word.isdigit() or len(word) == 1}
 
 
 def split_name(text):
@@ -274,14 +343,12 @@ def _content(folder):
     """
     for part in reversed(folder.split("/")):
         words = set(_words(part))
-        is_known = all(w in _KNOWN_WORDS or len(w) == 1 or w.isdigit() for w in words)
-        if not is_known:
-            if words & _MASK_WORDS:
-                return "unclear"
-        elif words & _IMAGE_WORDS and not words & _MASK_WORDS:
+        if words & _IMAGE_WORDS and not words & _MASK_WORDS:
             return "images"
-        elif words & (_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS):
-            return "unclear" if words & _UNCLEAR_WORDS else "masks"
+        if words & _UNCLEAR_WORDS and words <= _KNOWN_WORDS | _numbers(part):
+            return "unclear"
+        if words & (_MASK_WORDS | _TASK_WORDS):
+            return "masks"
     return None
 
 

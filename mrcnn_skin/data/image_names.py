@@ -1,4 +1,4 @@
-"""Match the cells of tables, and masks, to the images of a data set."""
+"""Match the cells of tables to the images of a data set."""
 
 import re
 import unicodedata
@@ -9,17 +9,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from .file_names import (
-    is_image_file,
-    is_neither,
-    mask_ids,
-    nearest,
-    photographs,
-    split_name,
-)
+from .file_names import ARCHIVE_NAME, is_image_file, split_name
 
-# Names that identify a photograph whatever its folder
-_GLOBAL_NAME = re.compile(r"ISIC_\d+|BCN_\d+|PAT_\d+_\d+_\d+|IMD\d+", re.I)
 _NUMBER = re.compile(r"(?P<prefix>ISIC_)?0*(?P<number>\d{1,12})(?:\.0+)?", re.I)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
@@ -48,7 +39,7 @@ class ImageNames:
         self._folder_kinds = set(map(_kind, folders))
         self.ids = [parts[-1] for parts in self._parts]
         for name, images in self._images.items():
-            if len(images) > 1 and not _GLOBAL_NAME.match(name):
+            if len(images) > 1 and not ARCHIVE_NAME.match(name):
                 self._add_folders(images)
 
     def find(self, cells, source=""):
@@ -81,26 +72,13 @@ class ImageNames:
         found = []
         for *folder, name in cells:
             images = self._named(name)
-            if not _GLOBAL_NAME.match(name):
+            if not ARCHIVE_NAME.match(name):
                 both = *source_folder, *folder
                 images = [i for i in images if fits(both, self._folder(i))]
                 if len(folders[name]) > 1 and folder:
                     images = [i for i in images if set(folder) & set(self._folder(i))]
             found.append(self._closest(images, folder, source_folder))
         return found
-
-    def of_mask(self, path):
-        """Return the indices of the images that a mask may belong to."""
-        own, *others = mask_ids(path) or [None]
-        known = [name for name in others if name in self._images]
-        if own in self._images:
-            name = own
-        elif len(known) == 1 and known == others[:1]:
-            [name] = known
-        else:
-            return []
-        folder = path.rpartition("/")[0]
-        return self.places([f"{folder}/{name}"])[0]
 
     def is_folder(self, name):
         """Whether folders of images have this name, except for its numbers."""
@@ -168,31 +146,6 @@ class ImageNames:
             depth += 1
         for i, folder in zip(images, folders, strict=True):
             self.ids[i] = "/".join((*folder[-depth:], self.ids[i]))
-
-
-def sort_images(paths):
-    """Tell photographs from masks, and assign the masks to the photographs.
-
-    A mask belongs to the photograph with its id in a matching folder, or to the
-    nearest of several.
-
-    Args:
-        paths: relative, with forward slashes; files other than images are ignored.
-
-    Returns:
-        masks: {photograph: list of its masks}.
-        left: list of unassigned pictures: masks of no photograph or of several, and
-            pictures that may be masks.
-    """
-    paths = sorted(filter(is_image_file, paths), key=lambda path: path.rpartition("/"))
-    images = list(photographs(paths))
-    names, masks, left = ImageNames(images), {path: [] for path in images}, []
-    for path in paths:
-        if path not in masks and not is_neither(path):
-            found = [images[i] for i in names.of_mask(path)]
-            owner = nearest(found, path)
-            (left if owner is None else masks[owner]).append(path)
-    return masks, left
 
 
 def bare_name(cell):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import compress
 from numbers import Integral, Real
 from os import PathLike
+from os.path import dirname
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -310,6 +311,10 @@ class IsicDataset(Dataset):
             unlabelled = records["label"].isna()
             reasons[unlabelled] = records.loc[unlabelled, "label_problem"]
         reasons[twice | ids.isin(loaded)] = "image id occurs twice"
+        pairs = pd.DataFrame({"id": ids, "folder": records["path"].map(dirname)})
+        reasons[pairs.duplicated(keep=False)] = (
+            "image id occurs twice in a folder: one file may be the mask of the other"
+        )
         return reasons
 
 

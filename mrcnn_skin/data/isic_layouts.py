@@ -11,8 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from .diagnoses import AS_WRITTEN
-from .file_names import describe_unread, split_name, walk_files
-from .image_names import sort_images
+from .file_names import describe_unread, sort_images, split_name, walk_files
 from .isic_labels import add_labels
 from .polygons import find_outlines
 

@@ -5,18 +5,20 @@ user must state which do.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .diagnoses import meaning_of, normalise
+from .file_names import image_id, is_folder_of, says_no_truth
 from .files import same_aspect
 from .image_names import ImageNames
 
 MAX_JSON_BYTES = 500_000_000
 _CIRCLE_POINTS = 64
+_MARGIN = 0.01  # share of the sides by which outlines may exceed the image
 
 # Names of areas that are lesions, besides the diagnoses
 _LESIONS = {"lesion", "lesions", "skin lesion", "mole", "tumor", "tumour"}
@@ -131,9 +133,13 @@ def find_outlines(dataset_dir, paths, photographs, names=None):
 
 def _assign(dataset_dir, paths, photographs):
     """Return {photograph: list of Outlines} of all annotation files; and notes."""
-    images = ImageNames(photographs)
+    images, ids = ImageNames(photographs), set(map(image_id, photographs))
     found, unread, notes = defaultdict(list), defaultdict(list), []
     for path in (path for path in paths if path.lower().endswith(".json")):
+        folder, _, name = path.rpartition("/")
+        if says_no_truth(folder if name[:-5] in ids else path):
+            notes.append(f"{path}: its name says that it is no ground truth")
+            continue
         try:
             entries = read_outlines(Path(dataset_dir, path)) or []
         except ValueError as error:
@@ -141,11 +147,12 @@ def _assign(dataset_dir, paths, photographs):
             continue
         places = iter(images.places([c for cells, _ in entries for c in cells], path))
         for cells, outlines in entries:
-            owners = {photographs[i] for _ in cells for i in next(places)}
+            named = {photographs[i] for _ in cells for i in next(places)}
+            owners = {image for image in named if is_folder_of(image, path)}
             if isinstance(outlines, str):
                 unread[outlines].append(f"{' or '.join(cells)} in {path}")
             elif outlines.shapes and len(owners) != 1:
-                problem = "no image here has that name, or several have it"
+                problem = "no image of that folder has the name, or several have it"
                 unread[problem].append(f"{' or '.join(cells)} in {path}")
             elif outlines.shapes:
                 found[owners.pop()].append(outlines._replace(source=path))
@@ -174,6 +181,17 @@ def outline_problem(outlines, shape):
     """Return why outlines cannot be drawn on an image of this shape, or None."""
     if outlines.size and not same_aspect(outlines.size, shape):
         return f"mask size mismatch: outlines {outlines.size}, image {tuple(shape)}"
+    height, width = outlines.size or shape
+    corners = np.concatenate([part for area in outlines.shapes for part in area.parts])
+    margin = np.maximum(1, _MARGIN * np.array([width, height]))
+    if (corners < -margin).any() or (corners > margin + (width, height)).any():
+        (x1, y1), (x2, y2) = corners.min(axis=0), corners.max(axis=0)
+        return (
+            f"outlines beyond the image: they have x {x1:g}..{x2:g}, y {y1:g}..{y2:g} "
+            f"in {width} x {height} pixels"
+        )
+    if (corners <= 1).all():
+        return "outlines not in pixels: all corners are at most 1"
     return None if draw_outlines(outlines, shape).any() else "empty mask"
 
 
@@ -219,6 +237,11 @@ def _checked(part):
 
 def _read_coco(content):
     """Return a list of (file names, size, areas as of _outlines)."""
+    for kind in ("images", "categories"):
+        ids = [entry["id"] for entry in content.get(kind, ())]
+        twice = [one for one, count in Counter(ids).items() if count > 1]
+        if twice:
+            raise ValueError(f"several {kind} have the id {twice[0]!r}")
     names = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
     areas = {info["id"]: [] for info in content["images"]}
     for annotation in content["annotations"]:

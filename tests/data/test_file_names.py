@@ -9,10 +9,10 @@ from mrcnn_skin.data.file_names import (
     describe_unread,
     is_image_file,
     photographs,
+    sort_images,
     split_name,
     walk_files,
 )
-from mrcnn_skin.data.image_names import sort_images
 
 
 def touch(folder, *names):
@@ -83,6 +83,57 @@ def test_unclear_pictures_are_neither_mask_nor_image(picture):
     assert f": 1 in {folder}, such as {picture}." in note and "x_segmentation" in note
 
 
+OF_ONE_IMAGE = [
+    ("visit1/x.jpg", "visit1_masks/x.png"),
+    ("v1/images/x.jpg", "v1/masks/x.png"),
+    ("benign/x.jpg", "benign_seg/x.png"),
+    ("left/x.jpg", "left_labels/x.png"),
+    ("images/x.jpg", "masks_512/x.png"),
+    ("study 3/images/x.jpg", "study 3/masks_512/x.png"),
+    ("images/nevus/x.jpg", "masks/nevus/x.png"),
+    ("images/x.jpg", "masks/x/x_mask.png"),
+    ("images/12.jpg", "masks/12/12_mask.png"),
+    ("images/x.jpg", "masks/expert_a/x.png"),
+    ("p1/x.jpg", "masks/p1/expert 2/x.png"),
+    ("images/x.jpg", "masks/train/x.png"),
+    ("JPEGImages/x.jpg", "SegmentationClass/x.png"),
+    ("ISIC-2017_Test_Data/ISIC_1.jpg", "ISIC2018_Task1_Test_GroundTruth/ISIC_1.png"),
+    ("one/HAM10000_images_part_1/ISIC_1.jpg", "two/HAM10000_segmentations/ISIC_1.png"),
+]
+OF_ANOTHER = [
+    ("A_images/x.jpg", "B_masks/x.png"),
+    ("left/x.jpg", "right_gt/x.png"),
+    ("benign/x.jpg", "malignant_seg/x.png"),
+    ("images/x.jpg", "labels of last year/x.png"),
+    ("hospA/images/x.jpg", "hospB/masks/x.png"),
+    ("baseline/images/x.jpg", "followup/masks/x.png"),
+    ("2017/images/001.jpg", "2018/masks/001.png"),
+    ("visit1/x.jpg", "visit2/masks/x.png"),
+    ("patient1/2.jpg", "patient2/masks/2.png"),
+    ("patient1/2.jpg", "masks/2/2_mask.png"),
+    ("train/x.jpg", "masks/test/x.png"),
+    ("images/nevus/x.jpg", "masks/melanoma/x.png"),
+    ("images/x.jpg", "patient2/masks/x.png"),
+    *(
+        (f"images/{image}.jpg", f"{folder}/{image}.png")
+        for image in ("x", "ISIC_1")
+        for folder in "masks/background masks/vessels masks/ruler masks/unet".split()
+        + "masks/rejected masks/0 masks/v2 annotations/pigment_network".split()
+        + "masks/sam/test old/masks rejected/masks backup/train/masks".split()
+    ),
+    ("images/ISIC_1.jpg", "unet/ISIC_1_segmentation.png"),
+    ("images/x.jpg", "unet/x_mask.png"),
+    ("old/x.jpg", "old/x_mask.png"),
+]
+
+
+@pytest.mark.parametrize(("image", "mask"), OF_ONE_IMAGE + OF_ANOTHER)
+def test_masks_come_from_folders_of_their_image(image, mask):
+    masks, left = sort_images([image, mask])
+    is_own = (image, mask) in OF_ONE_IMAGE
+    assert masks == {image: [mask] * is_own} and left == [mask] * (not is_own)
+
+
 def test_a_number_may_be_the_annotators_or_the_images():
     images = ["images/x.jpg", "images/x_1.jpg"]
     masks, left = sort_images([*images, "masks/x_mask_1.png", "masks/x_mask_2.png"])
@@ -103,7 +154,7 @@ def test_files_of_other_formats_are_counted():
         ["edge_cases/a.jpg"],
         ["segmentation_images/a.jpg"],
         ["masked_lesions/a.jpg"],
-        ["labels of last year/a.jpg"],
+        ["segmentation dataset/a.jpg"],
         ["Ground/a.jpg", "truthful/b.jpg"],
         ["a_lesion.tif", "label_3.jpg", "gt_4.jpg", "seg_5.png"],
         ["a.jpg", "b.png"],

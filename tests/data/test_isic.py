@@ -335,6 +335,18 @@ def test_test_images_are_not_trained_on(tmp_path):
     assert ids_of(load(tmp_path, subset="test")) == ids[:1]
 
 
+def test_either_of_two_files_of_a_name_may_be_the_mask(plain):
+    """A TIFF, and a PNG that may be its mask or the same photograph."""
+    for name in ("images/b0.jpg", "masks/b0.png"):
+        (plain / name).unlink()
+    write_image(plain / "images/b0.tif")
+    write_mask(plain / "images/b0.png", (4, 4, 20, 20))
+    dataset = load(plain, require_masks=False)
+    assert "b0" not in ids_of(dataset) and len(dataset.image_info) == 19
+    words = "image id occurs twice in a folder: one file may be the mask of the other"
+    assert dataset.dropped["reason"].tolist() == 2 * [words]
+
+
 def test_a_second_folder_adds_to_the_first(plain, tmp_path):
     other = tmp_path / "images"  # the same images once more
     dataset = IsicDataset()

@@ -105,6 +105,11 @@ def test_round_outlines(tmp_path, annotations):
     assert (masks[..., 0] & circle).sum() / (masks[..., 0] | circle).sum() > 0.97
 
 
+def test_corners_may_exceed_the_image_by_a_pixel(tmp_path):
+    parts = [[-1, -0.5, 61, -0.5, 61, 41, -1, 41]]
+    assert load(tmp_path, coco(parts=parts)).load_mask(0)[0].all()
+
+
 def test_polygons_are_filled_as_by_skimage():
     """Any corners, inside and outside; sides that cross; centres on no side."""
     rng = np.random.default_rng(0)
@@ -190,7 +195,7 @@ def areas_of(folder, **options):
         (
             {"train/x.jpg": None, "annotations/instances_val.json": coco()},
             {"x": 0},
-            "x.jpg in annotations/instances_val.json: no image here",
+            "x.jpg in annotations/instances_val.json: no image of",
         ),
         (
             {"train/x.jpg": None, "val/x.jpg": None, "annotations/train.json": coco()},
@@ -207,6 +212,21 @@ def areas_of(folder, **options):
             {"a": 0, "b": 0},
             "a or b.jpg in a.json",
         ),
+        *(
+            ({"images/x.jpg": None, path: coco()}, {"x": 0}, f"{path}: its name says")
+            for path in ("predictions/a.json", "old/a.json", "a_predicted.json")
+        ),
+        *(
+            ({"images/x.jpg": None, path: coco()}, {"x": 0}, "no image of that folder")
+            for path in ("unet/a.json", "hospB/annotations/a.json", "2/a.json")
+        ),
+        (
+            {"hospA/x.jpg": None, "hospB/y.jpg": None, "hospB/a.json": coco()},
+            {"x": 0, "y": 0},
+            "such as x.jpg in hospB/a.json: no image of that folder has the name",
+        ),
+        ({"old 1.jpg": None, "old 1.json": coco("old 1.jpg")}, {"old 1": 500}, ""),
+        ({"p/x.jpg": None, "p/coco json/a.json": coco()}, {"x": 500}, ""),
         (
             {"x.jpg": None, "y.jpg": None, "a.json": two_of("x.jpg", "absent.jpg")},
             {"x": 500, "y": 0},
@@ -279,7 +299,26 @@ def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
     ("annotations", "words"),
     [
         (coco(size=(40, 40)), r"mask size mismatch.: 1"),
-        (coco(parts=[[70, 50, 90, 50, 90, 70]]), "empty mask.: 1"),
+        (coco(parts=[[70, 5, 90, 5, 90, 30]]), "beyond .*x 70..90, y 5..30 in 60 x 40"),
+        (
+            coco(parts=[[40, 30, 62, 30, 62, 40]]),
+            "outlines beyond the image: they have",
+        ),
+        (coco(parts=[[-9, 3, 20, 3, 20, 30]]), "outlines beyond the image: they have"),
+        (
+            via({"name": "circle", "cx": 300, "cy": 200, "r": 90}),
+            "beyond the image: th",
+        ),
+        (
+            labelme(points=[[0.1, 0.2], [0.7, 0.2], [0.7, 1]]),
+            "not in pixels: all corner",
+        ),
+        (coco() | {"images": 2 * coco()["images"]}, "several images have the id 7"),
+        (
+            coco()
+            | {"categories": [{"id": 3, "name": "lesion"}, {"id": 3, "name": "x"}]},
+            "several categories have the id 3",
+        ),
         (coco(parts=[[5, 5, 6, 5, 6.2, 5.3]]), "empty mask.: 1"),  # between centres
         (coco(parts=[[5, 5, 30, 25, 20, 17]]), "empty mask.: 1"),  # all on a line
         (coco(parts=[]), "x.jpg in images/x.json: an area has no outline"),
@@ -292,7 +331,7 @@ def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
         (via({"name": "polyline", "all_points_x": []}), "a polyline outlines no area"),
         ({**coco(), "images": [{"id": 7}]}, "x.json: KeyError: 'file_name'"),
         ({**coco(), "images": [{"id": 1}]}, "has image_id 7, but no image has"),
-        (coco("other.jpg"), "other.jpg in images/x.json: no image here"),
+        (coco("other.jpg"), "other.jpg in images/x.json: no image of"),
     ],
 )
 def test_unusable_outlines_are_refused_with_the_reason(tmp_path, annotations, words):
