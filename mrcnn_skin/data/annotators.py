@@ -79,5 +79,7 @@ def join_masks(masks, annotators=UNION):
 
     The majority of two masks is their intersection.
     """
+    if len(masks) == 1:
+        return masks[0]
     votes = np.sum(masks, axis=0)
     return 2 * votes > len(masks) if annotators == MAJORITY else votes > 0

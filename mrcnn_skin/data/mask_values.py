@@ -5,6 +5,7 @@ Mask files are read by files.py.
 """
 
 import numpy as np
+from PIL import Image
 
 # Foreground is brighter than this, as in the scorer of the ISIC challenge
 MASK_THRESHOLD = 128
@@ -191,7 +192,7 @@ def _of_alpha(image, values):
 def _count(codes):
     """Return the sorted unique values and their counts."""
     if codes.dtype == np.uint8:
-        counts = np.bincount(codes.ravel(), minlength=256)
+        counts = np.array(Image.fromarray(codes).histogram())
         values = np.flatnonzero(counts)
         return values, counts[values]
     return np.unique(codes, return_counts=True)

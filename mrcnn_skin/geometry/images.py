@@ -105,7 +105,7 @@ def resize_to(image, height, width):
 
 
 def _resize_one_mask(mask, height, width):
-    levels = np.where(mask, np.uint8(255), np.uint8(0))
+    levels = mask.view(np.uint8) * np.uint8(255)
     return _resize_with_pillow(levels, height, width) >= 128
 
 
