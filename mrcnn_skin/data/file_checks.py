@@ -15,6 +15,7 @@ from . import files
 from .cached_map import map_files
 
 DEPTHS = ("header", "full")
+_RULES = 2  # to be increased with any change that invalidates cached results
 
 
 def check_files(
@@ -31,14 +32,14 @@ def check_files(
         mask_values: as in mask_values.find_foreground.
 
     Returns:
-        the records with columns height, width (pixels; missing if unusable), and reason
-        and file of an unusable file. If only the mask is unusable and not required,
-        mask_paths is empty.
+        the records with columns height, width (pixels; missing if unusable),
+        orientation (EXIF, 1..8), and reason and file of an unusable file. If only the
+        mask is unusable and not required, mask_paths is empty.
     """
     records = records.copy()
-    records["height"] = records["width"] = None
+    records["height"] = records["width"] = records["orientation"] = None
     clean = records[records["reason"].isna()]
-    about = f"{depth} {max_pixels}"
+    about = f"{_RULES} {depth} {max_pixels}"
     inspect = partial(inspect_image, depth=depth, max_pixels=max_pixels)
     images = map_files(inspect, clean["path"], f"images {about}", cache)
     inspect = partial(
@@ -51,7 +52,7 @@ def check_files(
         _judge(path, own_masks, images[path], masks, require_masks)
         for path, own_masks in zip(clean["path"], clean["mask_paths"], strict=True)
     ]
-    columns = ["height", "width", "mask_paths", "file", "reason"]
+    columns = ["height", "width", "orientation", "mask_paths", "file", "reason"]
     results = pd.DataFrame(checked, index=clean.index, columns=columns, dtype=object)
     records = records.astype({column: object for column in columns})
     records.loc[clean.index, columns] = results
@@ -59,49 +60,56 @@ def check_files(
 
 
 def inspect_image(path, depth, max_pixels):
-    """Return [height, width] of an image; raises as files.read_image."""
-    size = files.image_size(path, max_pixels)
+    """Return files.image_header of an image; raises as files.read_image."""
+    header = files.image_header(path, max_pixels)
     if depth == "full":
         files.verify_image(path, max_pixels)
-    return list(size)
+    return list(header)
 
 
 def inspect_mask(path, depth, max_pixels, values=None):
-    """Return [height, width, whether there is a foreground]; raises as read_mask."""
-    shape = files.image_size(path, max_pixels)
-    if depth == "header" and not _may_be_blank(path, shape):
+    """Return files.image_header and whether there is a foreground, in a list.
+
+    Raises as files.read_mask.
+    """
+    header = files.image_header(path, max_pixels)
+    if depth == "header" and not _may_be_blank(path, header[:2]):
         files.check_mask_header(path, max_pixels)
-        return [*shape, True]
+        return [*header, True]
     if depth == "full":
         files.verify_image(path, max_pixels)
     mask = files.read_mask(path, max_pixels=max_pixels, values=values)
-    return [*shape, bool(mask.any())]
+    return [*header, bool(mask.any())]
 
 
-def _judge(path, mask_paths, size, masks, require_masks):
-    """Return (height, width, usable mask_paths, file, reason) of one image.
+def _judge(path, mask_paths, header, masks, require_masks):
+    """Return (height, width, orientation, usable mask_paths, file, reason) of an image.
 
-    size and the values of masks are the results of inspect_image and inspect_mask, or
+    header and the values of masks are the results of inspect_image and inspect_mask, or
     exceptions.
     """
-    if isinstance(size, Exception):
-        return None, None, mask_paths, path, f"unreadable image: {_words(size)}"
+    if isinstance(header, Exception):
+        return *[None] * 3, mask_paths, path, f"unreadable image: {_words(header)}"
     for mask_path in mask_paths:
-        reason = _mask_problem(masks[mask_path], size)
+        reason = _mask_problem(masks[mask_path], *header)
         if reason and require_masks:
-            return None, None, mask_paths, mask_path, reason
+            return *[None] * 3, mask_paths, mask_path, reason
         if reason:
-            return *size, (), mask_path, reason
-    return *size, mask_paths, path, None
+            return *header, (), mask_path, reason
+    return *header, mask_paths, path, None
 
 
-def _mask_problem(found, size):
-    """Return why a mask is unusable for an image of size [height, width], or None."""
+def _mask_problem(found, height, width, orientation):
+    """Return why a mask is unusable for an image, or None."""
     if isinstance(found, Exception):
         return f"unreadable mask: {_words(found)}"
-    *shape, has_foreground = found
-    if not files.same_aspect(shape, size):
-        return f"mask size mismatch: mask {tuple(shape)}, image {tuple(size)}"
+    *shape, own_orientation, has_foreground = found
+    if not files.same_aspect(shape, (height, width)):
+        return f"mask size mismatch: mask {tuple(shape)}, image {(height, width)}"
+    if own_orientation == 1:
+        problem = files.orientation_problem(shape, (height, width), orientation)
+        if problem:
+            return problem
     return None if has_foreground else "empty mask"
 
 

@@ -125,18 +125,44 @@ def image_size(path, max_pixels=MAX_PIXELS):
 
     Raises as read_image does, as far as the header shows it.
     """
+    height, width, _ = image_header(path, max_pixels)
+    return height, width
+
+
+def image_header(path, max_pixels=MAX_PIXELS):
+    """Read (height, width, EXIF orientation 1..8); see image_size."""
     if _is_dicom(path):
         with _naming(path):
-            return dicom.dicom_size(path)
+            return *dicom.dicom_size(path), 1
     with _opened(path, max_pixels) as image:
         width, height = image.size
-        # Pillow's TIFF reader already gives the oriented size. The method of the
-        # base class is called because that of the PNG reader decodes the pixels.
-        if image.format != "TIFF":
-            exif = Image.Image.getexif(image)
-            if exif.get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
-                width, height = height, width
-    return height, width
+        # That of the PNG reader would decode the pixels
+        exif = Image.Image.getexif(image)
+        orientation = exif.get(ExifTags.Base.Orientation)
+        # Pillow's TIFF reader already gives the oriented size
+        if image.format != "TIFF" and orientation in _QUARTER_TURNS:
+            width, height = height, width
+    return height, width, orientation if orientation in range(1, 9) else 1
+
+
+def orientation_problem(size, shape, orientation):
+    """Return why a mask may have been drawn before its image's EXIF turn, or None.
+
+    A mask or outline without an orientation of its own is taken as drawn on the turned
+    image, if its size shows that.
+
+    Args:
+        size: (height, width) of the mask; None if unknown.
+        shape: (height, width) of the turned image, pixels.
+        orientation: of the image, 1..8.
+    """
+    stored = shape[::-1] if orientation in _QUARTER_TURNS else shape
+    if orientation == 1 or not (size is None or same_aspect(size, stored)):
+        return None
+    return (
+        "unclear orientation: the image is turned by EXIF, the mask is not, and may "
+        "have been drawn before or after the turn; save the image upright"
+    )
 
 
 def check_mask_header(path, max_pixels=MAX_PIXELS):

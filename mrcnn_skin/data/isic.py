@@ -39,7 +39,7 @@ _INFO_COLUMNS = [
     *("path", "mask_paths", "outlines", "split"),
     *("label", "label_sources", "label_problem"),
 ]
-_NOT_METADATA = [*_INFO_COLUMNS, *_DROPPED_COLUMNS, "height", "width"]
+_NOT_METADATA = [*_INFO_COLUMNS, *_DROPPED_COLUMNS, "height", "width", "orientation"]
 
 
 class IsicDataset(Dataset):
@@ -358,7 +358,10 @@ def _check_drawings(records, require_masks, annotators, mask_values):
     judged |= (annotators == MAJORITY) & (records["mask_paths"].map(len) > 1)
     for index, record in records[judged & records["height"].notna()].iterrows():
         shape = record["height"], record["width"]
-        problems = (outline_problem(one, shape) for one in record["outlines"] or ())
+        problems = (
+            outline_problem(one, shape, record["orientation"])
+            for one in record["outlines"] or ()
+        )
         problem = next(filter(None, problems), None)
         if not problem and annotators == MAJORITY:
             problem = _majority_problem(record, shape, mask_values)

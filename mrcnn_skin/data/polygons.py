@@ -13,7 +13,7 @@ import numpy as np
 
 from .diagnoses import meaning_of, normalise
 from .file_names import image_id, is_folder_of, says_no_truth
-from .files import same_aspect
+from .files import orientation_problem, same_aspect
 from .image_names import ImageNames
 
 MAX_JSON_BYTES = 500_000_000
@@ -177,10 +177,19 @@ def draw_outlines(outlines, shape):
     return mask
 
 
-def outline_problem(outlines, shape):
-    """Return why outlines cannot be drawn on an image of this shape, or None."""
+def outline_problem(outlines, shape, orientation=1):
+    """Return why outlines cannot be drawn on an image, or None.
+
+    Args:
+        outlines: Outlines.
+        shape: (height, width) of the image, pixels.
+        orientation: its EXIF orientation, 1..8.
+    """
     if outlines.size and not same_aspect(outlines.size, shape):
         return f"mask size mismatch: outlines {outlines.size}, image {tuple(shape)}"
+    problem = orientation_problem(outlines.size, shape, orientation)
+    if problem:
+        return problem
     height, width = outlines.size or shape
     corners = np.concatenate([part for area in outlines.shapes for part in area.parts])
     margin = np.maximum(1, _MARGIN * np.array([width, height]))

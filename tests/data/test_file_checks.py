@@ -15,7 +15,7 @@ LIMIT = 10**6
 def test_the_header_depth_finds_compressed_blank_masks(tmp_path, compress_level):
     path = str(tmp_path / "blank.png")
     Image.new("L", (1022, 767)).save(path, compress_level=compress_level)
-    assert inspect_mask(path, "header", LIMIT) == [767, 1022, False]
+    assert inspect_mask(path, "header", LIMIT) == [767, 1022, 1, False]
 
 
 def noise_png(path):
@@ -27,7 +27,7 @@ def noise_png(path):
 def test_only_the_full_depth_finds_a_cut_off_image(tmp_path):
     path = tmp_path / "cut.png"
     path.write_bytes(noise_png(path)[:3000])
-    assert inspect_image(path, "header", LIMIT) == [40, 60]
+    assert inspect_image(path, "header", LIMIT) == [40, 60, 1]
     with pytest.raises(UnreadableImage, match="cut.png"):
         inspect_image(path, "full", LIMIT)
 
@@ -66,3 +66,37 @@ def test_dropped_records_are_not_checked(tmp_path):
     checked = check_files(records, False, "full", LIMIT)
     assert checked["height"].tolist() == [10, None]
     assert checked["reason"].tolist() == [None, "no label"]
+
+
+def turned(path, orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", size).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+@pytest.mark.parametrize(
+    ("orientation", "size", "mask_size", "own", "words"),
+    [
+        (6, (30, 20), (20, 30), 1, None),  # drawn on the turned image
+        (6, (30, 20), (30, 20), 1, "mask size mismatch: mask (20, 30), image (30, 20)"),
+        (6, (30, 30), (30, 30), 1, "unclear orientation: the image is turned by EXIF"),
+        (3, (30, 20), (30, 20), 1, "unclear orientation: the image is turned by EXIF"),
+        (2, (30, 20), (60, 40), 1, "unclear orientation: the image is turned by EXIF"),
+        (3, (30, 20), (30, 20), 3, None),  # turned like the image
+        (8, (30, 20), (30, 20), 8, None),
+        (1, (30, 30), (30, 30), 1, None),
+    ],
+)
+def test_masks_of_images_turned_by_exif(
+    tmp_path, suffix, orientation, size, mask_size, own, words
+):
+    image, mask = tmp_path / f"image.{suffix}", tmp_path / "mask.png"
+    turned(image, orientation, size)
+    exif = Image.Exif()
+    exif[0x0112] = own
+    Image.new("L", mask_size, 255).save(mask, **{"exif": exif} if own > 1 else {})
+    columns = {"path": [str(image)], "mask_paths": [(str(mask),)]}
+    records = pd.DataFrame({**columns, "reason": [None], "file": [""]})
+    [reason] = check_files(records, True, "header", LIMIT)["reason"]
+    assert reason is None if words is None else reason.startswith(words)

@@ -105,6 +105,30 @@ def test_round_outlines(tmp_path, annotations):
     assert (masks[..., 0] & circle).sum() / (masks[..., 0] | circle).sum() > 0.97
 
 
+@pytest.mark.parametrize(
+    ("annotations", "orientation", "is_clear"),
+    [
+        (coco(size=(40, 60)), 6, True),  # drawn on the turned image
+        (coco(size=(40, 60)), 3, False),
+        (via(), 6, False),  # without a size
+        (via(), 1, True),
+    ],
+)
+def test_outlines_on_an_image_turned_by_exif(
+    tmp_path, annotations, orientation, is_clear
+):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = (40, 60) if orientation == 6 else (60, 40)
+    Image.new("RGB", stored).save(tmp_path / "x.jpg", exif=exif)
+    (tmp_path / "x.json").write_text(json.dumps(annotations))
+    dataset = IsicDataset()
+    dataset.load_isic(tmp_path, require_masks=False, require_labels=False)
+    [outlines] = [info["outlines"] for info in dataset.image_info]
+    assert (outlines is not None) == is_clear
+    assert ("unclear orientation" in dataset.summary()) == (not is_clear)
+
+
 def test_corners_may_exceed_the_image_by_a_pixel(tmp_path):
     parts = [[-1, -0.5, 61, -0.5, 61, 41, -1, 41]]
     assert load(tmp_path, coco(parts=parts)).load_mask(0)[0].all()
