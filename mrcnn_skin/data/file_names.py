@@ -34,8 +34,9 @@ _OTHER_SUFFIXES = (
     *(".pgm", ".tga", ".psd", ".svg", ".npy", ".npz", ".mat", ".nii", ".nii.gz"),
 )
 
-# A folder holds masks if its name has a mask word, or a task word and no image word:
-# "lesion_masks" and "mask_images", not "masked_lesions" nor "segmentation_images".
+# A folder holds masks if its name has a mask word, or a task word and neither image
+# words nor unknown ones: "lesion_masks" and "mask_images", not "masked_lesions" nor
+# "segmentation_images".
 _MASK_WORDS = {
     *("mask", "masks", "gt", "gts", "groundtruth", "groundtruths", "truth", "truths"),
     *("annot", "annots"),
@@ -58,12 +59,13 @@ _SPLIT_WORDS = {
 _ANNOTATOR_WORDS = {"annotator", "expert", "rater", "reader"}
 _KNOWN_WORDS = {
     *(_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
-    *("ground", "lesion", "lesions", "skin", "binary", "bin", "png", "bmp", "tif"),
+    *("ground", "lesion", "lesions", "binary", "bin", "png", "bmp", "tif"),
     *("jpeg", "class", "raw", "part", "task", "isic", "isbi", "ham", "tschandl"),
     *("manual", "final", "all", "resized", "map", "maps", "tr", "ts"),
     *("json", "coco", "via", "vgg", "labelme"),
     *_ANNOTATOR_WORDS,
 }
+_VAGUE_WORDS = {"skin"}  # known only together with others
 # A path with such a word leads to no ground truth
 _NO_TRUTH_WORDS = {
     *("pred", "preds", "predicted", "prediction", "predictions", "inference"),
@@ -275,12 +277,13 @@ def is_folder_of(photograph, path):
     own_words = set(_words(own_folder))
     for part in parts:
         words = set(_words(part))
-        numbers = (words - own_words) & _numbers(part)
-        is_known = part == name or not words.isdisjoint(_KNOWN_WORDS)
-        may_differ = not own_numbers or not words.isdisjoint(_ANNOTATOR_WORDS)
-        if numbers and not (is_known and may_differ):
+        new = words - own_words
+        numbers = new & _numbers(part)
+        is_name = part == name or not words.isdisjoint(_KNOWN_WORDS)
+        is_annotator = not words.isdisjoint(_ANNOTATOR_WORDS)
+        if part != name and not new - numbers <= _KNOWN_WORDS | _VAGUE_WORDS:
             return False
-        if part != name and words - own_words - numbers - _KNOWN_WORDS:
+        if (new and not is_name) or (numbers and own_numbers and not is_annotator):
             return False
     return True
 
@@ -343,11 +346,12 @@ def _content(folder):
     """
     for part in reversed(folder.split("/")):
         words = set(_words(part))
+        is_known = words <= _KNOWN_WORDS | _VAGUE_WORDS | _numbers(part)
         if words & _IMAGE_WORDS and not words & _MASK_WORDS:
             return "images"
-        if words & _UNCLEAR_WORDS and words <= _KNOWN_WORDS | _numbers(part):
+        if words & _UNCLEAR_WORDS and is_known:
             return "unclear"
-        if words & (_MASK_WORDS | _TASK_WORDS):
+        if words & _MASK_WORDS or (words & _TASK_WORDS and is_known):
             return "masks"
     return None
 

@@ -297,8 +297,10 @@ class IsicDataset(Dataset):
     def _row_problems(self, records, require_masks, require_labels):
         """Return why each record is dropped before its files are read, or None."""
         ids = records["image_id"]
-        # Of an id in several splits, the record of the test split is kept
-        order = records["split"].map(SPLITS.index)
+        # Of an id, the record of the test split is kept, or else a photograph's JPEG
+        # rather than a PNG, which may have been drawn from it
+        is_jpeg = records["path"].str.lower().str.endswith((".jpg", ".jpeg"))
+        order = 2 * records["split"].map(SPLITS.index) + is_jpeg
         order = order.sort_values(ascending=False, kind="stable").index
         twice = ids[order].duplicated().sort_index()
         loaded = {info["id"] for info in self.image_info}

@@ -86,8 +86,8 @@ def test_unclear_pictures_are_neither_mask_nor_image(picture):
 OF_ONE_IMAGE = [
     ("visit1/x.jpg", "visit1_masks/x.png"),
     ("v1/images/x.jpg", "v1/masks/x.png"),
-    ("benign/x.jpg", "benign_seg/x.png"),
-    ("left/x.jpg", "left_labels/x.png"),
+    ("benign/x.jpg", "benign_gt/x.png"),
+    ("images/x.jpg", "skin_lesion_masks/x.png"),
     ("images/x.jpg", "masks_512/x.png"),
     ("study 3/images/x.jpg", "study 3/masks_512/x.png"),
     ("images/nevus/x.jpg", "masks/nevus/x.png"),
@@ -103,8 +103,7 @@ OF_ONE_IMAGE = [
 OF_ANOTHER = [
     ("A_images/x.jpg", "B_masks/x.png"),
     ("left/x.jpg", "right_gt/x.png"),
-    ("benign/x.jpg", "malignant_seg/x.png"),
-    ("images/x.jpg", "labels of last year/x.png"),
+    ("benign/x.jpg", "malignant_gt/x.png"),
     ("hospA/images/x.jpg", "hospB/masks/x.png"),
     ("baseline/images/x.jpg", "followup/masks/x.png"),
     ("2017/images/001.jpg", "2018/masks/001.png"),
@@ -117,7 +116,7 @@ OF_ANOTHER = [
     *(
         (f"images/{image}.jpg", f"{folder}/{image}.png")
         for image in ("x", "ISIC_1")
-        for folder in "masks/background masks/vessels masks/ruler masks/unet".split()
+        for folder in "masks/background masks/skin masks/vessels masks/unet".split()
         + "masks/rejected masks/0 masks/v2 annotations/pigment_network".split()
         + "masks/sam/test old/masks rejected/masks backup/train/masks".split()
     ),
@@ -155,6 +154,7 @@ def test_files_of_other_formats_are_counted():
         ["segmentation_images/a.jpg"],
         ["masked_lesions/a.jpg"],
         ["segmentation dataset/a.jpg"],
+        ["labels of last year/a.jpg"],
         ["Ground/a.jpg", "truthful/b.jpg"],
         ["a_lesion.tif", "label_3.jpg", "gt_4.jpg", "seg_5.png"],
         ["a.jpg", "b.png"],

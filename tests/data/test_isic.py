@@ -347,6 +347,17 @@ def test_either_of_two_files_of_a_name_may_be_the_mask(plain):
     assert dataset.dropped["reason"].tolist() == 2 * [words]
 
 
+def test_of_equal_archive_ids_the_jpeg_is_the_photograph(tmp_path):
+    names = [f"ISIC_000000{i}" for i in range(4)]
+    for name in names:
+        write_image(tmp_path / "images" / f"{name}.jpg")
+        write_mask(tmp_path / "hair" / f"{name}.png", (4, 4, 20, 20))
+    dataset = load(tmp_path, require_masks=False, require_labels=False)
+    assert [info["path"] for info in dataset.image_info] == [
+        str(tmp_path / "images" / f"{name}.jpg") for name in names
+    ]
+
+
 def test_a_second_folder_adds_to_the_first(plain, tmp_path):
     other = tmp_path / "images"  # the same images once more
     dataset = IsicDataset()
