@@ -76,9 +76,7 @@ def read_outlines(path):
             if not is_via or not all(is_via):
                 return None
             entries = _read_via(regions)
-        return [
-            (names, _outlines(size, areas, str(path))) for names, size, areas in entries
-        ]
+        return [_checked_entry(*entry, str(path)) for entry in entries]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"cannot read annotations {path}: {kind}{error}") from error
@@ -227,13 +225,17 @@ def _fill(corners, shape):
     return np.cumsum(turns, axis=1, dtype=np.uint8)[:, :-1] % 2 == 1
 
 
-def _outlines(size, areas, source):
-    """Make Outlines from (name, parts) of areas; the error's text if one is invalid."""
+def _checked_entry(names, size, areas, source):
+    """Return names and the Outlines of (name, parts) of areas, or an error's text."""
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"names of image files must be text, got {names}")
     try:
+        if size and not all(isinstance(n, int | float) and 0 < n < 1e6 for n in size):
+            raise ValueError(f"height and width must be pixels, got {str(size)[:40]}")
         shapes = [Shape(name, list(map(_checked, parts))) for name, parts in areas]
-    except ValueError as error:
-        return str(error)
-    return Outlines(size, [shape for shape in shapes if shape.parts], source)
+    except (ValueError, OverflowError) as error:
+        return names, str(error)
+    return names, Outlines(size, [shape for shape in shapes if shape.parts], source)
 
 
 def _checked(part):
@@ -245,7 +247,7 @@ def _checked(part):
 
 
 def _read_coco(content):
-    """Return a list of (file names, size, areas as of _outlines)."""
+    """Return a list of (file names, size, areas as of _checked_entry)."""
     for kind in ("images", "categories"):
         ids = [entry["id"] for entry in content.get(kind, ())]
         twice = [one for one, count in Counter(ids).items() if count > 1]

@@ -337,6 +337,11 @@ def test_areas_of_several_names_are_read_if_one_is_chosen(tmp_path):
             labelme(points=[[0.1, 0.2], [0.7, 0.2], [0.7, 1]]),
             "not in pixels: all corner",
         ),
+        (coco(size=("40", 60)), r"x.json: height and width must be pixels, got"),
+        (coco(size=(40, -60)), r"x.json: height and width must be pixels, got"),
+        (coco(size=(10**400, 60)), r"height and width must be pixels, got \(1000"),
+        (labelme(points=[[1, 2], [3, 4], [10**400, 5]]), "int too large to convert to"),
+        (via(name=None), r"x.json: names of image files must be text, got \(None,\)"),
         (coco() | {"images": 2 * coco()["images"]}, "several images have the id 7"),
         (
             coco()
