@@ -38,6 +38,7 @@ from .training.run_folder import locked, record_start
 from .training.stages import Stage, find_layers, require_stages, set_trainable
 from .weights_io import downloads, pretrained
 from .weights_io.by_name import copy_weights, load_h5, require_names, save_h5
+from .weights_io.h5_files import require_file
 
 # MaskRCNN, and what Matterport's scripts take from its model.py besides
 __all__ = [
@@ -185,12 +186,15 @@ class MaskRCNN(Introspection):
             A weights_io.by_name.LoadReport, which is also printed.
 
         Raises:
-            ValueError: if the file does not fit; no weight is changed then.
+            ValueError: if the file does not fit, or its Config cannot be read; no
+                weight is changed then.
         """
         if not by_name:
             raise ValueError("by_name must be True: weights are matched by name only")
+        require_file(filepath)
+        stored = pretrained.stored_settings(filepath)  # raises before a weight changes
         report = load_h5(self.keras_model, filepath, exclude or (), verbose)
-        self._warn_of_differences(filepath)
+        self._warn_of_differences(filepath, stored[0] if stored else {})
         whole = not report.left
         earlier = report.left if self._random is None else self._random
         self._random = report.left & earlier
@@ -201,10 +205,9 @@ class MaskRCNN(Introspection):
             self.log_dir = folder if goes_on else None
         return report
 
-    def _warn_of_differences(self, path):
+    def _warn_of_differences(self, path, stored):
         """Warn of fields by which the network differs from the one of the weights."""
-        stored = pretrained.stored_settings(path)
-        found = self.config.differences(stored[0]) if stored else {}
+        found = self.config.differences(stored)
         if found:
             fields = [
                 f"{n} is {ours!r}, not {own!r}" for n, (ours, own) in found.items()

@@ -3,6 +3,7 @@
 import json
 import os
 
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from tiny import lean_config, toy_training_model
 from mrcnn_skin import IsicConfig, MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.weights_io import downloads
-from mrcnn_skin.weights_io.by_name import named_weights
+from mrcnn_skin.weights_io.by_name import CONFIG_ATTRIBUTE, named_weights
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,22 @@ def test_load_weights_leaves_out_what_it_is_told_to(trained, inference, tmp_path
         str(tmp_path / "weights.h5"), by_name=True, exclude=["mrcnn_bbox_fc"]
     )
     assert report.excluded == ["mrcnn_bbox_fc/kernel", "mrcnn_bbox_fc/bias"]
+
+
+@pytest.mark.parametrize("text", ["{bad", "[1]"])
+def test_a_broken_stored_config_is_refused_before_a_weight_changes(
+    trained, inference, tmp_path, text
+):
+    path = tmp_path / "weights.h5"
+    trained[0].save_weights(path)
+    with h5py.File(path, "a") as file:
+        file["conv1/conv1/bias:0"][...] = 7
+        file.attrs[CONFIG_ATTRIBUTE] = text
+    before = values_of(inference)
+    with pytest.raises(ValueError, match="weights.h5 holds no valid configuration"):
+        inference.load_weights(path, verbose=0)
+    for name, value in values_of(inference).items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 def test_find_last_gives_the_newest_weights_of_its_name(tmp_path):

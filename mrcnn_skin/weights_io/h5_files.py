@@ -25,8 +25,9 @@ def read_h5(path, wanted=()):
     they have their own. wanted: names of tensors; a layer's exact name comes first
     where it gives one of these. Only what the file itself holds is read: links are not
     followed. Raises ValueError, naming the file, where it is not HDF5, cut short, holds
-    no weights, more than MAX_WEIGHT_BYTES of them, two of one name, or a value that is
-    not finite; FileNotFoundError where it is absent.
+    no weights, more than MAX_WEIGHT_BYTES of them, two of one name, a tensor of numbers
+    that are not real, or a value that float32 cannot hold; FileNotFoundError where
+    it is absent.
     """
     require_file(path)
     if zipfile.is_zipfile(path):
@@ -47,8 +48,12 @@ def read_h5(path, wanted=()):
             "keras_model.load_weights into a model of the same mode and Config"
         )
     for place, value in places.items():
+        with np.errstate(over="ignore"):
+            value = value.astype(np.float32)  # as the network holds it
         if not np.all(np.isfinite(value)):
-            raise ValueError(f"{path}: {place} holds NaN or infinite values")
+            raise ValueError(
+                f"{path}: {place} holds NaN, or values that are infinite as float32"
+            )
     scopes = {place.rpartition("/")[0] for place in places}
     layers_in = Counter(scope.split("/")[0] for scope in scopes)
     try:
@@ -86,8 +91,10 @@ def _read_datasets(group):
         nonlocal total
         if not isinstance(item, h5py.Dataset) or item.shape is None:
             return
-        if item.dtype.kind not in "fiu":
+        if item.dtype.kind in "OS":  # text, such as a note
             return
+        if item.dtype.kind not in "fiu":
+            raise ValueError(f"{place} holds no real numbers but {item.dtype}")
         if item.external or item.is_virtual:
             raise ValueError(f"{place} is kept in another file")
         # The shape is only a claim: a file of a few bytes can make one of terabytes

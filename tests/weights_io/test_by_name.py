@@ -408,8 +408,8 @@ def with_infinity(path):
         (without_match, "no tensor that the model knows"),
         (without_weights, "holds no weights"),
         (tensor_without_layer, "no tensor that the model knows"),
-        (with_nan, "bn_conv1/gamma:0 holds NaN or infinite values"),
-        (with_infinity, "conv1/bias:0 holds NaN or infinite values"),
+        (with_nan, "bn_conv1/gamma:0 holds NaN, or values that are infinite"),
+        (with_infinity, "conv1/bias:0 holds NaN, or values that are infinite"),
     ],
 )
 def test_damaged_files_are_named_and_change_nothing(saved, damage, words):

@@ -72,16 +72,33 @@ def test_the_limit_holds_for_all_tensors_together(tmp_path, monkeypatch):
         read_h5(path)
 
 
-def test_types_that_are_no_weights_are_passed_over(tmp_path):
-    path = write(tmp_path / "weights.h5", own=np.zeros(2, np.float16))
-    with h5py.File(path, "a") as handle:
-        handle["text/kernel:0"] = "words"
-        handle["complex/kernel:0"] = np.ones(2, np.complex64)
-        handle["record/kernel:0"] = np.zeros(2, [("a", "f4"), ("b", "i4")])
-        handle["flag/kernel:0"] = np.array([True, False])
-        handle["nothing/kernel:0"] = h5py.Empty("f4")
-        handle["reference/kernel:0"] = handle["text"].ref
-    assert list(read_h5(path)) == ["own/kernel"]
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (np.ones(2, np.complex64), "holds no real numbers but complex64"),
+        (np.zeros(2, [("a", "f4"), ("b", "i4")]), "holds no real numbers but"),
+        (np.array([True, False]), "holds no real numbers but bool"),
+        (np.array([1, 1e300]), "holds NaN, or values that are infinite as float32"),
+        (np.array([1, -np.inf]), "holds NaN, or values that are infinite as float32"),
+        (np.array([1, np.nan], np.float16), "holds NaN"),
+    ],
+)
+def test_a_tensor_that_is_no_weight_is_named(tmp_path, value, words):
+    path = write(tmp_path / "weights.h5", own=np.zeros(2), other=value)
+    with pytest.raises(ValueError, match=f"weights.h5.* other/other/kernel:0 {words}"):
+        read_h5(path)
+
+
+def test_numbers_of_any_size_are_read(tmp_path):
+    path = write(
+        tmp_path / "weights.h5",
+        half=np.ones(2, np.float16),
+        double=np.full(2, 1e38),
+        whole=np.ones(2, int),
+        nothing=h5py.Empty("f4"),
+        text="words",
+    )
+    assert sorted(read_h5(path)) == ["double/kernel", "half/kernel", "whole/kernel"]
 
 
 with tempfile.TemporaryDirectory() as _folder:
