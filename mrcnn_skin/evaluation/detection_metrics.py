@@ -8,7 +8,7 @@ metrics.py.
 import numpy as np
 
 from ..geometry.boxes import compute_overlaps, compute_overlaps_masks
-from ..geometry.masks import trim_zeros
+from ..geometry.inputs import as_boxes, as_mask, require_count
 
 COCO_THRESHOLDS = np.arange(50, 100, 5) / 100
 
@@ -31,18 +31,28 @@ def compute_matches(
 
     gt_boxes, pred_boxes: [N, (y1, x1, y2, x2)] and [M, ...]; rows of zeros at the end
         are padding. gt_masks, pred_masks: [height, width, N] and [..., M], bool.
-    gt_class_ids, pred_class_ids: int [N] and [M]; pred_scores: [M].
+    gt_class_ids, pred_class_ids: int [N] and [M]; pred_scores: [M]. These and the masks
+        may be padded too.
     score_threshold: least IoU that is looked at, as Matterport has it.
     Returns gt_match [N], the detection of each instance; pred_match [M], the instance
     of each detection, -1 for none; overlaps [M, N], mask IoU. Detections are counted
     in the order of their scores.
+    Raises ValueError for boxes, masks or other values that are missing or unusable.
     """
-    count = len(trim_zeros(np.asarray(gt_boxes)))
-    found = len(trim_zeros(np.asarray(pred_boxes)))
-    order = np.argsort(-np.asarray(pred_scores, float)[:found], kind="stable")
-    pred_class_ids = np.asarray(pred_class_ids)[order]
-    gt_masks = np.asarray(gt_masks)[..., :count]
-    overlaps = compute_overlaps_masks(np.asarray(pred_masks)[..., order], gt_masks)
+    gt_class_ids, gt_masks = _without_padding(
+        gt_boxes, gt_masks, "gt_", gt_class_ids=gt_class_ids
+    )
+    pred_class_ids, pred_scores, pred_masks = _without_padding(
+        pred_boxes,
+        pred_masks,
+        "pred_",
+        pred_class_ids=pred_class_ids,
+        pred_scores=pred_scores,
+    )
+    order = np.argsort(-pred_scores.astype(float), kind="stable")
+    pred_class_ids = pred_class_ids[order]
+    overlaps = compute_overlaps_masks(pred_masks[..., order], gt_masks)
+    count, found = len(gt_class_ids), len(order)
     gt_match, pred_match = np.full(count, -1), np.full(found, -1)
     least = max(iou_threshold, score_threshold)
     for row, iou in enumerate(overlaps):
@@ -54,6 +64,17 @@ def compute_matches(
                 gt_match[instance], pred_match[row] = row, instance
                 break
     return gt_match, pred_match, overlaps
+
+
+def _without_padding(boxes, masks, prefix, **values):
+    """The values [N] and masks [height, width, N] of all boxes but those of padding."""
+    boxes = as_boxes(boxes, name=f"{prefix}boxes")
+    count = np.flatnonzero(boxes.any(axis=1)).max(initial=-1) + 1
+    masks = as_mask(masks, ndim=3, name=f"{prefix}masks")[..., :count]
+    values = {name: np.asarray(value)[:count] for name, value in values.items()}
+    for name, value in (*values.items(), (f"{prefix}masks", np.moveaxis(masks, -1, 0))):
+        require_count(value, count, name)
+    return *values.values(), masks
 
 
 def compute_ap(

@@ -7,7 +7,7 @@ mrcnn_skin.layers, not here.
 
 import numpy as np
 
-from .inputs import as_mask
+from .inputs import as_boxes, as_mask, require_count
 
 
 def extract_bboxes(mask):
@@ -18,6 +18,8 @@ def extract_bboxes(mask):
     Raises ValueError as as_mask does.
     """
     mask = as_mask(mask, ndim=3)
+    if not mask.size:
+        return np.zeros([mask.shape[2], 4], np.int32)
     height, width = mask.shape[:2]
     rows = mask.any(axis=1)  # [height, N]
     columns = mask.any(axis=0)  # [width, N]
@@ -34,7 +36,7 @@ def compute_overlaps(boxes1, boxes2):
     boxes1, boxes2: [N, (y1, x1, y2, x2)] and [M, ...], both in the same unit.
     Returns float32 [N, M]; 0 where neither box has an area.
     """
-    boxes1, boxes2 = _as_boxes(boxes1, "boxes1"), _as_boxes(boxes2, "boxes2")
+    boxes1, boxes2 = as_boxes(boxes1, name="boxes1"), as_boxes(boxes2, name="boxes2")
     intersection = _intersections(boxes1, boxes2)
     return _over_union(intersection, _areas(boxes1), _areas(boxes2))
 
@@ -46,7 +48,9 @@ def compute_iou(box, boxes, box_area, boxes_area):
     box_area: number; boxes_area: [N].
     Returns float32 [N]; 0 where neither box has an area.
     """
-    intersection = _intersections(_as_boxes([box], "box"), _as_boxes(boxes, "boxes"))
+    boxes = as_boxes(boxes)
+    require_count(boxes_area, len(boxes), "boxes_area")
+    intersection = _intersections(as_boxes([box], name="box"), boxes)
     areas = np.array([box_area], np.float32), np.asarray(boxes_area, np.float32)
     return _over_union(intersection, *areas)[0]
 
@@ -56,10 +60,13 @@ def compute_overlaps_masks(masks1, masks2):
 
     masks1, masks2: [height, width, N] and [height, width, M], as of inputs.as_mask.
     Returns float32 [N, M]; 0 where both masks are empty.
-    Raises ValueError as as_mask does, and if the two differ in height or width.
+    Raises ValueError as as_mask does, and if the two differ in height or width, unless
+    one of them holds no mask.
     """
     masks1 = as_mask(masks1, ndim=3, name="masks1")
     masks2 = as_mask(masks2, ndim=3, name="masks2")
+    if not (masks1.shape[2] and masks2.shape[2]):
+        return np.zeros([masks1.shape[2], masks2.shape[2]], np.float32)
     if masks1.shape[:2] != masks2.shape[:2]:
         raise ValueError(
             f"masks1 and masks2 must have the same height and width, "
@@ -80,9 +87,8 @@ def non_max_suppression(boxes, scores, threshold):
     Returns int32 [kept], indices into boxes, best score first.
     Raises ValueError if boxes and scores differ in N.
     """
-    boxes, scores = _as_boxes(boxes, "boxes"), np.asarray(scores, float)
-    if scores.shape != (len(boxes),):
-        raise ValueError(f"scores must be [{len(boxes)}], got {scores.shape}")
+    boxes, scores = as_boxes(boxes), np.ravel(np.asarray(scores, float))
+    require_count(scores, len(boxes), "scores")
     kept = []
     order = np.argsort(-scores, kind="stable")
     while order.size:
@@ -100,8 +106,8 @@ def apply_box_deltas(boxes, deltas):
     Returns [N, (y1, x1, y2, x2)], in the unit of boxes, unclipped.
     Raises ValueError if the two differ in N.
     """
-    boxes, deltas = _as_boxes(boxes, "boxes"), _as_boxes(deltas, "deltas")
-    _check_same_length(boxes, deltas, "boxes and deltas")
+    boxes = as_boxes(boxes)
+    deltas = as_boxes(deltas, len(boxes), name="deltas")
     centers, sizes = _to_center_size(boxes)
     centers = centers + deltas[:, :2] * sizes
     half = sizes * np.exp(deltas[:, 2:]) / 2
@@ -116,8 +122,8 @@ def box_refinement(box, gt_box):
     Raises ValueError if the two differ in N, or where a box has no area: no finite
     delta leads from or to it.
     """
-    box, gt_box = _as_boxes(box, "box"), _as_boxes(gt_box, "gt_box")
-    _check_same_length(box, gt_box, "box and gt_box")
+    box = as_boxes(box, name="box")
+    gt_box = as_boxes(gt_box, len(box), name="gt_box")
     centers, sizes = _to_center_size(box)
     gt_centers, gt_sizes = _to_center_size(gt_box)
     if (sizes <= 0).any() or (gt_sizes <= 0).any():
@@ -138,7 +144,7 @@ def clip_boxes(boxes, window):
     Returns [N, (y1, x1, y2, x2)]; a box outside the window loses its area.
     """
     y1, x1, y2, x2 = window
-    return np.clip(_as_boxes(boxes, "boxes"), [y1, x1, y1, x1], [y2, x2, y2, x2])
+    return np.clip(as_boxes(boxes), [y1, x1, y1, x1], [y2, x2, y2, x2])
 
 
 def norm_boxes(boxes, shape):
@@ -153,7 +159,7 @@ def norm_boxes(boxes, shape):
     Returns [N, (y1, x1, y2, x2)], normalised, y2 and x2 inside the box.
     """
     scale, shift = _norm_scale_shift(shape)
-    return (_as_boxes(boxes, "boxes") - shift) / scale
+    return (as_boxes(boxes) - shift) / scale
 
 
 def denorm_boxes(boxes, shape):
@@ -164,7 +170,7 @@ def denorm_boxes(boxes, shape):
     Returns int32 [N, (y1, x1, y2, x2)], pixels, y2 and x2 outside the box.
     """
     scale, shift = _norm_scale_shift(shape)
-    return np.around(_as_boxes(boxes, "boxes") * scale + shift).astype(np.int32)
+    return np.around(as_boxes(boxes) * scale + shift).astype(np.int32)
 
 
 def _norm_scale_shift(shape):
@@ -196,17 +202,3 @@ def _over_union(intersection, areas1, areas2):
     return np.divide(
         intersection, union, out=np.zeros_like(intersection), where=union > 0
     )
-
-
-def _as_boxes(boxes, name):
-    boxes = np.asarray(boxes, dtype=np.float32)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"{name} must be [N, 4], got {boxes.shape}")
-    return boxes
-
-
-def _check_same_length(first, second, names):
-    if len(first) != len(second):
-        raise ValueError(
-            f"{names} must have the same length, got {len(first)} and {len(second)}"
-        )

@@ -4,6 +4,8 @@ Sizes are pixels. Subtracting the mean and batching are not done here, and stret
 a mask over its box is in masks.py.
 """
 
+import numbers
+
 import numpy as np
 from PIL import Image
 
@@ -46,7 +48,7 @@ def resize_image(
     Raises ValueError if the mode is unknown or lacks what it needs, or as
     inputs.as_image does.
     """
-    _check_arguments(min_dim, max_dim, mode, rng)
+    _check_arguments(min_dim, max_dim, min_scale, mode, rng)
     image = as_image(image, channels=None)
     shape = whole_shape or image.shape
     scale = choose_scale(shape, min_dim, max_dim, min_scale, mode)
@@ -114,9 +116,14 @@ def _resize_with_pillow(image, height, width):
     return np.array(resized)
 
 
-def _check_arguments(min_dim, max_dim, mode, rng):
+def _check_arguments(min_dim, max_dim, min_scale, mode, rng):
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+    for name, value in (("min_dim", min_dim), ("max_dim", max_dim)):
+        if value is not None and not isinstance(value, numbers.Integral):
+            raise ValueError(f"{name} must be whole pixels or None, got {value!r}")
+    if min_scale is not None and not isinstance(min_scale, numbers.Real):
+        raise ValueError(f"min_scale must be a number or None, got {min_scale!r}")
     if mode == "square":
         if not max_dim or max_dim < 1:
             raise ValueError(f"mode 'square' needs a positive max_dim, got {max_dim}")

@@ -1,7 +1,7 @@
-"""Which arrays are accepted as images and masks, and what is said of all others.
+"""Which images, masks, boxes and colours are accepted, and what is said of all others.
 
-Every public function that takes an image or a mask as an array checks it here first.
-Files are read in data/files.py.
+Every public function that takes one of them checks it here first. Files are read in
+data/files.py.
 """
 
 import os
@@ -86,15 +86,31 @@ def as_inputs(images, config) -> list[np.ndarray]:
         ValueError: as as_input does, with the place in the list; and for one image
             that is not in a list.
     """
+    return [
+        as_input(image, config, f"images[{i}]")
+        for i, image in enumerate(as_list(images))
+    ]
+
+
+def as_list(images, name: str = "images") -> list:
+    """Turn several images into a list; they are not checked themselves.
+
+    Raises:
+        ValueError: for one image that is not in a list, and for what is no list.
+    """
     if isinstance(images, Image.Image) or getattr(images, "ndim", None) in (2, 3):
-        raise ValueError("images must be a list of images, got one image: pass [image]")
+        raise ValueError(
+            f"{name} must be a list of images, got one image: pass [image]"
+        )
     if isinstance(images, str | bytes | dict) or not np.iterable(images):
         kind = _describe_object(images)
-        raise ValueError(f"images must be a list of uint8 arrays, got {kind}")
-    return [as_input(one, config, f"images[{i}]") for i, one in enumerate(images)]
+        raise ValueError(f"{name} must be a list of uint8 arrays, got {kind}")
+    return list(images)
 
 
-def as_mask(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
+def as_mask(
+    mask, size=None, ndim: int = 2, name: str = "mask", count: int | None = None
+) -> np.ndarray:
     """Check one mask or a stack of masks, and find its foreground.
 
     Args:
@@ -103,6 +119,7 @@ def as_mask(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
         size: (height, width) that it must have, unless n is 0; None for any.
         ndim: 2 for one mask, 3 for a stack.
         name: what to call it in a message.
+        count: n that a stack must have, one mask for each box; None for any.
 
     Returns:
         bool, of the same shape; the mask itself if it is bool.
@@ -121,6 +138,8 @@ def as_mask(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
             f"{name} must be as large as its image, {tuple(size)}, got "
             f"{array.shape[:2]}"
         )
+    if count is not None:
+        require_count(range(array.shape[2]), count, name)
     if array.dtype.kind == "b" or not array.size:
         return array.astype(bool, copy=False)
     low, high = array.min(), array.max()
@@ -137,15 +156,89 @@ def as_mask(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
     return foreground
 
 
-def as_probabilities(mask, size=None, ndim: int = 2, name: str = "mask") -> np.ndarray:
+def as_probabilities(mask, **checks) -> np.ndarray:
     """Check masks as as_mask does, but keep probabilities.
 
     Returns:
         float32, 0 to 1, of the same shape.
     """
-    foreground = as_mask(mask, size, ndim, name)
+    foreground = as_mask(mask, **checks)
     array = np.asarray(mask)
     return np.asarray(array if array.dtype.kind == "f" else foreground, np.float32)
+
+
+def as_boxes(
+    boxes, count: int | None = None, whole: bool = False, name: str = "boxes"
+) -> np.ndarray:
+    """Check boxes.
+
+    Args:
+        boxes: numbers [N, (y1, x1, y2, x2)], in any unit; [] for none.
+        count: N that there must be; None for any.
+        whole: whether each coordinate must be a whole number, such as 3 or 3.0.
+        name: what to call them in a message.
+
+    Returns:
+        float32 [N, 4]; int64 if `whole`.
+
+    Raises:
+        ValueError: in one line, what was expected and what was given.
+    """
+    array = _as_array(boxes)
+    if array is not None and array.shape == (0,):
+        array = array.reshape(0, 4).astype(np.float32)
+    is_table = array is not None and array.ndim == 2 and array.shape[1] == 4
+    if not is_table or array.dtype.kind not in "iuf":
+        given = _describe_object(boxes) if array is None else _describe(array)
+        raise ValueError(f"{name} must be numbers [N, (y1, x1, y2, x2)], got {given}")
+    if count is not None:
+        require_count(array, count, name)
+    if not whole:
+        return array.astype(np.float32, copy=False)
+    is_whole = np.isfinite(array) & (array == np.floor(array))
+    if not is_whole.all():
+        row = array[~is_whole.all(axis=1)][0].tolist()
+        raise ValueError(f"{name} must be whole pixels, got {row}: round them first")
+    return array.astype(np.int64)
+
+
+def as_color(color, highest: int, channels: int = 3, name: str = "color") -> tuple:
+    """Check a colour.
+
+    Args:
+        color: a number for each channel, from 0 to `highest`.
+        highest: 1, as in matplotlib; or 255, as in uint8 images, for whole numbers.
+        channels: how many.
+        name: what to call it in a message.
+
+    Returns:
+        A tuple of floats, or of ints up to 255.
+
+    Raises:
+        ValueError: for anything else; also for a colour from 0 to 1 that must be one
+            from 0 to 255, unless it is black.
+    """
+    values = _as_array(color)
+    is_color = values is not None and values.shape == (channels,)
+    if is_color and values.dtype.kind in "iuf" and values.min() >= 0:
+        is_unit = values.max() <= 1
+        if highest == 1 and is_unit:
+            return tuple(values.astype(float).tolist())
+        is_byte = np.all(values == np.floor(values)) and values.max() <= 255
+        if highest == 255 and is_byte and (not is_unit or not values.any()):
+            return tuple(values.astype(int).tolist())
+    kind = "numbers from 0 to 1" if highest == 1 else "whole numbers from 0 to 255"
+    raise ValueError(f"{name} must be {channels} {kind}, got {color!r}")
+
+
+def require_count(values, count: int, name: str, of: str = "box") -> None:
+    """Raise ValueError unless there are `count` values, one for each box (`of`)."""
+    is_list = np.iterable(values) and not isinstance(values, str)
+    if not is_list or len(values) != count:
+        given = len(values) if is_list else repr(values)
+        raise ValueError(
+            f"{name} must have {count} entries, one for each {of}, got {given}"
+        )
 
 
 def _as_array(value):

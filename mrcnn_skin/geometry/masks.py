@@ -9,7 +9,7 @@ predicts and what is pasted here agree. Resizing with the image is in images.py.
 import numpy as np
 from scipy import sparse
 
-from .inputs import as_mask, as_probabilities
+from .inputs import as_boxes, as_mask, as_probabilities
 
 THRESHOLD = 0.5
 FULL_COVERAGE = 255  # of a pixel of shrink_masks
@@ -22,7 +22,7 @@ def minimize_mask(bbox, mask, mini_shape):
     mask: [height, width, N], as of inputs.as_mask.
     mini_shape: (height, width) of the result.
     Returns bool [mini height, mini width, N]; all False for a box without area.
-    Raises ValueError if a box leaves the image, or as as_mask does.
+    Raises ValueError if a box leaves the image, or as as_mask and as_boxes do.
     """
     return shrink_masks(bbox, mask, mini_shape) >= THRESHOLD * FULL_COVERAGE
 
@@ -36,8 +36,9 @@ def shrink_masks(bbox, mask, mini_shape):
     bbox, mask, mini_shape: as for minimize_mask, which also has the errors.
     Returns uint8 [mini height, mini width, N], 0 to FULL_COVERAGE.
     """
-    mask = as_mask(mask, ndim=3)
-    mini = np.zeros((*mini_shape, mask.shape[2]), dtype=np.uint8)
+    bbox = as_boxes(bbox, whole=True, name="bbox")
+    mask = as_mask(mask, ndim=3, count=len(bbox))
+    mini = np.zeros((*mini_shape, len(bbox)), dtype=np.uint8)
     for i, (y1, x1, y2, x2) in enumerate(bbox):
         _check_inside((y1, x1, y2, x2), mask.shape)
         crop = mask[y1:y2, x1:x2, i].astype(np.float32)
@@ -56,8 +57,9 @@ def expand_mask(bbox, mini_mask, image_shape):
     Returns bool [height, width, N]. What shrinking lost does not come back.
     Raises ValueError if a box leaves the image.
     """
-    mini_mask = as_probabilities(mini_mask, ndim=3)
-    mask = np.zeros((*image_shape[:2], mini_mask.shape[2]), dtype=bool)
+    bbox = as_boxes(bbox, whole=True, name="bbox")
+    mini_mask = as_probabilities(mini_mask, ndim=3, name="mini_mask", count=len(bbox))
+    mask = np.zeros((*image_shape[:2], len(bbox)), dtype=bool)
     for i, box in enumerate(bbox):
         mask[:, :, i] = unmold_mask(mini_mask[:, :, i], box, image_shape)
     return mask
@@ -73,6 +75,7 @@ def unmold_mask(mask, bbox, image_shape):
     Raises ValueError if the box leaves the image, or as as_mask does.
     """
     mask = as_probabilities(mask)
+    (bbox,) = as_boxes([bbox], whole=True, name="bbox")
     _check_inside(bbox, image_shape)
     y1, x1, y2, x2 = bbox
     full = np.zeros(image_shape[:2], dtype=bool)
@@ -84,6 +87,9 @@ def unmold_mask(mask, bbox, image_shape):
 
 def trim_zeros(x):
     """Rows of x [rows, columns] that are not all zero, as padded boxes are."""
+    x = np.asarray(x)
+    if x.ndim != 2:
+        raise ValueError(f"x must be [rows, columns], got {list(x.shape)}")
     return x[(x != 0).any(axis=1)]
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from ..atomic import written_whole
 from ..evaluation.curves import as_labels
 from ..evaluation.figures import draw_precision_recall, legend_below
+from ..geometry.inputs import require_count
 from .instances import class_label
 
 
@@ -75,6 +76,11 @@ def plot_overlaps(
     above it are marked: "match", or "wrong" where the classes differ.
     Returns the Figure.
     """
+    overlaps = np.asarray(overlaps, float)
+    if overlaps.ndim != 2:
+        raise ValueError(f"overlaps must be [m, n], got {list(overlaps.shape)}")
+    for name, values in (("class_ids", pred_class_ids), ("scores", pred_scores)):
+        require_count(values, len(overlaps), f"pred_{name}", of="row of overlaps")
     gt_class_ids = np.asarray(gt_class_ids)[: overlaps.shape[1]]  # less padding
     figure = Figure(
         figsize=(3 + 1.2 * len(gt_class_ids), 2 + 0.7 * len(pred_class_ids)),
@@ -90,7 +96,7 @@ def plot_overlaps(
             text += "\nmatch" if same else "\nwrong"
         _write_cell(ax, row, column, text, dark=iou > 0.5)
     rows = [
-        f"{class_names[class_id]} ({score:.2f})"
+        f"{class_label(class_names, class_id)} ({score:.2f})"
         for class_id, score in zip(pred_class_ids, pred_scores, strict=True)
     ]
     ax.set_yticks(range(len(rows)), rows)

@@ -18,7 +18,7 @@ from ..geometry.boxes import (
     non_max_suppression,
     norm_boxes,
 )
-from ..geometry.inputs import as_image
+from ..geometry.inputs import as_boxes, as_image, require_count
 from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
 from ..layers.rpn_targets import NEGATIVE_IOU, POSITIVE_IOU
 from .instances import display_images, random_colors
@@ -40,7 +40,7 @@ def draw_box_sets(image, box_sets, limit=30, cols=4):
     ]
     figure = display_images([image] * len(box_sets), titles, cols)
     for ax, boxes in zip(figure.axes, box_sets.values(), strict=False):
-        boxes = np.asarray(boxes)[:limit]
+        boxes = as_boxes(boxes)[:limit]
         for box, color in zip(boxes, random_colors(len(boxes)), strict=True):
             _outline(ax, box, color)
     return figure
@@ -178,8 +178,10 @@ def display_roi_align(image, rois, pooled, limit=6):
     image: uint8 [h, w, 3]; rois: [n, 4]; pooled: [n, pool_h, pool_w, channels], shown
     as the mean size of the channels. Returns the Figure, `limit` regions in a row.
     """
-    image = as_image(image)
-    rois = np.asarray(rois)[:limit].round().astype(int)
+    image, rois = as_image(image), as_boxes(rois, name="rois")
+    require_count(pooled, len(rois), "pooled")
+    window = 0, 0, *image.shape[:2]
+    rois = clip_boxes(rois[:limit], window).round().astype(int)
     crops = [image[y1:y2, x1:x2] for y1, x1, y2, x2 in rois]
     maps = list(np.abs(pooled[: len(rois)]).mean(axis=-1))
     titles = [f"{crop.shape[0]} x {crop.shape[1]} px" for crop in crops]

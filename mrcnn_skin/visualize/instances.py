@@ -1,8 +1,8 @@
 """Instances on images in Matterport's figures: masks, boxes, regions, differences.
 
 Functions return their matplotlib Figure and need no screen; in a notebook it shows as
-the result of its cell. Boxes are (y1, x1, y2, x2), pixels. Images and masks are what
-geometry.inputs accepts, which raises ValueError for others.
+the result of its cell. Boxes are (y1, x1, y2, x2), pixels. Images, masks, boxes and
+colours are what geometry.inputs accepts, which raises ValueError for others.
 """
 
 import colorsys
@@ -14,7 +14,14 @@ from skimage.measure import find_contours
 
 from ..evaluation.detection_metrics import compute_matches
 from ..geometry.boxes import clip_boxes
-from ..geometry.inputs import as_image, as_mask
+from ..geometry.inputs import (
+    as_boxes,
+    as_color,
+    as_image,
+    as_list,
+    as_mask,
+    require_count,
+)
 from ..geometry.masks import unmold_mask
 
 TRUTH, PREDICTION = (0, 1, 0), (1, 0, 0)
@@ -29,6 +36,11 @@ LINES = (
 
 def class_label(class_names, class_id):
     """What a caption calls a class; a crowd's class id is negative."""
+    if abs(class_id) >= len(class_names):
+        raise ValueError(
+            f"class_names must name every class id, got {len(class_names)} names and "
+            f"the class id {class_id}"
+        )
     name = class_names[abs(class_id)]
     return f"crowd of {name}" if class_id < 0 else name
 
@@ -49,7 +61,10 @@ def apply_mask(image, mask, color, alpha=0.5):
     """
     image = as_image(image)
     mask = as_mask(mask, image.shape[:2])
-    blended = (1 - alpha) * image[mask] + alpha * 255 * np.asarray(color)
+    color = np.array(as_color(color, 1))
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must be from 0 to 1, got {alpha!r}")
+    blended = (1 - alpha) * image[mask] + alpha * 255 * color
     image = image.copy()
     image[mask] = blended.round().astype(np.uint8)
     return image
@@ -64,7 +79,10 @@ def display_images(
     [h, w], which cmap colours; titles: one an image. cmap, norm, interpolation: of
     matplotlib's imshow.
     """
+    is_stack = getattr(images, "ndim", 0) == 3 and images.shape[2] not in (1, 3, 4)
+    images = list(images) if is_stack else as_list(images)  # [n, h, w] of numbers
     titles = titles if titles is not None else [""] * len(images)
+    require_count(titles, len(images), "titles", of="image")
     rows = max(1, -(-len(images) // cols))
     figure = Figure(figsize=(3 * cols, 3.2 * rows), layout="constrained")
     for ax in np.ravel(axes := figure.subplots(rows, cols, squeeze=False)):
@@ -97,20 +115,29 @@ def display_instances(
     colors: (r, g, b), 0..1, one an instance. captions: one a box instead of class and
     score. Returns the Figure, that of `ax` if one is given.
     """
-    image = as_image(image)
+    image, boxes = as_image(image), as_boxes(boxes)
+    count = len(boxes)
     if masks is not None:
-        masks = as_mask(masks, image.shape[:2], ndim=3, name="masks")
+        masks = as_mask(masks, image.shape[:2], 3, "masks", count)
+    colors = random_colors(count) if colors is None else colors
+    given = {"class_ids": class_ids, "colors": colors}
+    given |= {"scores": scores} if scores is not None else {}
+    given |= {"captions": captions} if captions is not None else {}
+    for name, values in given.items():
+        require_count(values, count, name)
+    colors = [as_color(c, 1, name=f"colors[{i}]") for i, c in enumerate(colors)]
     figure, ax = _axes(ax, figsize, title)
-    colors = colors or random_colors(len(boxes))
     for i, box in enumerate(boxes):
         if show_mask and masks is not None:
             image = apply_mask(image, masks[..., i], colors[i])
             _draw_contours(ax, masks[..., i], colors[i])
         if show_bbox:
             _draw_rectangle(ax, box, colors[i], ls="--")
-        caption = captions[i] if captions else class_label(class_names, class_ids[i])
-        if not captions and scores is not None:
-            caption += f" {scores[i]:.3f}"
+        if captions is not None:
+            caption = captions[i]
+        else:
+            caption = class_label(class_names, class_ids[i])
+            caption += f" {scores[i]:.3f}" if scores is not None else ""
         _write(ax, box, caption)
     ax.imshow(image)
     return figure
@@ -139,11 +166,16 @@ def display_differences(
     detections say score / IoU with the instance that they match, or with the one that
     they overlap most. Returns the Figure.
     """
-    gt_mask = as_mask(gt_mask, ndim=3, name="gt_mask")
-    pred_mask = as_mask(pred_mask, ndim=3, name="pred_mask")
+    gt_box, pred_box = as_boxes(gt_box, name="gt_box"), as_boxes(pred_box)
+    size = as_image(image).shape[:2]
+    gt_mask = as_mask(gt_mask, size, 3, "gt_mask", len(gt_box))
+    pred_mask = as_mask(pred_mask, size, 3, "pred_mask", len(pred_box))
+    require_count(gt_class_id, len(gt_box), "gt_class_id")
+    require_count(pred_class_id, len(pred_box), "pred_class_id")
+    require_count(pred_score, len(pred_box), "pred_score")
     scores = np.asarray(pred_score, float)
     order = np.argsort(-scores, kind="stable")  # as compute_matches
-    pred_box, pred_score = np.asarray(pred_box)[order], np.asarray(pred_score)[order]
+    pred_box, pred_score = pred_box[order], scores[order]
     pred_class_id, pred_mask = np.asarray(pred_class_id)[order], pred_mask[..., order]
     _, pred_match, overlaps = compute_matches(
         gt_box,
@@ -187,7 +219,10 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
     drawn faintly. limit: so many, chosen at random but the same each time.
     Returns the Figure.
     """
-    image = as_image(image)
+    image, rois = as_image(image), as_boxes(rois, name="rois")
+    refined_rois = as_boxes(refined_rois, len(rois), name="refined_rois")
+    require_count(mask, len(rois), "mask")
+    require_count(class_ids, len(rois), "class_ids")
     class_ids = np.asarray(class_ids)
     chosen = np.random.default_rng(0).permutation(len(rois))[:limit]
     chosen = chosen[np.argsort(class_ids[chosen], kind="stable")]  # lesions on top
@@ -200,10 +235,10 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
     ]
     return draw_boxes(
         image,
-        np.asarray(rois)[chosen],
+        rois[chosen],
         np.where(found[:, None], refined, 0),
         masks,
-        [class_names[i] if i else "" for i in class_ids[chosen]],
+        [class_label(class_names, i) if i else "" for i in class_ids[chosen]],
         np.where(found, 1, 0),
         f"{np.count_nonzero(class_ids)} of {len(rois)} regions are foreground; "
         f"{len(chosen)} shown",
@@ -221,7 +256,10 @@ def draw_box(image, box, color):
             f"image must be [h, w, {len(color)}], as many channels as the color has, "
             f"got {list(np.shape(image))}"
         )
-    y1, x1, y2, x2 = box
+    if image.dtype == np.uint8:
+        color = as_color(color, 255, channels=image.shape[2])
+    (box,) = as_boxes([box], whole=True, name="box")
+    y1, x1, y2, x2 = np.clip(box, 0, [*image.shape[:2]] * 2)
     image[y1 : y1 + 2, x1:x2] = color
     image[max(y2 - 2, 0) : y2, x1:x2] = color
     image[y1:y2, x1 : x1 + 2] = color
@@ -249,8 +287,13 @@ def draw_boxes(
     """
     image = as_image(image)
     figure, ax = _axes(ax, (12, 12), title)
-    given = [v for v in (boxes, refined_boxes, masks) if v is not None]
-    count = len(given[0]) if given else 0
+    names = "boxes", "refined_boxes", "masks", "captions", "visibilities"
+    values = boxes, refined_boxes, masks, captions, visibilities
+    given = {n: v for n, v in zip(names, values, strict=True) if v is not None}
+    count = len(next(iter(given.values()), ()))
+    for name, values in given.items():
+        check = as_boxes if name.endswith("boxes") else require_count
+        check(values, count, name=name)
     if visibilities is None:
         visibilities = [2 if refined_boxes is None else 1] * count
     for i, color in enumerate(random_colors(count)):
@@ -282,8 +325,8 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4):
     Returns the Figure.
     """
     image = as_image(image)
-    mask = as_mask(mask, image.shape[:2], ndim=3)
     class_ids = np.asarray(class_ids)
+    mask = as_mask(mask, image.shape[:2], 3, count=len(class_ids))
     unions = {i: mask[..., class_ids == i].any(axis=-1) for i in np.unique(class_ids)}
     largest = sorted(unions, key=lambda i: -np.count_nonzero(unions[i]))[:limit]
     empty = np.zeros(image.shape[:2], bool)

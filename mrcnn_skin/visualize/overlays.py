@@ -2,7 +2,7 @@
 
 These pictures have the image's own size and go into files; charts and Matterport's
 figures are in the modules beside. Nothing is computed here that metrics.py has.
-Images and masks are what geometry.inputs accepts.
+Images, masks, boxes and colours are what geometry.inputs accepts.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from ..atomic import written_whole
 from ..evaluation.metrics import segmentation_scores
 from ..evaluation.submission import official_mask
-from ..geometry.inputs import as_image, as_mask
+from ..geometry.inputs import as_boxes, as_color, as_image, as_list, as_mask
 
 TRUTH_COLOR = (60, 220, 90)
 PREDICTION_COLOR = (255, 130, 20)
@@ -28,6 +28,7 @@ def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
     """
     image = as_image(image)
     masks = as_mask(masks, image.shape[:2], ndim=3, name="masks")
+    boxes, color = as_boxes(boxes), as_color(color, 255)
     width = _line_width(image)
     for i in range(masks.shape[-1]):
         image = draw_outline(image, masks[..., i], color, width)
@@ -84,9 +85,10 @@ def scale_to_width(image, width):
 def draw_outline(image, mask, color, width):
     """Draw the outline of a mask, `width` pixels wide, just outside of it.
 
-    image: uint8 [h, w, 3]; mask: bool [h, w]. Returns a new image.
+    image: uint8 [h, w, 3]; mask: bool [h, w]; color: (r, g, b), 0..255. Returns a new
+    image.
     """
-    image = as_image(image).copy()
+    image, color = as_image(image).copy(), as_color(color, 255)
     mask = as_mask(mask, image.shape[:2])
     if mask.any():
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
@@ -106,6 +108,9 @@ def contact_sheet(pictures, columns=4, width=320):
     each; its height follows. Returns uint8 [sheet_h, sheet_w, 3], a row as high as
     its highest picture.
     """
+    pictures = as_list(pictures, "pictures")
+    if not pictures:
+        raise ValueError("pictures must be a list of at least one image, got none")
     pictures = [scale_to_width(as_image(picture), width) for picture in pictures]
     cells = [Image.fromarray(picture) for picture in pictures]
     columns = min(columns, len(cells))
@@ -143,7 +148,9 @@ def _with_captions(image, captions):
     size = max(11, round(image.shape[1] / 28))
     font = ImageFont.load_default(size)
     lines = [
-        (line, color) for text, color in captions for line in _wrap(text, font, width)
+        (line, as_color(color, 255))
+        for text, color in captions
+        for line in _wrap(text, font, width)
     ]
     widest = max(font.getlength(line) for line, _ in lines)
     size = max(8, min(size, int(size * width / max(widest, 1))))

@@ -129,7 +129,7 @@ def test_non_max_suppression_of_nothing():
 
 
 def test_non_max_suppression_refuses_missing_scores():
-    with pytest.raises(ValueError, match=r"scores must be \[2\]"):
+    with pytest.raises(ValueError, match="scores must have 2 entries"):
         boxes.non_max_suppression(np.zeros((2, 4)), [1.0], 0.5)
 
 
@@ -164,12 +164,14 @@ def test_box_refinement_refuses_boxes_without_area(pair):
 
 @pytest.mark.parametrize("function", [boxes.apply_box_deltas, boxes.box_refinement])
 def test_different_lengths_are_refused(function):
-    with pytest.raises(ValueError, match="got 1 and 3"):
+    with pytest.raises(ValueError, match="1 entries, one for each box, got 3"):
         function(np.ones((1, 4)), np.ones((3, 4)))
 
 
 def test_flat_array_is_refused():
-    with pytest.raises(ValueError, match=r"boxes must be \[N, 4\], got \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"boxes must be numbers \[N, .*got int64 \[4\]"
+    ):
         boxes.clip_boxes([0, 0, 5, 5], (0, 0, 9, 9))
 
 
