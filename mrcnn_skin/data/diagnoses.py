@@ -1,11 +1,14 @@
 """Read the columns of a table as labels: benign, malignant, or none.
 
-A column is read as a whole. If its name and all of its values do not show clearly what
-they mean, it gives no label but a reason, and LabelOptions can state the meaning.
+A column is read as a whole, over all tables that have it. If its name and all of its
+values do not show clearly what they mean, it gives no label but a reason, and
+LabelOptions can state the meaning.
 
 Labels are read from:
 - the words benign and malignant, and the diagnoses of DIAGNOSES, in a column of
-  WORD_COLUMNS; any other word is no label;
+  WORD_COLUMNS; any other word is no label. A word of doubt, such as "suspicious" or
+  "melanoma?", or a mark in a column of UNSURE_COLUMNS, makes the image UNSURE: no other
+  column can give it a label;
 - 0 and 1 in a column of BINARY_COLUMNS; other numbers are class numbers and no label;
 - one-hot columns of diagnoses (ISIC 2018 Task 3). A row with marks of both kinds, or
   with one in a column of unknown meaning, has no label; nor has a row without a mark,
@@ -23,6 +26,7 @@ from typing import NamedTuple
 import pandas as pd
 
 BENIGN, MALIGNANT = "benign", "malignant"
+UNSURE = "unsure"  # in place of a label
 
 _MALIGNANT = """
 mel, bcc, scc, akiec, ak, melanoma, malignant melanoma, melanoma in situ,
@@ -53,13 +57,31 @@ BINARY_COLUMNS = {
     **dict.fromkeys(("malignant", "is_malignant"), MALIGNANT),
     **dict.fromkeys(("benign", "is_benign"), BENIGN),
 }
-# A row with a mark in one of these has no label
+# The meaning of 1 is clear if there is a 0, and no text says otherwise
+_VAGUE_COLUMNS = ("label", "labels", "class", "target")
+VAGUE_COLUMNS = (*_VAGUE_COLUMNS, "malignancy")
+# A row with a mark in one of these is UNSURE
 UNSURE_COLUMNS = (
     *("unk", "unknown", "other", "indeterminate", "uncertain", "suspicious"),
     *("premalignant", "pre_malignant", "precancer", "borderline"),
 )
 _EMPTY = ("nan", "na", "n/a", "null", "<na>")
-_UNSURE_WORDS = ("unk", "unknown", "indeterminate", "uncertain", "other", "none")
+# A diagnosis may be unknown though the lesion is known to be benign (ISIC 2020)
+_DIAGNOSIS_COLUMNS = ("diagnosis", "diagnostic", "dx", "clinical_diagnosis")
+_UNKNOWN = ("unk", "unknown", "other", "none")
+_DOUBT = re.compile(
+    r"\?|\b(in|un)(determinate|certain|sure|clear)|\b(suspect|suspicious|possibl|probabl)"
+    r"|\b(borderline|equivocal|pre ?malignant|precancer|not|excluded|vs|versus)\b|^no "
+)
+# Texts such as "0 = malignant, 1 = benign" or {"benign": 1, "malignant": 0}
+_GAP = r"""[\s"'=:,;|>()-]{1,6}"""
+_0_MALIGNANT, _1_BENIGN = (
+    re.compile(rf"\b{code}{_GAP}({words})|\b({words}){_GAP}{code}\b", re.I)
+    for code, words in (
+        ("0", r"malignan\w*|melanoma\w*|cancer\w*"),
+        ("1", r"benign\w*|na?ev\w+|non-?(melanoma|cancer)\w*|healthy"),
+    )
+)
 _PREDICTION_COLUMNS = ("p_malignant", "predicted_class")
 _MARKS, _NO_MARKS = ("1", "true", "yes", "x"), ("0", "false", "no", "")
 _TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
@@ -78,9 +100,11 @@ class LabelOptions(NamedTuple):
         label_table: name or path of the only table that holds labels.
         image_column: column of image names, in every table.
         label_column: column of diagnoses, or several one-hot columns.
-        malignant: values (of one-hot columns: their names) that mean malignant. All
-            others are then benign, except empty ones and words such as "unknown".
-        benign: values that mean benign. All others are then no label.
+        malignant: values (of one-hot columns: their names) that mean malignant. Known
+            benign diagnoses, and all other numbers, are then benign; the rest is no
+            label. Without label_column, exactly one column must have such values.
+        benign: values that mean benign. If malignant is given too, all others are no
+            label.
         split_column: column of train, val, test.
         group_column: column of what must stay in one split, such as patients.
     """
@@ -125,6 +149,10 @@ class LabelOptions(NamedTuple):
         columns = self.label_column or ()
         return (columns,) if isinstance(columns, str) else tuple(columns)
 
+    def values(self):
+        """Return the set of the normalised values of malignant and benign."""
+        return set(map(normalise, (*self.malignant, *self.benign)))
+
 
 AS_WRITTEN = LabelOptions()  # no option is given
 
@@ -145,13 +173,15 @@ class Reading(NamedTuple):
     is_code: bool = False
 
 
-def read_labels(table, name, options=AS_WRITTEN):
+def read_labels(table, name, options=AS_WRITTEN, values=None):
     """Read all columns of a table that may hold labels.
 
     Args:
         table: from isic_tables.read_table.
         name: name of its file.
         options: LabelOptions, with columns of this table.
+        values: {column: set of its normalised values in all tables}; of this table
+            alone if not given.
 
     Returns:
         list of Readings.
@@ -159,6 +189,7 @@ def read_labels(table, name, options=AS_WRITTEN):
     Raises:
         ValueError: if the options do not fit the column's values.
     """
+    values = values or values_of([table])
     columns = options.label_columns()
     if len(columns) > 1:
         if not any(meaning_of(column, options) for column in columns):
@@ -166,20 +197,60 @@ def read_labels(table, name, options=AS_WRITTEN):
                 f"{name}: none of the columns {', '.join(columns)} is a known "
                 "diagnosis: malignant must name some of them"
             )
-        return [_one_hot(table[list(columns)], options, set(columns) == _ISIC_2017)]
+        is_2017 = set(columns) == _ISIC_2017
+        return [_one_hot(table[list(columns)], options, is_2017, values)]
     if columns:
-        return [_one_column(table, columns[0], name, options)]
+        return [_one_column(table, columns[0], name, options, values)]
     if any(column in table for column in _PREDICTION_COLUMNS):
         return []
     if not table.attrs.get("has_header", True):
         return _headerless(table, name, options)
-    readings = [
-        _one_column(table, column, name, options)
-        for column in table
-        if column in WORD_COLUMNS or column in BINARY_COLUMNS
+    columns = [c for c in table if c in WORD_COLUMNS or c in BINARY_COLUMNS]
+    if options.values():
+        columns = [c for c in columns if c in _holders(values, options)]
+    readings = [_one_column(table, c, name, options, values) for c in columns]
+    if not (options.values() and columns):
+        readings += _marked_diagnoses(table, readings, options, values)
+    if any(has_labels(reading) for reading in readings):
+        readings += _marks_of_doubt(table)
+    return readings
+
+
+def values_of(tables):
+    """Return {column: set of its normalised values} over all tables with a header."""
+    values = {}
+    for table in tables:
+        for column in table if table.attrs.get("has_header", True) else ():
+            found = set(map(normalise, table[column].unique())) - {""}
+            values[column] = values.get(column, set()) | found
+    return values
+
+
+def has_labels(reading):
+    """Whether any row of a Reading is benign or malignant."""
+    return reading.labels.isin((BENIGN, MALIGNANT)).any()
+
+
+def text_inverts_codes(text):
+    """Whether a text says that 0 is malignant and 1 is benign."""
+    return bool(_0_MALIGNANT.search(text) and _1_BENIGN.search(text))
+
+
+def _holders(values, options):
+    """Return the columns that hold values of options, or are named by them."""
+    words = [
+        column
+        for column in values
+        if (column in WORD_COLUMNS or column in BINARY_COLUMNS)
+        and values[column] & options.values()
     ]
-    readings += _marked_diagnoses(table, readings, options)
-    return [_without_unsure(reading, table) for reading in readings]
+    marks = [column for column in values if normalise(column) in options.values()]
+    if len(words) + bool(marks) > 1:
+        raise ValueError(
+            "malignant and benign have values of several columns, "
+            f"{', '.join(words + marks)}: label_column must name the one that counts"
+        )
+    return words or marks
 
 
 def columns_of_diagnoses(table):
@@ -206,17 +277,16 @@ def meaning_of(value, options=AS_WRITTEN):
         return MALIGNANT
     if word in map(normalise, options.benign):
         return BENIGN
-    if options.benign:
-        return None
-    if options.malignant:
-        return BENIGN if word and word not in _UNSURE_WORDS else None
-    return DIAGNOSES.get(word) or DIAGNOSES.get(word.removesuffix("s"))
+    if options.malignant and not options.benign and _is_code(word):
+        return BENIGN
+    known = DIAGNOSES.get(word) or DIAGNOSES.get(word.removesuffix("s"))
+    # Where the options list the malignant values, a diagnosis they omit is none
+    return None if known and getattr(options, known) else known
 
 
 def names_class(text, options=AS_WRITTEN):
     """Whether a column or folder is named like a diagnosis or a value of options."""
-    listed = map(normalise, (*options.malignant, *options.benign))
-    return meaning_of(text) is not None or normalise(text) in listed
+    return meaning_of(text) is not None or normalise(text) in options.values()
 
 
 def normalise(value):
@@ -225,17 +295,21 @@ def normalise(value):
     return "" if text in _EMPTY else re.sub(r"^(\d+)\.0*$", r"\1", text)
 
 
-def _one_column(table, column, name, options):
+def names_doubt(text):
+    """Whether a word of a column or folder expresses doubt, such as "suspicious"."""
+    return bool(_DOUBT.search(normalise(text)))
+
+
+def _one_column(table, column, name, options, values):
     """Read one column as values of options, true/false, numbers or diagnoses."""
-    cells = table[column].map(normalise)
-    values = {value for value in cells if value}
-    named = (*options.malignant, *options.benign)
-    has_named = bool(values.intersection(map(normalise, named)))
+    cells, values = table[column].map(normalise), values[column]
+    has_named = not values.isdisjoint(options.values())
     is_truth = any(values <= words for words in _TRUTH_WORDS) and bool(values)
-    if named and options.label_column and not has_named:
+    if options.values() and options.label_column and not has_named:
         raise ValueError(
-            f"{name}: column {column!r} has none of the values {', '.join(named)}, it "
-            f"has {_shown(values)}"
+            f"{name}: column {column!r} has none of the values "
+            f"{', '.join((*options.malignant, *options.benign))}, it has "
+            f"{_shown(values)}"
         )
     if has_named and is_truth and not options.label_column:
         raise ValueError(
@@ -245,12 +319,9 @@ def _one_column(table, column, name, options):
     if has_named:
         return _by_words(column, cells, options)
     if is_truth:
-        of_true = BINARY_COLUMNS.get(column)
-        is_vague = column in ("label", "labels", "class", "target")
-        is_vague &= not values <= {"0", "1", "true", "false"}
-        if of_true is not None and not is_vague:
-            return _by_truth(column, cells, of_true)
-        reason = f"{_shown(values)} are not explained"
+        if _is_explained(column, values):
+            return _by_truth(column, cells, BINARY_COLUMNS[column])
+        reason = f"{_shown(values)} {'is' if len(values) == 1 else 'are'} not explained"
         if options.label_column:
             raise ValueError(
                 f"{name}: column {column!r}: {reason}, malignant must name one of them"
@@ -270,17 +341,31 @@ def _one_column(table, column, name, options):
     return _by_words(column, cells, options)
 
 
+def _is_explained(column, values):
+    """Whether a column's name explains its values, such as 0 and 1."""
+    if column in VAGUE_COLUMNS and len(values) < 2:
+        return False
+    if column in _VAGUE_COLUMNS and not values <= {"0", "1", "true", "false"}:
+        return False
+    return column in BINARY_COLUMNS
+
+
 def _by_words(column, cells, options):
     labels = {value: meaning_of(value, options) for value in cells.unique() if value}
+    for value in (value for value, label in labels.items() if label is None):
+        is_unknown = value in _UNKNOWN and column not in _DIAGNOSIS_COLUMNS
+        labels[value] = UNSURE if is_unknown or names_doubt(value) else None
     return Reading((column,), cells.map(labels), _listed(labels) or "it is empty")
 
 
 def _listed(labels):
     """Describe {value or column: label} as "mel = malignant; nv = benign"."""
+    words = {MALIGNANT: MALIGNANT, BENIGN: BENIGN}
+    kinds = {value: words.get(label, "no label") for value, label in labels.items()}
     return "; ".join(
-        f"{_shown(v for v in labels if labels[v] == label)} = {label or 'no label'}"
-        for label in (MALIGNANT, BENIGN, None)
-        if label in labels.values()
+        f"{_shown(v for v in kinds if kinds[v] == kind)} = {kind}"
+        for kind in (*words, "no label")
+        if kind in kinds.values()
     )
 
 
@@ -294,7 +379,7 @@ def _by_truth(column, cells, of_true):
     return Reading((column,), cells.map(labels), meaning, is_code=True)
 
 
-def _marked_diagnoses(table, readings, options):
+def _marked_diagnoses(table, readings, options, values):
     """Read one-hot columns of diagnoses, if there are any.
 
     If no other reading has labels, adjacent columns of marks belong to them: a mark
@@ -310,10 +395,10 @@ def _marked_diagnoses(table, readings, options):
         if column not in (*WORD_COLUMNS, *BINARY_COLUMNS, *_WEIGHT_COLUMNS)
     }
     is_2017 = {column for column in marks if marks[column]} == _ISIC_2017
-    if not any(reading.labels.notna().any() for reading in readings):
+    if not any(map(has_labels, readings)):
         runs = [list(run) for is_mark, run in groupby(marks, marks.get) if is_mark]
         one_hot = [c for run in runs if not set(run).isdisjoint(one_hot) for c in run]
-    return [_one_hot(table[one_hot], options, is_2017)]
+    return [_one_hot(table[one_hot], options, is_2017, values)]
 
 
 def _has_marks(cells):
@@ -321,13 +406,14 @@ def _has_marks(cells):
     return bool(values) and values <= {*_MARKS, *_NO_MARKS}
 
 
-def _one_hot(table, options, zeros_are_benign):
+def _one_hot(table, options, zeros_are_benign, values):
     """Read one-hot columns by the meaning of their names."""
     marks = table.map(normalise)
     columns = tuple(table)
-    values = {value for column in columns for value in marks[column].unique()}
-    if any(_is_number(value) and 0 < float(value) < 1 for value in values):
-        return _nothing(columns, marks.iloc[:, 0], "the values are probabilities")
+    numbers = {v for column in columns for v in values[column] if _is_number(v)}
+    if not numbers <= {"0", "1"}:
+        reason = f"{_shown(numbers)} are probabilities or counts, no marks"
+        return _nothing(columns, marks.iloc[:, 0], reason)
     kinds = {column: meaning_of(column, options) for column in columns}
     marked = marks.isin(_MARKS)
     by_kind = pd.DataFrame(
@@ -354,26 +440,22 @@ def _headerless(table, name, options):
     """
     found = []
     for column in table.columns.drop(table.attrs["image_column"]):
-        reading = _one_column(table, column, name, options)
-        if (
-            reading.labels.notna().any()
-            and (reading.labels.notna() | (table[column] == "")).all()
-        ):
+        cells = table[column].map(normalise)
+        reading = _one_column(table, column, name, options, {column: {*cells} - {""}})
+        if has_labels(reading) and (reading.labels.notna() | (cells == "")).all():
             found.append(reading)
-        elif re.match("ISBI2016", PurePosixPath(name).name):
-            cells = table[column].map(normalise)
-            if set(cells) <= {"0", "1"}:
-                found.append(_by_truth(column, cells, MALIGNANT))
+        elif re.match("ISBI2016", PurePosixPath(name).name) and {*cells} <= {"0", "1"}:
+            found.append(_by_truth(column, cells, MALIGNANT))
     return found if len(found) == 1 else []
 
 
-def _without_unsure(reading, table):
-    """Remove the labels of rows with a mark in a column such as unknown."""
-    columns = [c for c in UNSURE_COLUMNS if c in table and c not in reading.columns]
-    if not columns:
-        return reading
-    unsure = table[columns].map(normalise).isin(_MARKS).any(axis=1)
-    return reading._replace(labels=reading.labels.where(~unsure))
+def _marks_of_doubt(table):
+    """Read each of UNSURE_COLUMNS that has a mark: its rows are UNSURE."""
+    for column in filter(table.__contains__, UNSURE_COLUMNS):
+        is_marked = table[column].map(normalise).isin(_MARKS)
+        if is_marked.any():
+            labels = is_marked.map({True: UNSURE, False: None})
+            yield Reading((column,), labels, "a mark = no label")
 
 
 def _nothing(columns, cells, reason):
@@ -387,6 +469,10 @@ def _shown(values, count=8):
     values = sorted(map(str, values))
     more = f" and {len(values) - count} more" if len(values) > count else ""
     return ", ".join(value[:40] for value in values[:count]) + more
+
+
+def _is_code(word):
+    return _is_number(word) or any(word in words for words in _TRUTH_WORDS)
 
 
 def _is_number(text):

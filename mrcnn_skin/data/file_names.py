@@ -72,6 +72,7 @@ _NO_TRUTH_WORDS = {
     *("output", "outputs", "result", "results", "submission", "submissions"),
     *("old", "backup", "bak", "copy", "tmp", "temp", "trash", "unused", "obsolete"),
     *("draft", "drafts", "rejected", "discarded", "deleted", "wrong", "misclassified"),
+    *("excluded", "review", "reviews"),
 }
 # Names that identify a photograph whatever its folder
 ARCHIVE_NAME = re.compile(r"ISIC_\d+|BCN_\d+|PAT_\d+_\d+_\d+|IMD\d+", re.I)

@@ -1,7 +1,9 @@
 """Join labels, splits and metadata from tables and folder names to the images.
 
-Several tables and columns may describe one image; if they contradict each other, it has
-no label. Tables are read by isic_tables, their labels by diagnoses.
+Several tables and columns may describe one image; if they contradict each other, or one
+expresses doubt, it has no label. Predictions and old copies, by the names of their
+files and folders, give no labels. Tables are read by isic_tables, their labels by
+diagnoses.
 """
 
 import re
@@ -15,19 +17,24 @@ from .diagnoses import (
     AS_WRITTEN,
     BENIGN,
     MALIGNANT,
-    UNSURE_COLUMNS,
+    UNSURE,
+    VAGUE_COLUMNS,
+    WORD_COLUMNS,
     columns_of_diagnoses,
+    has_labels,
     meaning_of,
     names_class,
+    names_doubt,
     normalise,
     read_labels,
+    text_inverts_codes,
+    values_of,
 )
+from .file_names import says_no_truth
 from .image_names import ImageNames, bare_name, splits_in
 from .isic_tables import column_name, read_table
 from .splits import add_splits, join_splits
 
-# Kaggle's sample_submission.csv has a label for every image that is no ground truth
-_NO_TRUTH = re.compile(r"submission|prediction", re.I)
 # Columns that may say which images belong together
 _GROUP_COLUMN = re.compile(
     r"(patient|subject|person|participant|case|individual|lesion)"
@@ -36,6 +43,7 @@ _GROUP_COLUMN = re.compile(
 # Cells of an unknown patient or lesion, as are cells without letters and digits
 _NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"}
 _SHOWN = 160  # characters of a reason
+_LEGEND_ROWS, _LEGEND_CHARACTERS = 20, 100_000  # of what may explain codes
 _LABEL_COLUMNS = ["label", "label_problem", "label_sources"]
 
 
@@ -44,7 +52,7 @@ class Claim(NamedTuple):
 
     Attributes:
         image_id: id of the image.
-        label: "benign", "malignant" or None.
+        label: "benign", "malignant", "unsure" or None.
         source: table and column.
         text: the cells, for messages.
     """
@@ -55,7 +63,9 @@ class Claim(NamedTuple):
     text: str
 
 
-def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
+def add_labels(
+    records, paths, dataset_dir, table_paths, options=AS_WRITTEN, legends=()
+):
     """Add the id, label and metadata of each image.
 
     Args:
@@ -64,6 +74,7 @@ def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
         dataset_dir: the folder.
         table_paths: of the tables, relative to dataset_dir.
         options: LabelOptions.
+        legends: paths of texts that may explain codes, relative to dataset_dir.
 
     Returns:
         records with the columns image_id, label, label_problem (why there is no label),
@@ -81,11 +92,15 @@ def add_labels(records, paths, dataset_dir, table_paths, options=AS_WRITTEN):
     tables, label_table = _tables(Path(dataset_dir), table_paths, options)
     for name, path in tables.items():
         if label_table == path:
-            joined.add_label_table(name, path)
+            joined.read_label_table(name, path)
         else:
-            joined.add(name, path, gives_labels=label_table is None)
+            joined.read(name, path, gives_labels=label_table is None)
     joined.require_options()
-    if not (options.label_table or options.label_column):
+    for name in legends:
+        with open(Path(dataset_dir, name), encoding="utf-8", errors="replace") as file:
+            joined.add_text(name, file.read(_LEGEND_CHARACTERS))
+    joined.add_tables()
+    if not (label_table or options.label_column):
         joined.add_folders(paths)
     joined.require_values()
     joined.doubt_codes()
@@ -96,7 +111,8 @@ def folder_claims(paths, image_ids, options=AS_WRITTEN):
     """Read folder names such as benign/ and nevus/ as labels.
 
     A name of up to three letters, such as mel/, counts only together with another one.
-    Images in sibling folders of another name have no label.
+    Images in sibling folders of another name have no label, nor have those below a
+    folder that expresses doubt, or holds predictions or old copies.
     """
     folders = [PurePosixPath(path).parts[:-1] for path in paths]
     classes = {
@@ -112,12 +128,27 @@ def folder_claims(paths, image_ids, options=AS_WRITTEN):
     }
     claims = []
     for image_id, parts in zip(image_ids, folders, strict=True):
+        no_truth = next(filter(says_no_truth, parts), None)
         for depth, part in enumerate(parts):
-            if part in classes or parts[:depth] in parents:
-                label = meaning_of(part, options) if part in classes else None
-                source, text = f"folders {part}/", f"the folder is {part}/"
-                claims.append(Claim(image_id, label, source, text))
+            label, text = meaning_of(part, options), f"the folder is {part}/"
+            if names_doubt(part):
+                label = UNSURE
+            elif part not in classes:
+                label = None
+                if parts[:depth] not in parents:
+                    continue
+            if no_truth:
+                label, text = None, f"the folder is {no_truth}/"
+            claims.append(Claim(image_id, label, f"folders {part}/", text))
     return claims
+
+
+class _Table(NamedTuple):
+    """A table of labels: all of it, and the rows of images, with their image_id."""
+
+    name: str
+    table: pd.DataFrame
+    rows: pd.DataFrame
 
 
 class _Joined:
@@ -125,16 +156,18 @@ class _Joined:
 
     def __init__(self, names, options):
         self.names, self.options = names, options
+        self.tables = []  # _Tables that may give labels
         self.claims, self.notes, self.meanings = [], [], {}
-        self.codes = set()  # sources that are codes such as 0 and 1
+        self.codes = {}  # {source that is a code such as 0 and 1: its column}
         self.doubts = []  # Claims that can contradict codes
+        self.inverting = []  # names of texts which say that 0 is malignant
         self.metadata, self.unknown_ids = [], []
         self.columns, self.values = set(), set()
         self.splits = {}  # {image id: (split, its table and column)}
 
-    def add_label_table(self, name, path):
+    def read_label_table(self, name, path):
         """Read the label table; raise ValueError if it has no labels."""
-        columns = self.add(name, path, gives_labels=True)
+        columns = self.read(name, path, gives_labels=True, is_named=True)
         if columns is None:
             raise ValueError(f"label_table: {self.notes[-1]}")
         missing = {column_name(c) for c in self.options.label_columns()} - set(columns)
@@ -144,10 +177,12 @@ class _Joined:
                 f"it has {', '.join(columns)}"
             )
 
-    def add(self, name, path, gives_labels):
+    def read(self, name, path, gives_labels, is_named=False):
         """Read a table and return its columns; if it is unusable, note why."""
-        if _NO_TRUTH.search(path.name) and not self.options.label_table:
-            self.notes.append(f"{name}: its name says predictions, not ground truth")
+        if says_no_truth(name) and not is_named:
+            self.notes.append(
+                f"{name}: by its name it is no ground truth; label_table would read it"
+            )
             return None
         try:
             table = read_table(path, self.names, self.options.image_column)
@@ -158,6 +193,7 @@ class _Joined:
         cells = self._with_patients(table, column) if column else []
         ids = self.names.find(cells, name) if column else [None] * len(table)
         found = pd.Series(ids, table.index, dtype=object).notna()
+        self.add_text(name, _explanation(table, with_cells=not found.any()))
         if not found.any():
             problem = (
                 f"column {column!r} names no image" if column else "no image column"
@@ -173,15 +209,29 @@ class _Joined:
             source = _source(name, [split_column])
             add_splits(self.splits, rows["image_id"], rows[split_column], source)
         self._note_unread(name, rows)
-        wanted = [column_name(c) for c in self.options.label_columns()]
-        if gives_labels and set(wanted) <= set(table):
-            options = self.options._replace(label_column=tuple(wanted))
-            self._add_claims(name, rows, read_labels(table, name, options))
         if gives_labels:
+            self.tables.append(_Table(name, table, rows))
+        return list(table)
+
+    def add_text(self, name, text):
+        """Look in a text for an explanation of codes that inverts their meaning."""
+        if text_inverts_codes(text):
+            self.inverting.append(name)
+
+    def add_tables(self):
+        """Read the labels of all tables."""
+        wanted = [column_name(c) for c in self.options.label_columns()]
+        options = self.options._replace(label_column=tuple(wanted))
+        values = values_of(one.table for one in self.tables)
+        for column in {*values, *wanted}.intersection((*WORD_COLUMNS, *wanted)):
+            self.values |= values.get(column, set())
+        for name, table, rows in self.tables:
+            if set(wanted) <= set(table):
+                readings = read_labels(table, name, options, values)
+                self._add_claims(name, rows, readings)
             for column, labels in columns_of_diagnoses(rows):
                 if _source(name, [column]) not in self.meanings:
                     self.doubts += _claims(name, rows, [column], labels)
-        return list(table)
 
     def _with_patients(self, table, column):
         """Return image names, prefixed by the patient if folders are patients."""
@@ -197,7 +247,7 @@ class _Joined:
         folders = (part for path in paths for part in PurePosixPath(path).parts[:-1])
         self.values |= set(map(normalise, folders))
         self.claims += claims
-        self.meanings |= {claim.source: f"= {claim.label}" for claim in claims}
+        self.meanings |= {c.source: f"= {c.label}" for c in claims if c.label}
 
     def _note_unknown(self, name, cells):
         several = self.names.knows(cells)
@@ -242,8 +292,8 @@ class _Joined:
                 self.values |= set(map(normalise, rows[column].unique()))
             labels = reading.labels[rows.index]
             self.meanings[source] = reading.meaning
-            self.codes |= {source} if reading.is_code else set()
-            if labels.isna().all():
+            self.codes |= {source: columns[0]} if reading.is_code else {}
+            if not has_labels(reading):
                 self.notes.append(f"{source}: {reading.meaning}")
             self.claims += _claims(name, rows, columns, labels)
 
@@ -252,11 +302,14 @@ class _Joined:
 
         Images where they differ get contradictory labels. If they differ for most of a
         column's images, its codes do not mean what its name suggests, and the other
-        images lose its label.
+        images lose its label; so do all if a text says that 0 is malignant.
         """
+        for code in [c for c in self.codes if self.codes[c] in VAGUE_COLUMNS]:
+            if self.inverting:
+                self._clear(code, f"{self.inverting[0]} says that 0 is malignant")
         said = defaultdict(list)
         for claim in (*self.claims, *self.doubts):
-            if claim.label and claim.source not in self.codes:
+            if claim.label not in (None, UNSURE) and claim.source not in self.codes:
                 said[claim.image_id].append(claim)
         for code in self.codes:
             claims = [c for c in self.claims if c.source == code and said[c.image_id]]
@@ -269,13 +322,19 @@ class _Joined:
             images = {claim.image_id for claim in against}
             if 2 * len(images) > len({claim.image_id for claim in claims}):
                 other = min(claim.source for claim in against)
-                self.claims = [
-                    claim._replace(label=None, text=f"{claim.text}, against {other}")
-                    if claim.source == code and claim.image_id not in images
-                    else claim
-                    for claim in self.claims
-                ]
+                self._clear(code, f"against {other}", images)
             self.claims += sorted(against)
+
+    def _clear(self, source, reason, kept=()):
+        """Remove the labels of a source, except from the images `kept`."""
+        self.claims = [
+            claim._replace(label=None, text=f"{claim.text}, {reason}")
+            if claim.source == source and claim.image_id not in kept
+            else claim
+            for claim in self.claims
+        ]
+        if not kept:
+            self.notes.append(f"{source}: {self.meanings[source]}, but {reason}")
 
     def require_options(self):
         """Raise ValueError if no table has a column of the options."""
@@ -301,7 +360,7 @@ class _Joined:
             wanted = getattr(self.options, name)
             missing = [v for v in wanted if normalise(v) not in self.values]
             words = ", ".join(map(repr, missing))
-            if wanted and len(missing) == len(wanted) and self.claims:
+            if wanted and len(missing) == len(wanted) and self.values:
                 raise ValueError(
                     f"no label of the images is {words}, named as {name}; they have "
                     f"{', '.join(sorted(v for v in self.values if v)[:20])}"
@@ -384,11 +443,9 @@ def _claims(name, rows, columns, labels):
 def _texts(rows, columns):
     """Return the non-empty cells of each row as "name=cell".
 
-    Several columns are one-hot: zeros are omitted, and UNSURE_COLUMNS are added.
+    Several columns are one-hot: zeros are omitted.
     """
     unmarked = ["", "0", "0.0"] if len(columns) > 1 else [""]
-    if len(columns) > 1:
-        columns = dict.fromkeys([*columns, *(c for c in UNSURE_COLUMNS if c in rows)])
     texts = pd.Series("", rows.index)
     for name in columns:
         texts = texts.where(rows[name].isin(unmarked), texts + f" {name}=" + rows[name])
@@ -397,19 +454,34 @@ def _texts(rows, columns):
 
 def _labels(claims):
     """Return {image id: (label, why there is none, its sources)}."""
-    by_image = defaultdict(lambda: {BENIGN: [], MALIGNANT: [], None: []})
+    by_image = defaultdict(list)
     for claim in claims:
-        by_image[claim.image_id][claim.label].append(claim)
+        by_image[claim.image_id].append(claim)
     return {image_id: _label(of_image) for image_id, of_image in by_image.items()}
 
 
 def _label(claims):
-    """Join {label: list of Claims} of one image."""
-    labels = [label for label in (BENIGN, MALIGNANT) if claims[label]]
-    if len(labels) == 1:
-        sources = dict.fromkeys(claim.source for claim in claims[labels[0]])
-        return labels[0], None, tuple(sources)
-    kind = "contradictory labels" if labels else "no label"
-    relevant = claims[BENIGN] + claims[MALIGNANT] or claims[None]
-    words = "; ".join(dict.fromkeys(claim.text for claim in relevant if claim.text))
+    """Join the Claims of one image.
+
+    Claims of doubt, and cells that are not understood in a column which otherwise gives
+    a label, leave none.
+    """
+    sure = [claim for claim in claims if claim.label in (BENIGN, MALIGNANT)]
+    sources = dict.fromkeys(claim.source for claim in sure)
+    against = [c for c in claims if c.label == UNSURE]
+    against += [c for c in claims if not c.label and c.text and c.source in sources]
+    labels = {claim.label for claim in sure}
+    if len(labels) == 1 and not against:
+        return *labels, None, tuple(sources)
+    kind = "contradictory labels" if len(labels) == 2 else "no label"
+    relevant = sorted(sure, key=lambda c: c.label) if len(labels) == 2 else against
+    words = "; ".join(dict.fromkeys(c.text for c in relevant or claims if c.text))
     return None, f"{kind}: {words}"[:_SHOWN] if words else kind, ()
+
+
+def _explanation(table, with_cells):
+    """Return the text that may explain a table's codes; of a short one, the cells."""
+    lines = [table.attrs.get("remarks", "")]
+    if with_cells and len(table) <= _LEGEND_ROWS:
+        lines += [" ".join(row) for row in table.itertuples(index=False)]
+    return "\n".join(lines)

@@ -40,6 +40,11 @@ LAYOUTS = (
 _TABLE = re.compile(
     r"\.(csv|tsv|tab|xlsx)$|(^|/)(PH2_dataset\.txt|HAM10000_metadata(\.txt)?)$", re.I
 )
+# Texts that may explain the codes of a table
+_LEGEND = re.compile(
+    r"(class|label|legend|readme|codebook|categor|data)[^/]*\.(json|txt|md|ya?ml)$",
+    re.I,
+)
 
 
 def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
@@ -88,7 +93,9 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     }
     records = pd.DataFrame(columns, dtype=object)
     tables = [path for path in paths if _TABLE.search(path)]
-    records = _complete(add_labels(records, images, dataset_dir, tables, options))
+    legends = [path for path in paths if _LEGEND.search(path)]
+    records = add_labels(records, images, dataset_dir, tables, options, legends)
+    records = _complete(records)
     records.attrs["notes"] += [*describe_unread(paths, left), *notes]
     if results:
         records.attrs["notes"].append(

@@ -9,10 +9,12 @@ import csv
 import io
 import re
 from collections import Counter
-from itertools import dropwhile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+
+from .file_names import ARCHIVE_NAME
 
 # About twice the size of the table of the whole ISIC Archive
 MAX_TABLE_BYTES = 200_000_000
@@ -47,8 +49,10 @@ def read_table(path, names=None, image_column=None):
     """Read a text table, or an Excel sheet, and find its header and image column.
 
     The delimiter is given by a first line such as sep=; or is the one of , ; tab | and
-    PH2's || for which most rows have the same number of cells. Titles and comments (#)
-    above the header, a byte order mark, CRLF and trailing empty cells are ignored.
+    PH2's || for which most rows have the same number of cells. Titles and comments
+    above the header, a byte order mark, CRLF, trailing empty cells, empty rows, and
+    repetitions of the header are ignored; so is R's and pandas' column of row numbers
+    without a heading.
 
     Args:
         path: of the table.
@@ -58,12 +62,12 @@ def read_table(path, names=None, image_column=None):
 
     Returns:
         DataFrame of strings, "" for an empty cell. Column names are lower case with
-        underscores, or "column_1" ... without a header. attrs: has_header (bool) and
-        image_column (name or None).
+        underscores, or "column_1" ... without a header. attrs: has_header (bool),
+        image_column (name or None) and remarks (all text down to the header).
 
     Raises:
-        ValueError: if the file is binary, ragged or larger than MAX_TABLE_BYTES; the
-            message names it.
+        ValueError: if the file is binary, ragged or larger than MAX_TABLE_BYTES, or has
+            several sheets; the message names it.
         ImportError: if an .xlsx file needs openpyxl.
     """
     path = Path(path)
@@ -71,7 +75,7 @@ def read_table(path, names=None, image_column=None):
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise ValueError(f"it is larger than {MAX_TABLE_BYTES} bytes")
         if path.suffix.lower() == ".xlsx":
-            rows = pd.read_excel(path, header=None, dtype=str).fillna("")
+            rows = _read_sheet(path)
         else:
             rows = _read_rows(_decode(path.read_bytes()))
         return _with_header(rows, names, image_column)
@@ -81,10 +85,25 @@ def read_table(path, names=None, image_column=None):
 
 def column_name(text):
     """Return the first line of a heading in lower case, with underscores."""
+    name = _heading(text)
+    return _COLUMN_NAMES.get(name, name)
+
+
+def _heading(text):
     lines = str(text).strip().lower().splitlines() or [""]
     name = re.sub(r"\W+", "_", lines[0]).strip("_")
-    name = _PREFIX.sub("", name)
-    return _COLUMN_NAMES.get(name, name)
+    return _PREFIX.sub("", name)
+
+
+def _read_sheet(path):
+    """Return the only sheet of an Excel file that is not empty."""
+    sheets = pd.read_excel(path, sheet_name=None, header=None, dtype=str)
+    sheets = {name: rows.fillna("") for name, rows in sheets.items() if len(rows)}
+    if len(sheets) > 1:
+        raise ValueError(
+            f"it has several sheets, {', '.join(sheets)}: save one of them as .csv"
+        )
+    return next(iter(sheets.values()), pd.DataFrame())
 
 
 def _decode(data):
@@ -103,8 +122,7 @@ def _read_rows(text):
     """Return all rows of a text, with header and titles, as a DataFrame."""
     lines = [line for line in re.split(r"\r?\n|\r", text) if line.strip()]
     told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip()) if lines else None
-    remarks = "#" if told is None else ("#", lines[0])
-    lines = list(dropwhile(lambda line: line.lstrip().startswith(remarks), lines))
+    lines = lines[told is not None :]
     if not lines:
         raise ValueError("the file is empty")
     if any(line.lstrip().startswith("||") for line in lines):
@@ -140,59 +158,92 @@ def _find_delimiter(lines):
         del widths[1]
         return max(((count, width) for width, count in widths.items()), default=(0, 0))
 
-    return max(_DELIMITERS, key=agreement)
+    best = max(_DELIMITERS, key=agreement)
+    return best if agreement(best) > (0, 0) else " "
 
 
 def _with_header(rows, names, image_column):
     """Turn rows into a table; see read_table."""
     rows = rows.reset_index(drop=True)
+    found = _find_image_columns(rows, names)
+    position = found[0] if len(found) == 1 else None
+    is_image = np.zeros(len(rows), bool)
+    if position is not None:
+        is_image = names.knows(rows[position])
+        is_image |= rows[position].str.match(ARCHIVE_NAME).to_numpy()
     heads = rows[:_HEADER_ROWS].map(column_name)
     wanted = [column_name(image_column)] if image_column else []
     if not heads.isin(wanted).any(axis=None):
         wanted = list(IMAGE_COLUMNS)
-    is_header = heads.isin(wanted).any(axis=1)
+    is_header = heads.isin(wanted).any(axis=1) & ~is_image[:_HEADER_ROWS]
     if is_header.any():
         table = _below(rows, is_header.idxmax())
         table.attrs["image_column"] = _choose_image_column(table, wanted, names)
         return table
-    found = _find_image_columns(rows, names)
-    position = found[0] if len(found) == 1 else None
-    if position is not None and names.knows(rows[position][:1]).all():
-        table = rows.rename(columns=lambda i: f"column_{i + 1}")
+    # A title is narrower than the header and most rows
+    widths = _widths(rows)
+    is_header = (widths >= widths.mode()[0])[:_HEADER_ROWS] & ~is_image[:_HEADER_ROWS]
+    first = is_image.argmax() if is_image.any() else len(rows)
+    if position is not None and not is_header[:first].any():
+        table = rows[first:].rename(columns=lambda i: f"column_{i + 1}")
         table.attrs |= {
             "has_header": False,
             "image_column": f"column_{position + 1}",
+            "remarks": _text(rows[:first]),
         }
         return table
-    # A title is narrower than the header and most rows
-    widths = _widths(rows)
-    is_header = widths[:_HEADER_ROWS] >= widths.mode()[0]
     table = _below(rows, is_header.idxmax() if is_header.any() else 0)
     table.attrs["image_column"] = None if position is None else table.columns[position]
     return table
 
 
+def _text(rows):
+    return "\n".join(" ".join(row) for row in rows.itertuples(index=False))
+
+
 def _below(rows, header):
     """Return the rows below a header as a table with its column names."""
-    width = int(_widths(rows)[header])
-    body = rows[header + 1 :].reset_index(drop=True)
-    extra = (body.iloc[:, width:] != "").any(axis=1)
+    titles = list(rows.loc[header][: int(_widths(rows)[header])])
+    body = rows[header + 1 :]
+    is_row = (body != "").any(axis=1) & (body != rows.loc[header]).any(axis=1)
+    body = body[is_row].reset_index(drop=True)
+    if _has_row_numbers(body, len(titles)):
+        titles.insert(0, "")
+    extra = (body.iloc[:, len(titles) :] != "").any(axis=1)
     if extra.any():
         first = body[extra].iloc[0]
         raise ValueError(
-            f"{extra.sum()} rows have more cells than the header's {width}, such as "
-            f"{', '.join(first[first != ''])[:60]!r}"
+            f"{extra.sum()} rows have more cells than the header's {len(titles)}, such "
+            f"as {', '.join(first[first != ''])[:60]!r}"
         )
-    table = body.iloc[:, :width]
-    titles = enumerate(rows.loc[header][:width], start=1)
-    table.columns = [column_name(name) or f"column_{i}" for i, name in titles]
+    table = body.iloc[:, : len(titles)]
+    table.columns = _column_names(titles)
     for name in table.columns[table.columns.duplicated()].unique():
         same = table[name]
         if same.ne(same.iloc[:, 0], axis=0).any(axis=None):
             raise ValueError(f"it has several columns {name!r}, which differ")
     table = table.loc[:, ~table.columns.duplicated()].copy()
-    table.attrs["has_header"] = True
+    table.attrs |= {"has_header": True, "remarks": _text(rows[: header + 1])}
     return table
+
+
+def _has_row_numbers(body, width):
+    """Whether all rows have one cell more than the header, and begin with a number."""
+    if not (len(body) and (_widths(body) == width + 1).all()):
+        return False
+    first = range(len(body)), range(1, len(body) + 1)
+    return list(body[0]) in [list(map(str, numbers)) for numbers in first]
+
+
+def _column_names(titles):
+    """Name the columns; of age and age_approx, the second keeps its name."""
+    names, headings = [], list(map(_heading, titles))
+    for position, heading in enumerate(headings, start=1):
+        name = _COLUMN_NAMES.get(heading, heading)
+        if name != heading and name in (*headings, *names):
+            name = heading
+        names.append(name or f"column_{position}")
+    return names
 
 
 def _widths(rows):
@@ -205,12 +256,14 @@ def _widths(rows):
 def _choose_image_column(table, wanted, names):
     """Return the first column with a known name whose cells name images.
 
+    Plain numbers name images only if no column has other names of images.
     Raises ValueError if another column names different images.
     """
     columns = [name for name in wanted if name in table]
     if names is None:
         return columns[0]
     if len(wanted) > 1:  # image_column is not given
+        columns = [c for c in columns if not _are_numbers(table[c])] or columns
         others = _find_image_columns(table, names, headers=0)
         columns += [name for name in others if name not in columns]
     if len(columns) == 1:
@@ -228,6 +281,10 @@ def _choose_image_column(table, wanted, names):
                 "image_column to one of them"
             )
     return first
+
+
+def _are_numbers(cells):
+    return cells.str.fullmatch(r"(\d+(\.0*)?)?").all()
 
 
 def _find_image_columns(rows, names, headers=1):

@@ -23,7 +23,11 @@ def test_read_table_is_tolerant(tmp_path, separator, encoding, newline):
         "image": ["x", "0012"],
         "label": ["benign", "malignant"],
     }
-    assert table.attrs == {"has_header": True, "image_column": "image"}
+    assert table.attrs == {
+        "has_header": True,
+        "image_column": "image",
+        "remarks": "image label",
+    }
 
 
 def test_diagnosis_names_in_a_header_are_a_header(tmp_path):

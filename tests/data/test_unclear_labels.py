@@ -1,0 +1,307 @@
+"""Tables, folders and options that once gave a wrong label: now none, and a reason.
+
+The images are always a, b, c and d, unless a case has its own. A case is the files, the
+options, the labels, and words of a note or of a's reason.
+"""
+
+import pandas as pd
+import pytest
+
+from mrcnn_skin.data.diagnoses import LabelOptions
+from mrcnn_skin.data.isic_layouts import read_records
+
+B, M = "benign", "malignant"
+WORDS = "image,label\na,benign\nb,malignant\n"
+CODES = "image,label\na,0\nb,1\n"
+OLDER = "by its name it is no ground truth"
+INVERTED = "label: 1 = malignant; 0 = benign, but {} says that 0 is malignant"
+
+
+def read(folder, files, **options):
+    if not any(name.endswith(".jpg") for name in files):
+        files = files | dict.fromkeys(("a.jpg", "b.jpg", "c.jpg", "d.jpg"), "")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    records = read_records(folder, LabelOptions.of(**options))
+    return records.set_index("image_id")
+
+
+def labels_of(records):
+    return {i: label for i, label in records["label"].items() if label}
+
+
+DX = {"label_column": "dx", "malignant": "mel"}
+CASES = {
+    # Codes are judged over all tables
+    "class numbers in another table": (
+        {"t.csv": CODES, "u.csv": "image,label\nc,4\nd,6\n"},
+        {},
+        {},
+        "t.csv, column label: 0, 1, 4, 6 are class numbers",
+    ),
+    "a class per table": (
+        {"t.csv": "image,class\na,1\n", "u.csv": "image,class\nb,2\n"},
+        {},
+        {},
+        "t.csv, column class: 1, 2 are class numbers",
+    ),
+    "both codes in two tables": (
+        {"t.csv": "image,label\na,1\n", "u.csv": "image,label\nb,0\n"},
+        {},
+        {"a": M, "b": B},
+        "",
+    ),
+    "ones only": (
+        {"t.csv": "image,label\na,1\nb,1\n"},
+        {},
+        {},
+        "column label: 1 is not explained",
+    ),
+    "a rating": ({"t.csv": "image,malignancy\na,1\n"}, {}, {}, "1 is not explained"),
+    "votes": (
+        {"t.csv": "image,melanoma,nevus\na,3,0\nb,1,2\nc,0,1\nd,1,0\n"},
+        {},
+        {},
+        "columns melanoma, nevus: 0, 1, 2, 3 are probabilities or counts, no marks",
+    ),
+    # A text says that 0 is malignant
+    "title": (
+        {"t.csv": "label: 0 malignant 1 benign\n" + CODES},
+        {},
+        {},
+        INVERTED.format("t.csv"),
+    ),
+    "comment": (
+        {"t.csv": "# 0 = malignant, 1 = benign\n" + CODES},
+        {},
+        {},
+        INVERTED.format("t.csv"),
+    ),
+    "heading": (
+        {"t.csv": 'image,"label\n(malignant=0, benign=1)"\na,0\nb,1\n'},
+        {},
+        {},
+        INVERTED.format("t.csv"),
+    ),
+    "legend": (
+        {"t.csv": CODES, "legend.csv": "label,meaning\n0,malignant\n1,benign\n"},
+        {},
+        {},
+        INVERTED.format("legend.csv"),
+    ),
+    "JSON": (
+        {"t.csv": CODES, "class_indices.json": '{"malignant": 0, "benign": 1}'},
+        {},
+        {},
+        INVERTED.format("class_indices.json"),
+    ),
+    "README": (
+        {"t.csv": CODES, "README.md": "Labels: 0 = melanoma, 1 = nevus."},
+        {},
+        {},
+        INVERTED.format("README.md"),
+    ),
+    "a text that agrees": (
+        {"t.csv": CODES, "README.md": "Labels: 1 = melanoma, 0 = nevus."},
+        {},
+        {"a": B, "b": M},
+        "",
+    ),
+    "benign=1 needs no text": (
+        {"t.csv": "image,benign\na,0\n", "README.md": "1 = benign, 0 = malignant"},
+        {},
+        {"a": M},
+        "",
+    ),
+    # What is no ground truth
+    "predictions/": ({"predictions/resnet.csv": WORDS}, {}, {}, OLDER),
+    "preds.csv": ({"preds.csv": WORDS}, {}, {}, OLDER),
+    "old/": ({"old/labels.csv": WORDS}, {}, {}, OLDER),
+    "copy": ({"labels - Copy.csv": WORDS}, {}, {}, OLDER),
+    "the user means it": (
+        {"old/labels.csv": WORDS},
+        {"label_table": "old/labels.csv"},
+        {"a": B, "b": M},
+        "",
+    ),
+    "folders of predictions": (
+        {f"predictions/{name}.jpg": "" for name in ("benign/a", "malignant/b")},
+        {},
+        {},
+        "no label: the folder is predictions/",
+    ),
+    "misclassified": (
+        {"misclassified/benign/a.jpg": "", "benign/b.jpg": "", "malignant/c.jpg": ""},
+        {},
+        {"b": B, "c": M},
+        "no label: the folder is misclassified/",
+    ),
+    "not benign": (
+        {"benign/not benign/a.jpg": "", "benign/b.jpg": "", "malignant/c.jpg": ""},
+        {},
+        {"b": B, "c": M},
+        "no label: the folder is not benign/",
+    ),
+    "suspicious": (
+        {"benign/suspicious/a.jpg": "", "benign/b.jpg": "", "malignant/c.jpg": ""},
+        {},
+        {"b": B, "c": M},
+        "no label: the folder is suspicious/",
+    ),
+    # Doubt beside a sure label
+    "two rows": (
+        {"t.csv": "image,dx\na,mel\na,unknown\nb,nv\n"},
+        {},
+        {"b": B},
+        "no label: t.csv says dx=unknown",
+    ),
+    "two tables": (
+        {"t.csv": WORDS, "u.csv": "image,label\na,unknown\n"},
+        {},
+        {"b": M},
+        "no label: u.csv says label=unknown",
+    ),
+    "two columns": (
+        {"t.csv": "image,diagnosis_1,diagnosis\na,Indeterminate,nevus\nb,,nevus\n"},
+        {},
+        {"b": B},
+        "no label: t.csv says diagnosis_1=Indeterminate",
+    ),
+    "indeterminate/malignant": (
+        {"t.csv": "image,benign_malignant,dx\na,indeterminate/malignant,nv\nb,,nv\n"},
+        {},
+        {"b": B},
+        "no label: t.csv says benign_malignant=indeterminate/malignant",
+    ),
+    "a folder and a table": (
+        {
+            "t.csv": "image,diagnosis\na,not nevus\nb,naevus\n",
+            "nevus/a.jpg": "",
+            "nevus/b.jpg": "",
+        },
+        {},
+        {"b": B},
+        "no label: t.csv says diagnosis=not nevus",
+    ),
+    "the diagnosis is unknown, benign is sure": (
+        {"t.csv": "image,benign_malignant,diagnosis\na,benign,unknown\n"},
+        {},
+        {"a": B},
+        "",
+    ),
+    # What malignant does not name
+    "no answer": (
+        {"t.csv": "image,dx\na,?\nb,mel\nc,pending\nd,not available\n"},
+        DX,
+        {"b": M},
+        "no label: t.csv says dx=?",
+    ),
+    "another malignant one": (
+        {"t.csv": "image,dx\na,bcc\nb,mel\nc,nv\n"},
+        DX,
+        {"b": M, "c": B},
+        "no label: t.csv says dx=bcc",
+    ),
+    "indeterminate": (
+        {"t.csv": "image,result\na,indeterminate/malignant\nb,malignant\nc,benign\n"},
+        {"label_column": "result", "malignant": "malignant"},
+        {"b": M, "c": B},
+        "",
+    ),
+    "columns without these values": (
+        {"t.csv": "image,dx,class\na,mel,clinical\nb,nv,clinical\nc,,dermoscopic\n"},
+        {"malignant": "mel"},
+        {"a": M, "b": B},
+        "",
+    ),
+    "other marks": (
+        {"t.csv": "image,MEL,NV,hair\na,0,1,1\nb,1,0,0\nc,0,0,1\nd,0,1,0\n"},
+        {"malignant": "MEL"},
+        {"b": M, "d": B},
+        "no label: t.csv says nv=1 hair=1",
+    ),
+    "marks of one's own": (
+        {"t.csv": "image,MEL,NV,not_sure\na,0,0,1\nb,1,0,0\nc,0,1,0\n"},
+        {"label_column": ("MEL", "NV", "not_sure"), "malignant": "MEL"},
+        {"b": M, "c": B},
+        "no label: t.csv says not_sure=1",
+    ),
+    # The image column
+    "numbers beside names of other images": (
+        {"001.jpg": "", "t.csv": "id,filename,label\n1,x.jpg,malignant\n"},
+        {},
+        {},
+        "column 'filename' names no image",
+    ),
+    "row numbers beside ISIC's ids": (
+        {"ISIC_0000001.jpg": "", "t.csv": "id,isic_id,dx\n1,ISIC_7777777,mel\n"},
+        {},
+        {},
+        "column 'isic_id' names no image",
+    ),
+    "# in the header": (
+        {"t.csv": "#,image,predicted\n1,a,benign\n2,b,malignant\n"},
+        {},
+        {},
+        "",
+    ),
+    "#image": ({"t.csv": "#image,referral\na,nevus\nb,melanoma\n"}, {}, {}, ""),
+    "a heading in a cell": (
+        {"t.csv": "photo,label,type\na,benign,image\nb,malignant,image\n"},
+        {},
+        {"a": B, "b": M},
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_unclear_labels(tmp_path, case):
+    files, options, expected, words = CASES[case]
+    records = read(tmp_path, files, **options)
+    assert labels_of(records) == expected
+    said = [*records.attrs["notes"], *records["label_problem"].dropna()]
+    assert any(words in text for text in said), said
+
+
+def test_values_of_several_columns_need_label_column(tmp_path):
+    files = {"t.csv": "image,dx,class\na,mel,mel\nb,nv,bcc\n"}
+    with pytest.raises(ValueError, match="several columns, dx, class: label_column"):
+        read(tmp_path, files, malignant="mel")
+    assert labels_of(read(tmp_path, files, **DX)) == {"a": M, "b": B}
+
+
+ACCEPTED = {
+    "age and age_approx": "image,age,age_approx,dx\na,51,50,nv\nb,49,50,mel\n",
+    "site and localization": "image,site,localization,dx\na,X,arm,nv\nb,X,leg,mel\n",
+    "R": '"image" "label"\n"1" "a" "benign"\n"2" "b" "malignant"\n',
+    "R, commas": '"image","label"\n"1","a","benign"\n"2","b","malignant"\n',
+    "repeated header": "image,label\na,benign\nimage,label\nb,malignant\n",
+    "repeated header, codes": "image,label\na,0\n,\nimage,label\nb,1\n",
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_tables_of_other_programs_are_read(tmp_path, case):
+    assert labels_of(read(tmp_path, {"t.csv": ACCEPTED[case]})) == {"a": B, "b": M}
+
+
+def test_row_numbers_are_not_guessed(tmp_path):
+    records = read(tmp_path, {"t.csv": "image,label\na,benign,malignant\n"})
+    assert not labels_of(records)
+    assert "more cells than the header" in records.attrs["notes"][0]
+
+
+def test_a_table_of_several_sheets_is_refused(tmp_path):
+    pytest.importorskip("openpyxl")
+    (tmp_path / "a.jpg").touch()
+    sheet, empty = pd.DataFrame({"image": ["a"], "label": ["benign"]}), pd.DataFrame()
+    for names, wanted in ((["one"], {"a": B}), (["one", "two"], {})):
+        with pd.ExcelWriter(tmp_path / "t.xlsx") as writer:
+            empty.to_excel(writer, sheet_name="blank", index=False, header=False)
+            for name in names:
+                sheet.to_excel(writer, sheet_name=name, index=False)
+        records = read_records(tmp_path).set_index("image_id")
+        assert labels_of(records) == wanted
+    assert "it has several sheets, one, two: save one" in records.attrs["notes"][0]
