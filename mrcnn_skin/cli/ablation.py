@@ -1,17 +1,17 @@
-"""The paper's ablation study on any data set, and attention and dilation beside it.
+"""Run the paper's ablation study on any data set, with attention and dilation added.
 
     mrcnn-skin ablation --dataset=DIR --weights=coco --out=study
-    mrcnn-skin ablation --out=study        resumes the study
+    mrcnn-skin ablation --out=study        # resume the study
     mrcnn-skin ablation --out=study --tables backbones --seeds 0 1 2 3
 
-Every cell is trained like a run of train.py, in a folder of its own, OUT/CELL-seedN,
-and scored with the weights of its best validation epoch on images that chose nothing.
-After each, ablation.md, a .csv of every table and of the single runs (runs.csv), and
-not_run.csv are written anew. A finished cell is not run again; one that was stopped
-goes on from its checkpoint. The method that all tables share is FL + JL with all tasks.
+A cell is one combination of settings. Each is trained in a folder of its own,
+OUT/CELL-seedN, and the weights of its best validation epoch are scored on the test
+images. After each cell, ablation.md, a .csv per table, runs.csv (all single runs) and
+not_run.csv are updated. Finished cells are not run again; interrupted ones resume. The
+method in all tables is FL + JL with all tasks.
 
-Exit status: 0 all that was asked for is there; 1 some cells could not be run, and are
-listed with the reason; 2 a mistake in the options or the data.
+Exit status: 0 all requested cells are finished; 1 some could not be run and are listed
+with a reason; 2 a mistake in the options or the data.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 from . import command, datasets, options, training_run
 
 RESUME = "the same command resumes the study"
-# Between two calls only these may change; all else makes another study.
+# Options that may change between two calls; the others define the study
 FREE = {"tables", "cells", "seeds", "batches"}
 DEFAULTS = {
     **training_run.DEFAULTS,
@@ -42,7 +42,7 @@ def main(argv=None):
     from . import ablation_study as study
 
     config = training_run.make_config(args)
-    training_run.require_stages(args, config)  # a mistake in them ends the study
+    training_run.require_stages(args, config)  # now, not in every cell
     tables = study.make_tables(
         args.backbone, args.weights, config.IMAGES_PER_GPU, args.batches
     )
@@ -70,17 +70,15 @@ def main(argv=None):
 
 
 def read_options(argv):
-    """Options of the command line, of the study that --out holds, and defaults.
+    """Merge the options of the command line, of the study in --out, and defaults.
 
-    Raises ValueError if the study was begun with others.
+    Raises:
+        ValueError: if the study has other options.
     """
     given = vars(make_parser().parse_args(argv))
     path = Path(given["out"]) / "study.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    quick = {
-        **training_run.QUICK,
-        "backbone": training_run.QUICK_CONFIG["BACKBONE"],
-    }
+    stored = training_run.read_options(path) if path.exists() else {}
+    quick = {**training_run.QUICK, "backbone": training_run.QUICK_CONFIG["BACKBONE"]}
     if "tables" in given:
         stored.pop("cells", None)
     options = {**DEFAULTS, **(quick if given.get("quick") else {}), **stored, **given}
@@ -97,15 +95,9 @@ def read_options(argv):
 
 
 def remember_options(args):
-    """Write OUT/study.json, from which the study goes on."""
-    from ..atomic import written_whole
-
-    names = set(DEFAULTS) - {"logs", "run", "seed", "check_only"}
-    kept = {name: getattr(args, name) for name in sorted(names)}
-    path = Path(args.out) / "study.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    """Write OUT/study.json, from which the study resumes."""
+    names = sorted(set(DEFAULTS) - {"logs", "run", "seed", "check_only"})
+    training_run.write_options(Path(args.out) / "study.json", args, names)
 
 
 def make_parser():
@@ -138,17 +130,17 @@ def make_parser():
         nargs="+",
         type=int,
         metavar="N",
-        help="images per device in the table of batch sizes (default: 1 2)",
+        help="batch sizes per device for the table batch (default: 1 2)",
     )
     add(
         "--split",
         choices=("val", "test"),
-        help="images to score on; those of val also choose the epoch (default: test)",
+        help="images to score; val also chooses the epoch (default: test)",
     )
     add(
         "--weights",
         metavar="coco|imagenet|none|PATH",
-        help="that all cells start from but those on initialisation (default: coco)",
+        help="weights to start from, but in the table initialisation (default: coco)",
     )
     training_run.add_data_options(add)
     training_run.add_recipe_options(add)
@@ -157,7 +149,7 @@ def make_parser():
 
 
 def choose_cells(tables, args):
-    """The cells that --cells, or else --tables, ask for, each once, in order."""
+    """Return the cells of --cells, or else of --tables, each once, in order."""
     known = {cell.name: cell for rows in tables.values() for cell in rows.values()}
     if args.cells is not None:
         require_known("--cells", args.cells, known)
@@ -174,7 +166,7 @@ def require_known(option, names, known):
 
 
 def open_data(args, config):
-    """Images to train on, to validate with, and to score on."""
+    """Open the training, validation and test images."""
     train, val, test, dropped = training_run.open_datasets(args, config)
     datasets.write_dropped(dropped, args.out)
     if args.split == "val":
@@ -185,11 +177,10 @@ def open_data(args, config):
 
 
 def run_cell(cell, seed, data, args):
-    """Train and score a cell, or what is left of it. Returns why it cannot be, or None.
+    """Train and score a cell, or resume it; return why it failed, or None.
 
-    The reasons are what concerns this cell alone: settings or weights that do not fit
-    it, a loss that is not finite, memory, another process. Anything else ends the
-    study.
+    Errors that concern only this cell are caught: settings or weights that do not fit,
+    a loss that is not finite, memory, another process.
     """
     from ..weights_io.downloads import DownloadError
 
@@ -197,13 +188,13 @@ def run_cell(cell, seed, data, args):
     try:
         train_and_score(cell, seed, data, args)
     except no_cell as error:
-        print(f"left out: {error}")
+        print(f"skipped: {error}")
         return str(error)
     return None
 
 
 def train_and_score(cell, seed, data, args):
-    """Leave a whole run folder; cell.json comes last, and says that it is finished."""
+    """Train and score a cell; write cell.json last, as the mark of a finished cell."""
     import keras
 
     from .. import MaskRCNN
@@ -233,7 +224,7 @@ def train_and_score(cell, seed, data, args):
 
 
 def introduce(args):
-    """What was trained on what, and how to read the tables."""
+    """Return a paragraph on the settings and on how to read the tables."""
     stages = training_run.find_stages(args)
     steps = f", {args.steps_per_epoch} steps an epoch" if args.steps_per_epoch else ""
     side = f" at {args.image_size} px" if args.image_size else ""
@@ -241,6 +232,6 @@ def introduce(args):
     return (
         f"Trained on {args.dataset}{side}: backbone {args.backbone}, weights "
         f"{args.weights}, stages {stages}{steps}; scored on the {args.split} "
-        f"images{chosen}. Mean ± standard deviation between seeds; the images' own "
-        "sampling is not in it. SE of masks counts pixels, SE images."
+        f"images{chosen}. Mean ± standard deviation over seeds, which does not include "
+        "the sampling of the images. SE of masks counts pixels, SE counts images."
     )

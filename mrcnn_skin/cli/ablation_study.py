@@ -1,7 +1,7 @@
-"""The paper's ablation study as data: its cells, its tables, and what came out.
+"""The cells, tables and results of the paper's ablation study.
 
-A cell is one setting of everything, run once for each seed; one that stands in several
-tables is run for all of them. Training and scoring are in ablation.py.
+A cell is one combination of settings, run once per seed. It may be in several tables.
+Training and scoring are in ablation.py.
 """
 
 import json
@@ -14,17 +14,17 @@ import pandas as pd
 from ..atomic import written_whole
 from ..evaluation.model_card import markdown_table
 
-FINISHED = "cell.json"  # in the run folder of a cell that is trained and scored
+FINISHED = "cell.json"  # in the run folder of a finished cell
 FIRST_SETTINGS = {
     "RPN_CLASS_LOSS": "cross_entropy",
     "CLASS_LOSS": "cross_entropy",
     "MASK_LOSS": "bce",
 }
-FOCAL = {"RPN_CLASS_LOSS": "focal"}  # where the paper's equation has it
+FOCAL = {"RPN_CLASS_LOSS": "focal"}  # as in the paper's equation
 FOCAL_HEAD = {"CLASS_LOSS": "focal"}
 JACCARD = {"MASK_LOSS": "bce+jaccard"}
-METHOD = {**FIRST_SETTINGS, **FOCAL, **JACCARD}  # the paper's, in all other tables
-# Heading in a table, task and name in metrics.json
+METHOD = {**FIRST_SETTINGS, **FOCAL, **JACCARD}  # the paper's method
+# {column: (task, name) in metrics.json}
 SCORES = {
     "JA": ("segmentation", "JA"),
     "DI": ("segmentation", "DI"),
@@ -39,9 +39,12 @@ SCORES = {
 
 
 class Cell(NamedTuple):
-    """One setting of everything, under a name.
+    """A named combination of settings.
 
-    options: of train.py, that differ from the study's; settings: fields of Config.
+    Attributes:
+        name: of the cell.
+        options: of the command train that differ from the study's.
+        settings: Config fields.
     """
 
     name: str
@@ -52,9 +55,10 @@ class Cell(NamedTuple):
 def make_tables(backbone, weights, images_per_device, batches):
     """Return {table: {row: Cell}}, the tables of the paper and two more.
 
-    backbone, weights, images_per_device: of the study, as train.py's options; the
-    cells that differ from them in nothing else are one cell, the paper's method.
-    batches: images per device, of the table of batch sizes.
+    Args:
+        backbone, weights, images_per_device: options of the study. Cells that do not
+            differ from them are one cell, the paper's method.
+        batches: images per device in the table of batch sizes.
     """
     method = Cell("fl+jl", {}, METHOD)
 
@@ -85,7 +89,7 @@ def make_tables(backbone, weights, images_per_device, batches):
             "JL": loss("jl", JACCARD),
             "FL + JL": loss("fl+jl", FOCAL, JACCARD),
         },
-        # Not a table of the paper, which leaves open where its focal loss sits.
+        # Not in the paper, which does not say where its focal loss is used
         "focal": {
             "in neither": loss("jl", JACCARD),
             "in the RPN": loss("fl+jl", FOCAL, JACCARD),
@@ -100,7 +104,7 @@ def make_tables(backbone, weights, images_per_device, batches):
         "backbones": options("backbone", ("resnet50", "resnet101"), backbone),
         "initialisation": options("weights", ("none", "imagenet", "coco"), weights),
         "batch": options("images_per_device", batches, images_per_device),
-        # What the paper leaves to future work
+        # The paper's future work
         "attention": {
             "none": method,
             "squeeze-and-excitation": graph("se", FPN_ATTENTION="se"),
@@ -112,21 +116,21 @@ def make_tables(backbone, weights, images_per_device, batches):
 
 
 CAPTIONS = {
-    "losses": "Cross-entropy (CE), focal loss in the RPN (FL), Jaccard loss of the "
-    "masks beside their cross-entropy (JL).",
-    "focal": "Where the focal loss sits, all with JL. Not a table of the paper.",
+    "losses": "Cross-entropy (CE), focal loss in the RPN (FL), Jaccard loss added to "
+    "the masks' cross-entropy (JL).",
+    "focal": "Position of the focal loss, all with JL. Not a table of the paper.",
     "tasks": "FL + JL with all heads, and without one of them.",
-    "backbones": "FL + JL on other backbones.",
-    "initialisation": "FL + JL from other weights.",
-    "batch": "FL + JL with so many images per device. Where the steps of an epoch are "
-    "fixed, a larger batch sees more images.",
-    "attention": "FL + JL with attention behind the pyramid's levels, with the mean of "
-    "the whole image for the diagnosis, and with a dilated last stage of the backbone.",
+    "backbones": "FL + JL with other backbones.",
+    "initialisation": "FL + JL with other initial weights.",
+    "batch": "FL + JL by images per device. With a fixed number of steps per epoch, a "
+    "larger batch sees more images.",
+    "attention": "FL + JL with attention after each pyramid level, with the mean of "
+    "the whole image for the diagnosis, and with a dilated last backbone stage.",
 }
 
 
 def list_cells():
-    """The cells of each table, for --help."""
+    """List the cells of each table, for --help."""
     lines = ["tables and their cells, with the default options:"]
     for table, rows in make_tables("resnet50", "coco", 2, [1, 2]).items():
         cells = ", ".join(f"{cell.name} ({row})" for row, cell in rows.items())
@@ -135,7 +139,7 @@ def list_cells():
 
 
 def read_results(out):
-    """Scores of the finished cells under a folder: {(cell name, seed): metrics}."""
+    """Read the finished cells of a study: {(cell name, seed): metrics}."""
     found = {}
     for path in sorted(Path(out).glob(f"*/{FINISHED}")):
         cell = json.loads(path.read_text(encoding="utf-8"))
@@ -146,7 +150,7 @@ def read_results(out):
 
 
 def all_scores(results):
-    """DataFrame of the single runs: cell, seed, and SCORES, nan where there is none."""
+    """Return a DataFrame of the single runs: cell, seed, SCORES (nan if missing)."""
     rows = [
         {"cell": cell, "seed": seed}
         | {name: metrics.get(task, {}).get(key) for name, (task, key) in SCORES.items()}
@@ -157,11 +161,15 @@ def all_scores(results):
 
 
 def summarize_table(rows, scores):
-    """One table of the study: DataFrame of row, cell, seeds, and means and spreads.
+    """Average the scores of one table over seeds.
 
-    rows: {row: Cell}; scores: of all_scores. For each of SCORES there are
-    "<score>_mean" and "<score>_std", the standard deviation between seeds (n - 1),
-    nan with one seed.
+    Args:
+        rows: {row: Cell}.
+        scores: of all_scores.
+
+    Returns:
+        DataFrame of row, cell, seeds, and for each of SCORES "<score>_mean" and
+        "<score>_std", the standard deviation over seeds (n - 1), nan for one seed.
     """
     summary = []
     for row, cell in rows.items():
@@ -175,7 +183,7 @@ def summarize_table(rows, scores):
 
 
 def in_words(summary):
-    """A table of summarize_table as text, "mean +- spread"; empty columns go."""
+    """Format a table of summarize_table as "mean ± deviation"; drop empty columns."""
     shown = summary[["row", "seeds"]].rename(columns={"row": ""})
     for name in SCORES:
         means, spreads = summary[f"{name}_mean"], summary[f"{name}_std"]
@@ -189,16 +197,20 @@ def in_words(summary):
 
 
 def not_run(tables, seeds, results, reasons):
-    """DataFrame of cell, seed, reason: all that the tables want and do not have.
+    """Return a DataFrame of cell, seed and reason of all cells without results.
 
-    seeds: that were asked for. reasons: {(cell name, seed): why it is not there}.
+    Args:
+        tables: {table: {row: Cell}}.
+        seeds: the requested seeds.
+        results: of read_results.
+        reasons: {(cell name, seed): why it has no results}.
     """
     cells = {cell.name for rows in tables.values() for cell in rows.values()}
     rows = [
         {
             "cell": name,
             "seed": seed,
-            "reason": reasons.get((name, seed), "not asked for yet"),
+            "reason": reasons.get((name, seed), "not requested"),
         }
         for name in sorted(cells)
         for seed in seeds
@@ -208,9 +220,14 @@ def not_run(tables, seeds, results, reasons):
 
 
 def write_report(out, tables, introduction, scores, missing):
-    """Write OUT/ablation.md, a .csv of every table, runs.csv and not_run.csv.
+    """Write OUT/ablation.md, a .csv per table, runs.csv and not_run.csv.
 
-    scores: of all_scores; missing: of not_run.
+    Args:
+        out: folder of the study.
+        tables: {table: {row: Cell}}.
+        introduction: text above the tables.
+        scores: of all_scores.
+        missing: of not_run.
     """
     parts = ["# Ablation study", introduction]
     files = {"runs": scores, "not_run": missing}
@@ -218,7 +235,7 @@ def write_report(out, tables, introduction, scores, missing):
         files[name] = summarize_table(rows, scores)
         parts += [f"## {name.capitalize()}", CAPTIONS[name]]
         parts.append(markdown_table(in_words(files[name])))
-    parts += ["## Not run", markdown_table(missing) or "Nothing is missing."]
+    parts += ["## Not run", markdown_table(missing) or "None."]
     for name, table in files.items():
         with written_whole(Path(out) / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)

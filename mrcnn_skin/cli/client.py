@@ -1,14 +1,13 @@
-"""Ask a TensorFlow Serving server about image files, by gRPC or REST.
+"""Send image files to a TensorFlow Serving server, by gRPC or REST.
 
-Prints for each file P(malignant), the class, the score and the box of the best lesion,
-and with --out writes its mask, <file>.png. It wants neither mrcnn_skin nor the weights.
+Prints P(malignant), the class, the score and the box of the best lesion of each file;
+with --out also writes its mask, <file>.png. The weights are not needed.
 
     mrcnn-skin client photo.jpg --server=localhost:8500 --model=skin
     mrcnn-skin client photo.jpg --server=http://localhost:8501 --out=masks
 
-gRPC needs tensorflow-serving-api (pip install "mrcnn_skin[serving]"), REST nothing.
-Exit status: 0 all is well; 1 a file has no answer, the others do; 2 a mistake in the
-options.
+gRPC needs tensorflow-serving-api (pip install "mrcnn_skin[serving]"), REST does not.
+Exit status: 0 every file has an answer; 1 some have none; 2 a mistake in the options.
 
 Research software, no medical device.
 """
@@ -21,15 +20,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from ..atomic import written_whole
 from . import command
 
-GRPC_TRIES_AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
-HTTP_TRIES_AGAIN = (429, 502, 503)  # 503 is REST's name for a full queue
-MAX_MESSAGE = 256 << 20  # bytes; gRPC's own limit is 4 MB
+RETRIED_GRPC = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+RETRIED_HTTP = (429, 502, 503)  # REST answers 503 when the queue is full
+MAX_MESSAGE = 256 << 20  # bytes; gRPC's default is 4 MB
 
 
 class ServerError(Exception):
-    """The server gave no answer to a request."""
+    """The server did not answer a request."""
 
 
 def main(argv=None):
@@ -41,14 +41,11 @@ def main(argv=None):
         default="localhost:8500",
         help="HOST:PORT for gRPC, http://HOST:PORT for REST",
     )
-    parser.add_argument("--model", default="skin", help="its name on the server")
+    parser.add_argument("--model", default="skin", help="name of the served model")
     parser.add_argument("--out", help="folder for masks (default: none are written)")
-    parser.add_argument("--timeout", type=float, default=30, help="seconds a try")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds per attempt")
     parser.add_argument(
-        "--retries",
-        type=int,
-        default=3,
-        help="further tries when the server is away or busy",
+        "--retries", type=int, default=3, help="attempts if the server is away or busy"
     )
     args = parser.parse_args(argv)
 
@@ -59,7 +56,9 @@ def main(argv=None):
             answer = with_retries(ask, path.read_bytes(), args.retries)
             print(f"{path}: {describe(answer)}")
             if args.out and answer["num_detections"] and "mask_png_bytes" in answer:
-                write_mask(answer["mask_png_bytes"][0], Path(args.out), path.stem)
+                Path(args.out).mkdir(parents=True, exist_ok=True)
+                with written_whole(Path(args.out, f"{path.stem}.png")) as partial:
+                    partial.write_bytes(answer["mask_png_bytes"][0])
         except (ServerError, OSError) as error:
             print(f"{path}: no answer, {error}")
             failed += 1
@@ -67,9 +66,9 @@ def main(argv=None):
 
 
 def open_server(server, model, timeout):
-    """A function that sends one file's bytes and returns {output: value}.
+    """Return a function that sends one file's bytes and returns {output: value}.
 
-    It raises ServerError, or Busy if another try may do. Strings are bytes.
+    It raises ServerError, or Busy if a retry may help. Strings are bytes.
     """
     if server.startswith(("http://", "https://")):
         url = f"{server.rstrip('/')}/v1/models/{model}:predict"
@@ -78,11 +77,11 @@ def open_server(server, model, timeout):
 
 
 class Busy(ServerError):
-    """The server may answer when it is asked again."""
+    """The server may answer if the request is repeated."""
 
 
 def with_retries(ask, content, retries, wait=0.5):
-    """Ask until there is an answer, `retries` times more; waits double each time."""
+    """Send a file, and retry with doubling waits while the server is busy."""
     for attempt in range(retries + 1):
         try:
             answer = ask(content)
@@ -92,14 +91,14 @@ def with_retries(ask, content, retries, wait=0.5):
             time.sleep(wait * 2**attempt)
             continue
         if "predicted_class" not in answer:
-            raise ServerError("the model was exported by an older version: repeat it")
+            raise ServerError("an older version exported the model: export it again")
         if answer["error"]:
             raise ServerError(f"the image {answer['error'].decode()}")
         return answer
 
 
 def grpc_asker(server, model, timeout):
-    """As open_server, by gRPC."""
+    """Return open_server's function for gRPC."""
     try:
         import grpc
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -122,7 +121,7 @@ def grpc_asker(server, model, timeout):
         try:
             outputs = stub.Predict(request, timeout=timeout).outputs
         except grpc.RpcError as error:
-            kind = Busy if error.code().name in GRPC_TRIES_AGAIN else ServerError
+            kind = Busy if error.code().name in RETRIED_GRPC else ServerError
             raise kind(f"{error.code().name}: {error.details()}") from error
         return {name: tf.make_ndarray(value)[0] for name, value in outputs.items()}
 
@@ -130,7 +129,7 @@ def grpc_asker(server, model, timeout):
 
 
 def ask_rest(url, content, timeout):
-    """Send one file's bytes by REST; returns and raises as open_server's function."""
+    """Send one file's bytes by REST, as open_server's function."""
     instance = {"image_bytes": {"b64": base64.b64encode(content).decode()}}
     body = json.dumps({"instances": [instance]}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
@@ -140,12 +139,12 @@ def ask_rest(url, content, timeout):
         for name in ("error", "predicted_class"):
             answer[name] = answer[name].encode()
     except urllib.error.HTTPError as error:
-        kind = Busy if error.code in HTTP_TRIES_AGAIN else ServerError
+        kind = Busy if error.code in RETRIED_HTTP else ServerError
         raise kind(f"HTTP {error.code}: {error.read(500).decode()}") from error
     except urllib.error.URLError as error:
         raise Busy(f"{url}: {error.reason}") from error
     except (KeyError, IndexError, ValueError) as error:
-        raise ServerError(f"{url} does not speak as TensorFlow Serving") from error
+        raise ServerError(f"{url} is not a TensorFlow Serving model") from error
     if "mask_png_bytes" in answer:
         masks = answer["mask_png_bytes"]
         answer["mask_png_bytes"] = [base64.b64decode(mask["b64"]) for mask in masks]
@@ -153,7 +152,7 @@ def ask_rest(url, content, timeout):
 
 
 def describe(answer):
-    """One line about the best lesion."""
+    """Return one line about the best lesion."""
     flags = ", low confidence" if answer["low_confidence"] else ""
     flags += ", unlike the training images" if answer.get("unfamiliar") else ""
     if not answer["num_detections"]:
@@ -167,11 +166,3 @@ def describe(answer):
         point = "" if math.isnan(point) else f" (operating point {point:.2f})"
         text = f"P(malignant) {answer['p_malignant']:.2f}{point}, {text}"
     return text + flags
-
-
-def write_mask(png, folder, stem):
-    """Write a mask as the server encoded it, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{stem}.png.part"
-    partial.write_bytes(png)
-    partial.replace(folder / f"{stem}.png")

@@ -1,6 +1,6 @@
-"""What a command is: options with defaults, one line for a mistake, a quiet terminal.
+"""What all commands share: the option parser, error messages, native logs.
 
-Heavy imports wait until the options are read, so that --help answers at once.
+Commands import TensorFlow only after the options are parsed, so that --help is fast.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from .. import NATIVE_LOG_LEVEL
 class Help(
     argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
 ):
-    """Help with the description as it is written, and each option's default."""
+    """Help formatter that keeps the description's layout and shows defaults."""
 
     def _get_help_string(self, action):
         text = action.help or ""
@@ -25,10 +25,7 @@ class Help(
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows the defaults in its help.
-
-    It expands a leading ~ in values; a shell does not in `--dataset=~/isic`.
-    """
+    """Argument parser that expands ~, which a shell does not in `--dataset=~/isic`."""
 
     def __init__(self, command, **kwargs):
         super().__init__(prog=f"mrcnn-skin {command}", formatter_class=Help, **kwargs)
@@ -39,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _expand_home(argument):
-    """Turn "~/x" and "--option=~/x" into paths below the home folder."""
+    """Expand ~ in "~/x" and "--option=~/x"."""
     option, equals, value = argument.partition("=")
     if equals and option.startswith("--"):
         return option + equals + os.path.expanduser(value)
@@ -47,15 +44,15 @@ def _expand_home(argument):
 
 
 def run(command, main, resume="run it again to start over"):
-    """Run a command and exit; a mistake of the user ends in one line and status 2.
+    """Run a command and exit; an error is one line on stderr and status 1 or 2.
 
     Args:
         command: its name, for messages.
-        main: function without arguments; what it returns is the exit status.
+        main: function without arguments that returns the exit status.
         resume: what to do after Ctrl-C, in words.
     """
     silence_native_logs()
-    # Pillow's, on images that Config.MAX_IMAGE_PIXELS judges; they are named elsewhere
+    # Config.MAX_IMAGE_PIXELS decides which images are too large
     warnings.filterwarnings("ignore", "Image size .* decompression bomb")
     try:
         sys.exit(main())
@@ -77,7 +74,7 @@ def run(command, main, resume="run it again to start over"):
 
 
 def require(module, extra):
-    """Raise ValueError, with what to install, if a module of an extra is missing."""
+    """Raise ValueError, naming the extra to install, if a module is missing."""
     if importlib.util.find_spec(module) is None:
         raise ValueError(
             f'the package {module} is not installed: pip install "mrcnn_skin[{extra}]"'
@@ -85,11 +82,11 @@ def require(module, extra):
 
 
 def silence_native_logs():
-    """Keep the notices of TensorFlow's C++ code out of the terminal.
+    """Silence the log messages of TensorFlow's C++ code.
 
-    They go to file descriptor 2, and no setting of TensorFlow stops all of them; so
-    Python's stderr moves to a descriptor of its own. Crashes still print their stack.
-    TF_CPP_MIN_LOG_LEVEL=0 shows them, as does any level but the package's own.
+    They go to file descriptor 2, and no setting of TensorFlow stops all of them, so
+    Python's stderr gets a descriptor of its own. Crashes still print their stack.
+    TF_CPP_MIN_LOG_LEVEL=0 shows the messages.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", NATIVE_LOG_LEVEL) != NATIVE_LOG_LEVEL:
         return

@@ -1,7 +1,7 @@
-"""Data sets of ISIC images for the commands: opened, checked, without leaks, reported.
+"""Open, check and report the data sets of the commands.
 
-Every file is decoded once; LOGS/checked_files.jsonl remembers the good ones. What is
-left out is printed with the reason, and written as dropped.csv.
+Every file is decoded once; LOGS/checked_files.jsonl remembers the usable ones. Unusable
+files are printed with the reason, and listed in dropped.csv.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ DATA_DIR = Path("datasets/isic")
 DATA_VARIABLE = "MRCNN_SKIN_DATA"
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2}
 CHECKED_FILES = "checked_files.jsonl"
-SHOWN = 20  # dropped files named on the terminal, unless all are asked for; and rows
+SHOWN = 20  # dropped files, and rows without an image, that are printed
 KNOWN_LAYOUTS = (
-    "Read are the layouts of the ISIC challenges 2016 to 2020, the ISIC Archive, "
-    "HAM10000, BCN20000, PAD-UFES-20 and PH2; a folder per class (benign/, nevus/, "
-    "...); and plain folders of images, masks and tables (.csv, .tsv, .tab, .xlsx) of "
-    "any names, or COCO, labelme and VIA annotations. Tables join by image name."
+    "Supported layouts: the ISIC challenges 2016 to 2020, the ISIC Archive, HAM10000, "
+    "BCN20000, PAD-UFES-20 and PH2; a folder per class (benign/, nevus/, ...); and "
+    "folders of images, masks and tables (.csv, .tsv, .tab, .xlsx) of any names, or "
+    "COCO, labelme and VIA annotations. Tables are joined by image name."
 )
-# Of train.py, evaluate.py and ablation.py: {option: (value, what it says)}
+# {option: (metavar, help)}
 LABEL_OPTIONS = {
     "label_table": (
         "TABLE",
@@ -35,51 +35,63 @@ LABEL_OPTIONS = {
     ),
     "label_column": (
         "COLUMN,...",
-        "the column of diagnoses, or several of which one is marked (default: label, "
+        "the column of diagnoses, or one column per diagnosis (default: label, "
         "class, target, diagnosis, diagnostic, dx, diagnosis_1, benign_malignant, "
         "malignancy; malignant or benign with 0 and 1; one column a diagnosis)",
     ),
     "malignant": (
         "VALUE,...",
-        "values of the label column that mean malignant, such as mel,bcc,akiec; all "
-        "others but empty and unknown ones are benign (default: the words and codes "
-        "of mrcnn_skin/data/diagnoses.py)",
+        "values of the label column that mean malignant, such as mel,bcc,akiec; the "
+        "others are benign, except empty and unknown ones (default: the words and "
+        "codes of mrcnn_skin/data/diagnoses.py)",
     ),
     "benign": (
         "VALUE,...",
-        "values that mean benign; those in neither list are no label then",
+        "values that mean benign; values in neither list are no label then",
     ),
     "mask_values": (
         "VALUE,...",
-        "pixel values of the masks that are lesion: grey values, palette indices, or "
-        "colours such as 0xff0000; or the names of lesions in COCO, labelme or VIA "
-        "annotations (default: what the masks say themselves)",
+        "pixel values of the masks that mean lesion: grey values, palette indices, or "
+        "colours such as 0xff0000; or names of areas in COCO, labelme or VIA "
+        "annotations (default: read from the masks where they are unambiguous)",
     ),
     "annotators": (
         "union|majority|NAME",
-        "of several masks of one image take the union, what more than half of them "
-        "have, or those by one annotator, such as 2 or A00 (default: union)",
+        "how to combine several masks of one image: their union, the pixels in more "
+        "than half of them, or those by one annotator, such as 2 or A00 (default: "
+        "union)",
     ),
     "split_column": (
         "COLUMN",
-        "of train, val and test, which overrules folders (default: split)",
+        "the column with train, val or test, which overrides folders (default: split)",
     ),
     "group_column": (
         "COLUMN",
-        "of what has to stay in one split, as lesion_id always does (default: "
-        "patient_id)",
+        "rows with the same value stay in one split; so do rows of one lesion_id "
+        "(default: patient_id)",
     ),
 }
 
 
+def add_dataset_option(add):
+    """Add --dataset; add: the add_argument of a parser."""
+    add(
+        "--dataset",
+        metavar="DIR|synthetic",
+        help="folder of images with masks, labels or both, or generated lesions "
+        "(default: datasets/isic, $MRCNN_SKIN_DATA, or generated lesions). "
+        + KNOWN_LAYOUTS,
+    )
+
+
 def add_label_options(add):
-    """Options on how tables and masks are read; add: of the parser."""
+    """Add the options on how tables and masks are read."""
     for name, (metavar, text) in LABEL_OPTIONS.items():
         add("--" + name.replace("_", "-"), metavar=metavar, help=text)
 
 
 def label_options(args):
-    """The options of add_label_options that were given, as load_isic takes them."""
+    """Return the options of add_label_options that were given, for load_isic."""
     given = {name: getattr(args, name, None) for name in LABEL_OPTIONS}
     options = {name: text for name, text in given.items() if text}
     for name in ("label_column", "malignant", "benign", "mask_values"):
@@ -92,7 +104,7 @@ def label_options(args):
 
 
 def _value_or_name(text):
-    """Return the number that a text is, such as 255 or 0xff0000, or else the text."""
+    """Return a number such as 255 or 0xff0000 as int, and other text unchanged."""
     try:
         return int(text, 0)
     except ValueError:
@@ -100,7 +112,7 @@ def _value_or_name(text):
 
 
 def training_options(args, config):
-    """What load_isic is asked for: labels and masks as far as the tasks learn them."""
+    """Return options of load_isic: the tasks decide what every image must have."""
     return {
         "require_labels": "classify" in config.TASKS,
         "require_masks": bool({"detect", "segment"} & set(config.TASKS)),
@@ -109,11 +121,19 @@ def training_options(args, config):
 
 
 def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
-    """Read and check one split of a folder of ISIC images, None for all of it.
+    """Read and check images.
 
-    config: its MAX_IMAGE_PIXELS is used. logs: folder of the remembered checks.
-    extra: further folders, of which all images are taken. limit: images of each folder.
-    options: of IsicDataset.load_isic.
+    Args:
+        folder: of the data set.
+        split: train, val or test; None for all images.
+        config: a Config; MAX_IMAGE_PIXELS is used.
+        logs: folder of checked_files.jsonl.
+        limit: number of images of each folder; None for all.
+        extra: further folders, all of whose images are read.
+        **options: of IsicDataset.load_isic.
+
+    Returns:
+        A prepared IsicDataset.
     """
     from .. import IsicDataset
 
@@ -128,9 +148,9 @@ def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
 
 
 def open_scored(folder, split, config, args):
-    """Open the images of a split that have something to score, None for all of them.
+    """Open the images of a split (None: of all) that have a mask or a usable label.
 
-    That is a mask, or a label if the network classifies; the others are dropped.
+    A label is usable if the network classifies. The other images are dropped.
     """
     import pandas as pd
 
@@ -147,10 +167,14 @@ def open_scored(folder, split, config, args):
 
 
 def open_train_and_val(args, config):
-    """Open what train.py trains and validates on; no leaks, unless args keep them.
+    """Open the training and validation images, without leaks unless --keep-leaks.
 
-    Returns (train, val, dropped): dropped is a DataFrame of split, image_id, file,
-    reason. Raises ValueError if args.strict and something was dropped.
+    Returns:
+        The two data sets, and a DataFrame of the dropped images: split, image_id,
+        file, reason.
+
+    Raises:
+        ValueError: with --strict, if images were dropped.
     """
     options = training_options(args, config)
     shared = (config, args.logs, args.limit)
@@ -174,8 +198,7 @@ def open_train_and_val(args, config):
 def outline_unmasked(train, args):
     """Let the network of --pseudo-masks outline the training images without a mask.
 
-    Its masks are in LOGS/pseudo_masks, a folder for each weight file, and are reused
-    by the next run.
+    The masks are kept in LOGS/pseudo_masks, in a folder per weight file.
     """
     from ..training.pseudo_masks import add_pseudo_masks
 
@@ -190,7 +213,7 @@ def outline_unmasked(train, args):
 
 
 def write_pseudo_masks(train, folder):
-    """Write the images that are trained on with a pseudo-mask as pseudo_masks.csv."""
+    """Write FOLDER/pseudo_masks.csv: the training images that have a pseudo-mask."""
     import pandas as pd
 
     from ..atomic import written_whole
@@ -208,9 +231,10 @@ def write_pseudo_masks(train, folder):
 
 
 def drop_leaks(train, val, args, config):
-    """Drop from train what is in val, in the test split, or in args.held_out.
+    """Drop training images that are also in val, the test split or --held-out.
 
-    What val shares with those is said, and kept: an official split stays as it is.
+    Validation images that are held out are counted and kept, since official splits
+    are not changed.
     """
     from ..data.leaks import find_leaks, find_listed
 
@@ -221,8 +245,8 @@ def drop_leaks(train, val, args, config):
         "require_labels": False,
         "may_be_empty": True,
     }
-    told = {**anything, **label_options(args)}
-    held_out = [open_isic(args.dataset, "test", config, args.logs, **told)]
+    given = {**anything, **label_options(args)}
+    held_out = [open_isic(args.dataset, "test", config, args.logs, **given)]
     for path in paths:
         if path.is_dir():
             held_out.append(open_isic(path, None, config, args.logs, **anything))
@@ -234,13 +258,18 @@ def drop_leaks(train, val, args, config):
             train.drop(find_listed(train, path))
             shared += len(find_listed(val, path))
     if shared:
-        print(f"{shared} validation images are also held out for a test; they stay")
+        print(f"{shared} validation images are also held out for a test; kept")
 
 
 def report_dropped(datasets, show_all=False):
-    """Print what data sets hold and what was left out; return the latter as a table.
+    """Print a summary of data sets and the images that were dropped.
 
-    datasets: {split: IsicDataset}.
+    Args:
+        datasets: {split: IsicDataset}.
+        show_all: print more than SHOWN dropped images.
+
+    Returns:
+        A DataFrame of the dropped images: split, image_id, file, reason.
     """
     import pandas as pd
 
@@ -256,12 +285,12 @@ def report_dropped(datasets, show_all=False):
     unknown = sorted({i for dataset in datasets.values() for i in dataset.unknown_ids})
     if unknown:
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-        print(f"rows without an image, passed over: {', '.join(unknown[:SHOWN])}{more}")
+        print(f"rows without an image, skipped: {', '.join(unknown[:SHOWN])}{more}")
     return pd.concat(tables)[["split", "image_id", "file", "reason"]]
 
 
 def write_dropped(dropped, folder):
-    """Write the table of report_dropped as FOLDER/dropped.csv, if it has rows."""
+    """Write FOLDER/dropped.csv, if any image was dropped."""
     from ..atomic import written_whole
 
     if len(dropped):
@@ -272,7 +301,7 @@ def write_dropped(dropped, folder):
 
 
 def default_dataset():
-    """Where the data are if nobody says: DATA_DIR, $MRCNN_SKIN_DATA, or "synthetic"."""
+    """Return DATA_DIR or $MRCNN_SKIN_DATA, whichever exists, or "synthetic"."""
     for folder in (DATA_DIR, os.environ.get(DATA_VARIABLE)):
         if folder and Path(folder).is_dir():
             return str(folder)
@@ -284,7 +313,7 @@ def default_dataset():
 
 
 def open_synthetic(count, side, split):
-    """Generate the lesions of a split, and print how many; no two splits share one."""
+    """Generate the lesions of a split, which shares none with the other splits."""
     from ..data.synthetic import SyntheticDataset
 
     dataset = SyntheticDataset(count, (side, side), SYNTHETIC_SEEDS[split])

@@ -1,12 +1,13 @@
-"""A page to drop images on: outline, box, P(malignant), heat map and lesion area.
+"""Serve a local web page to drop images on.
+
+It shows outline, box, P(malignant), heat map and lesion area.
 
     mrcnn-skin demo
     mrcnn-skin demo --weights=logs/a/mask_rcnn_isic_best.h5 --weights=b.h5
 
-Each of the --weights is a model to choose on the page. The page is for this machine
-only unless --host says otherwise. Nothing is stored: an image is deleted once it is
-read, and the pictures of its answer are part of the page. Nothing is sent anywhere: the
-page may ask no address but its own. It needs pip install "mrcnn_skin[demo]".
+--weights may be repeated: the page lets the user choose a model. Only this machine can
+open the page, unless --host says otherwise. Images are deleted once they are read, and
+the browser may send requests to this server only. Needs pip install "mrcnn_skin[demo]".
 
 Research software, no medical device.
 """
@@ -29,7 +30,7 @@ NOTICE = (
 MAX_UPLOAD = "200mb"
 EXAMPLES = 1, 2, 3  # seeds of generated lesions
 PICTURE_SIDE = 900  # pixels of the longer side, of the answer's pictures
-# The browser loads nothing from elsewhere, whatever the page's libraries ask for.
+# The browser may load nothing from other addresses.
 POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' "
     "blob:; style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:"
@@ -55,7 +56,13 @@ CSS = """
 
 
 class Choice(NamedTuple):
-    """A model on the page: MaskRCNN, GradCam or None, threshold of P(malignant)."""
+    """A model on the page.
+
+    Attributes:
+        model: a MaskRCNN.
+        grad_cam: a GradCam; None without diagnosis.
+        threshold: of P(malignant), or None.
+    """
 
     model: Any
     grad_cam: Any
@@ -74,11 +81,12 @@ def main(argv=None):
     parser.add_argument(
         "--threshold",
         type=float,
-        help="call P(malignant) from this value on malignant (default: that of the "
-        "operating point, see --sensitivity)",
+        metavar="T",
+        help="malignant if P(malignant) >= T (default: the operating point, see "
+        "--sensitivity)",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address of the page")
-    parser.add_argument("--port", type=int, default=7860, help="of that address")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
     options.add_sensitivity_option(parser)
     options.add_config_options(parser)
     args = parser.parse_args(argv)
@@ -88,13 +96,13 @@ def main(argv=None):
 
     choices = dict(load(path, args) for path in args.weights or ["pretrained"])
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["GRADIO_TEMP_DIR"] = scratch  # of uploads, until they are read
+        os.environ["GRADIO_TEMP_DIR"] = scratch  # for uploads
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         serve(choices, args)
 
 
 def load(weights, args):
-    """Load one of the models; returns its name on the page and a Choice."""
+    """Load a model; return its name on the page and a Choice."""
     from ..inference.explanation import GradCam
 
     path = models.trained_weights(weights, args.logs)
@@ -105,12 +113,12 @@ def load(weights, args):
         grad_cam = GradCam(model.detector.model, config)
     threshold = args.threshold or config.THRESHOLD
     choice = Choice(model, grad_cam, threshold)
-    answer("warm-up", example(0), choice)  # traces the graphs, which takes seconds
+    answer("warm-up", example(0), choice)  # trace the graphs now, it takes seconds
     return f"{path.resolve().parent.name}/{path.stem}", choice
 
 
 def serve(choices, args):
-    """Build the page of some models, {name: Choice}, and serve it until Ctrl-C."""
+    """Serve the page of the models {name: Choice} until Ctrl-C."""
     import fastapi
     import gradio
     import uvicorn
@@ -142,7 +150,7 @@ def serve(choices, args):
         for number, button in zip(EXAMPLES, buttons, strict=True):
             show = functools.partial(answer_example, number=number)
             button.click(show, [chosen], [result])
-    # Not launch(): that asks its own address first, and gives up if it answers late
+    # launch() requests its own address first, and fails on slow machines
     server = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.middleware("http")(guard)
     gradio.mount_gradio_app(
@@ -157,7 +165,7 @@ def serve(choices, args):
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         ),
     )
-    print(f"open http://{args.host}:{args.port} ; Ctrl-C ends it", flush=True)
+    print(f"open http://{args.host}:{args.port} (Ctrl-C to stop)", flush=True)
     uvicorn.run(server, host=args.host, port=args.port, log_level="warning")
 
 
@@ -169,14 +177,14 @@ async def guard(request, call_next):
 
 
 def example(number):
-    """A generated lesion, uint8 [h, w, 3]."""
+    """Return a generated lesion, uint8 [h, w, 3]."""
     from ..data.lesion_painter import synthetic_lesion
 
     return synthetic_lesion(number, (480, 640))[0]
 
 
 def answer_files(paths, choice):
-    """The HTML that answers files: what a Choice says, or why one cannot be read."""
+    """Analyse files with a Choice; return HTML."""
     import pandas as pd
 
     from ..data.files import UnreadableImage, read_image
@@ -200,7 +208,7 @@ def answer_files(paths, choice):
 
 
 def answer(name, image, choice):
-    """What a Choice says of an image: a row of predictions.csv, and HTML."""
+    """Analyse an image with a Choice; return a row of predictions.csv, and HTML."""
     from ..evaluation.scoring import describe_answer
     from ..evaluation.submission import mask_png
 
@@ -225,7 +233,7 @@ def answer(name, image, choice):
 
 
 def download(text, name, content):
-    """A link that saves bytes, which are part of the page, as a file."""
+    """Return a link that saves bytes, embedded in the page, as a file."""
     content = base64.b64encode(content).decode("ascii")
     address = f"data:application/octet-stream;base64,{content}"
     name = html.escape(name)
@@ -233,30 +241,30 @@ def download(text, name, content):
 
 
 def warning(row):
-    """What is said before the answer for an image of another kind, as HTML."""
+    """Return the warning on an unfamiliar image as HTML."""
     if not row["unfamiliar"]:
         return ""
     return (
-        '<p class="problem" role="alert">This image is unlike the dermoscopy images '
-        "that the model learned from. Do not rely on the answer below. (Its distance "
-        f"from them is {row['unfamiliar_score']:.1f}; the limit is 1.)</p>"
+        '<p class="problem" role="alert">This image is unlike the training images of '
+        "the model. Do not rely on the result below. (Its distance from them is "
+        f"{row['unfamiliar_score']:.1f}; the limit is 1.)</p>"
     )
 
 
 def diagnosis(row, threshold):
-    """P(malignant) beside its operating point, as HTML; the class without one."""
+    """Return P(malignant) with its operating point, or else the class, as HTML."""
     p, name = row["p_malignant"], row["predicted_class"]
     if p is None:
         return f"<p>Class: {html.escape(name)}</p>" if name else ""
     cut = ""
     words = (
         f"Most probable class: {html.escape(name)}. No operating point was chosen "
-        "for this model, so this is no decision."
+        "for this model, so this is not a decision."
     )
     if threshold is not None:
         cut = f'<div class="cut" style="left: {100 * threshold:.1f}%"></div>'
         side, called = ("Above", "malignant") if p >= threshold else ("Below", "benign")
-        words = f"{side} the operating point {threshold:.2f}: called {called}."
+        words = f"{side} the operating point {threshold:.2f}: classified as {called}."
     return (
         f'<p><span class="p">P(malignant) {p:.2f}</span></p><div class="scale">'
         f'<div class="bar" style="width: {100 * p:.1f}%"></div>{cut}</div>'
@@ -265,7 +273,7 @@ def diagnosis(row, threshold):
 
 
 def facts(row, image):
-    """Confidence, area and box in words, as HTML."""
+    """Return confidence, area and box as HTML."""
     height, width = image.shape[:2]
     if row["score"] is None:
         return f"<p>No lesion found in {width} x {height} pixels.</p>"
@@ -282,13 +290,13 @@ def facts(row, image):
     box = "x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}".format(**row)
     return (
         f'{flag}<p>{area}<br><span class="small">Box: {box}, of {width} x {height} '
-        f"pixels. Score {row['score']:.2f}: how sure the model is that this region is "
-        "a lesion, not how certain the diagnosis is.</span></p>"
+        f"pixels. Score {row['score']:.2f}: confidence that this region is a lesion, "
+        "not certainty of the diagnosis.</span></p>"
     )
 
 
 def figure(caption, pixels):
-    """A picture, uint8 [h, w, 3], and its caption, as HTML that holds the picture."""
+    """Return a picture, uint8 [h, w, 3], and its caption as HTML."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)

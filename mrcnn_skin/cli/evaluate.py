@@ -1,22 +1,22 @@
-"""Evaluate trained weights on ISIC images by the challenges' definitions.
+"""Evaluate a trained network by the definitions of the ISIC challenges.
 
-Writes into --out:
-  report.html         everything, on one page that needs no network
-  model_card.md       the headings of TRIPOD+AI and CLEAR Derm, filled from the run
+Writes to --out:
+  report.html         all results on one self-contained page
+  model_card.md       the items of TRIPOD+AI and CLEAR Derm, filled from the run
   metrics.json        all figures, with 95 % bootstrap intervals
-  per_image.csv       a row an image: scores, age, sex, site, lesion size, skin
-  contact_sheet.png   predictions beside the truth, from the worst outline to the best
-  masks/, classification.csv   in the form that the challenges take
+  per_image.csv       one row per image: scores, age, sex, site, lesion size, skin tone
+  contact_sheet.png   predictions and ground truth, from the worst outline to the best
+  masks/, classification.csv   in the format of a challenge submission
   dropped.csv         images that could not be scored, if any
 
-What truth there is, is scored: masks alone (ISIC 2018 Task 1) give JA and DI, labels
-alone (ISIC 2019, 2020) give AUC and AP.
+The scores depend on the ground truth: masks alone (ISIC 2018 Task 1) give JA and DI,
+labels alone (ISIC 2019, 2020) give AUC and AP.
 
     mrcnn-skin evaluate --dataset=DIR --split=test --calibration-split=val
     mrcnn-skin evaluate --dataset=DIR --split=all
 
-Exit status: 0 all images were scored; 1 some were left out, the others are written; 2
-a mistake in the options or the data, nothing is written.
+Exit status: 0 all images were scored; 1 some were skipped; 2 a mistake in the options
+or the data, nothing is written.
 """
 
 from pathlib import Path
@@ -62,73 +62,69 @@ def main(argv=None):
 def make_parser():
     """Build the parser of the command's options."""
     parser = command.Parser("evaluate", description=__doc__)
-    parser.add_argument(
-        "--dataset",
-        help="folder of images with masks, labels or both, or synthetic; default: "
-        "datasets/isic, $MRCNN_SKIN_DATA, or generated lesions. "
-        + datasets.KNOWN_LAYOUTS,
-    )
+    datasets.add_dataset_option(parser.add_argument)
     parser.add_argument(
         "--split",
         choices=(*datasets.SYNTHETIC_SEEDS, "all"),
         default="val",
-        help="images to score; all takes every image of the folder, as for one of "
-        "your own. Without official splits, val and test are a tenth each, at random",
+        help="images to score; all: every image of the folder. Without official "
+        "splits, val and test are a random tenth each",
     )
     parser.add_argument(
         "--calibration-split",
         choices=tuple(datasets.SYNTHETIC_SEEDS),
         help="choose the temperature and the thresholds for 80, 90 and 95 %% "
-        "sensitivity on these images, none of which may be among those of --split "
-        "(default: no such figures)",
+        "sensitivity on these images, which may share none with --split (default: "
+        "do not choose them)",
     )
     parser.add_argument(
         "--save-operating-points",
         metavar="NEW.h5",
         help="write the weights with this temperature and these thresholds in their "
-        "Config, so that the other commands use them; needs --calibration-split "
-        "(default: they are only reported)",
+        "Config, for the other commands to use; needs --calibration-split (default: "
+        "only report them)",
     )
-    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
-    parser.add_argument("--out", default="evaluation", help="folder for the results")
-    parser.add_argument("--logs", default="logs", help="folder of the runs")
-    parser.add_argument("--limit", type=int, help="evaluate so many images only")
+    options.add_network_options(parser, out="evaluation")
+    parser.add_argument("--limit", type=int, metavar="N", help="score only N images")
     parser.add_argument(
         "--bootstrap",
         type=int,
         default=2000,
         metavar="N",
-        help="resamples for the intervals; 0: no intervals (default: 2000)",
+        help="resamples for the intervals; 0: none (default: 2000)",
     )
     parser.add_argument(
         "--compare",
         metavar="PER_IMAGE.csv",
-        help="per_image.csv of another model's evaluation, for a paired test",
+        help="per_image.csv of another model, for a paired test",
     )
     parser.add_argument(
         "--tta",
         action="store_true",
-        help="average the answers for four mirror images, and show the gain",
+        help="test-time augmentation: average over four mirror images, report the gain",
     )
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="score the images again under hair, rulers, ink, blur ..., nine times",
+        help="score again under nine corruptions: hair, rulers, ink, blur ...",
     )
     parser.add_argument(
         "--explain",
         action="store_true",
         help="Grad-CAM of P(malignant), and its share inside the true outline",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of resamples and overlays")
+    parser.add_argument("--seed", type=int, default=0, help="of the random choices")
     datasets.add_label_options(parser.add_argument)
     options.add_precision_option(parser)
-    options.add_config_options(parser)
     return parser
 
 
 def parse_arguments(argv):
-    """Parse the options; raises ValueError for those that contradict each other."""
+    """Parse the options.
+
+    Raises:
+        ValueError: for options that contradict each other.
+    """
     args = make_parser().parse_args(argv)
     if args.save_operating_points:
         if not args.calibration_split:
@@ -146,7 +142,7 @@ def parse_arguments(argv):
 
 
 def open_split(folder, split, config, args):
-    """A prepared dataset of one split, of files or of generated lesions."""
+    """Open one split of a folder, or of generated lesions."""
     if folder == "synthetic":
         if split == "all":
             raise ValueError("--split=all needs a folder of images, got synthetic")

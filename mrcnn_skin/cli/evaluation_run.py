@@ -1,6 +1,6 @@
-"""What evaluate and train do with a model and images: score, compare, draw, report.
+"""Score a model, compare it, and write tables, pictures and report.
 
-The figures come from mrcnn_skin.evaluation; this module decides which are asked for.
+The commands evaluate and train share these functions.
 """
 
 import itertools
@@ -10,15 +10,18 @@ from typing import Any, NamedTuple
 
 from . import models, results
 
-SHOWN_CASES = 3  # pictures a heading
+SHOWN_CASES = 3  # pictures per heading
 CASE_WIDTH = 420  # pixels
 
 
 class Scored(NamedTuple):
-    """What `score` found, and with what.
+    """The result of `score`.
 
-    per_image: DataFrame. metrics: dict of metrics.json. detector: that was scored.
-    grad_cam: mrcnn_skin.inference.explanation.GradCam, or None if it was not asked for.
+    Attributes:
+        per_image: DataFrame of per_image.csv.
+        metrics: dict of metrics.json.
+        detector: the detector that was scored.
+        grad_cam: inference.explanation.GradCam, or None without --explain.
     """
 
     per_image: Any
@@ -28,9 +31,11 @@ class Scored(NamedTuple):
 
 
 def read_other(path):
-    """The table of another model's evaluation, None without a path.
+    """Read the per_image.csv of another model; None without a path.
 
-    Raises FileNotFoundError, or ValueError for a file of other columns.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if columns are missing.
     """
     if path is None:
         return None
@@ -39,19 +44,21 @@ def read_other(path):
     from ..evaluation.summary import SEGMENTATION
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no table to compare with: {path}")
+        raise FileNotFoundError(f"--compare: there is no file {path}")
     table = pd.read_csv(path, dtype={"image": str})
     if "true_class" not in table:  # before version 0.2
         table = table.rename(columns={"label": "true_class"})
     needed = "image", "true_class", "p_malignant", "low_confidence", "unfamiliar"
     missing = {*needed, "box_iou", *SEGMENTATION} - {*table}
     if missing:
-        raise ValueError(f"{path} must be a per_image.csv; it lacks {sorted(missing)}")
+        raise ValueError(
+            f"--compare must be a per_image.csv, but {path} lacks {sorted(missing)}"
+        )
     return table
 
 
 def refuse_shared_images(calibration, dataset):
-    """Raise ValueError if an image is in both sets: thresholds would flatter."""
+    """Raise ValueError if an image is in both sets: scores would be too good."""
 
     def names(images):
         return {images.image_reference(i) for i in images.image_ids}
@@ -65,34 +72,42 @@ def refuse_shared_images(calibration, dataset):
 
 
 def calibration_warnings(folder, args):
-    """Say so if the calibration images are those that the network was trained on.
+    """Return warnings if the network may be calibrated on its training images.
 
-    folder: of the images, or "synthetic". The run.json beside the weights tells what
-    the network was trained on; without one, nobody knows. Returns a list of texts.
+    The run.json of the weights tells which images these are.
+
+    Args:
+        folder: of the images, or "synthetic".
+        args: of the command.
     """
     if args.calibration_split != "train":
         return []
     run_file = models.trained_weights(args.weights, args.logs).with_name("run.json")
-    doubt = "if the network was trained on them, as on most training splits, "
+    doubt = "the network may have been trained on these images"
     if run_file.is_file():
         options = json.loads(run_file.read_text(encoding="utf-8"))
         trained_on = [options.get("dataset"), *(options.get("extra_train") or ())]
         if not any(_same_folder(folder, other) for other in trained_on):
             return []
-        doubt = "the network was trained on them: "
+        doubt = "the network was trained on these images"
     return [
-        f"--calibration-split=train: {doubt}it is surer of them than of other images, "
-        "and temperature and thresholds do not hold for those; use val"
+        f"--calibration-split=train: {doubt}; it is overconfident on training images, "
+        "so that temperature and thresholds do not hold for other images; use val"
     ]
 
 
 def save_operating_points(model, metrics, path):
     """Write a model's weights with the temperature and thresholds of an evaluation.
 
-    metrics: of `score`, with calibration images. Without diagnoses to choose them on
-    nothing is written, which is an error. The first point that reaches 90 % decides.
+    The threshold for 90 % sensitivity becomes the default one.
 
-    Raises ValueError if the evaluation chose no operating points.
+    Args:
+        model: a MaskRCNN.
+        metrics: of `score`, with calibration images.
+        path: .h5 file to write.
+
+    Raises:
+        ValueError: if the evaluation chose no operating points.
     """
     from ..evaluation.calibration import apply_temperature
 
@@ -110,8 +125,8 @@ def save_operating_points(model, metrics, path):
         SENSITIVITY=0.9,
     )
     model.save_weights(path)
-    told = ", ".join(f"{target:.0%} from {cut:.3f}" for target, cut in points)
-    print(f"{path}: temperature {temperature:.2f}; sensitivity {told}")
+    listed = ", ".join(f"{cut:.3f} for {target:.0%}" for target, cut in points)
+    print(f"{path}: temperature {temperature:.2f}; thresholds by sensitivity: {listed}")
 
 
 def _same_folder(folder, other):
@@ -121,9 +136,19 @@ def _same_folder(folder, other):
 
 
 def score(model, dataset, calibration, other, out, args, warnings=()):
-    """Score the dataset with all that args ask for. Returns a Scored.
+    """Score a dataset as the options ask for it.
 
-    out: folder for the masks. warnings: texts for metrics.json.
+    Args:
+        model: a MaskRCNN that is ready to detect.
+        dataset: a prepared Dataset.
+        calibration: the same of calibration images, or None.
+        other: per_image table of another model, or None.
+        out: folder for the masks.
+        args: of the command.
+        warnings: texts for metrics.json.
+
+    Returns:
+        A Scored.
     """
     from ..evaluation import coco
     from ..evaluation.robustness import robustness_table
@@ -176,7 +201,7 @@ def score(model, dataset, calibration, other, out, args, warnings=()):
 
 
 def _pass_titles(calibration, args):
-    """A function that numbers the passes over images: title of a progress bar."""
+    """Return a function that numbers the titles of the progress bars."""
     from ..evaluation.corruptions import CORRUPTIONS
 
     passes = 1 + bool(calibration) + args.tta + args.robustness * len(CORRUPTIONS)
@@ -185,10 +210,7 @@ def _pass_titles(calibration, args):
 
 
 def draw_cases(scored, dataset):
-    """Pictures of the cases that tell most, {heading: list of (captions, pixels)}.
-
-    captions: list of text lines.
-    """
+    """Draw the most informative cases, {heading: list of (caption lines, pixels)}."""
     from ..evaluation.statistics import choose_cases
     from ..visualize import draw_prediction
 
@@ -206,15 +228,20 @@ def draw_cases(scored, dataset):
 
                 image = dataset.load_image(image_id)
                 seen = overlay_heat(image, scored.grad_cam(image))
-                lines = [row["image"], "Grad-CAM: what raised P(malignant)"]
+                lines = [row["image"], "Grad-CAM: regions that raise P(malignant)"]
                 pictures.append((lines, scale_to_width(seen, CASE_WIDTH)))
     return drawn
 
 
 def write_results(folder, title, known, scored, dataset):
-    """Write tables, contact sheet, report.html and model_card.md into a folder.
+    """Write tables, contact sheet, report.html and model_card.md to a folder.
 
-    known: of `facts`; scored: of `score`.
+    Args:
+        folder: to write to.
+        title: of report and model card.
+        known: of `facts`.
+        scored: of `score`.
+        dataset: that was scored.
     """
     from ..evaluation.html_report import write_page
     from ..evaluation.model_card import write_model_card
@@ -228,7 +255,7 @@ def write_results(folder, title, known, scored, dataset):
 
 
 def facts(model, dataset, folder, dropped, args):
-    """What was evaluated, {name: text}, for report.html and model_card.md."""
+    """Describe the evaluation, {name: text}, for report.html and model_card.md."""
     import keras
     import tensorflow as tf
 
@@ -246,20 +273,20 @@ def facts(model, dataset, folder, dropped, args):
         else "None are generated.",
         "split": f"Evaluated on {args.split}; temperature and thresholds: "
         f"{args.calibration_split or 'not chosen'}.",
-        "left out": f"{len(dropped)} images were left out"
-        + ("; dropped.csv names them." if len(dropped) else "."),
+        "skipped": f"{len(dropped)} images were skipped"
+        + ("; they are listed in dropped.csv." if len(dropped) else "."),
         "network": f"{_name(config.BACKBONE)}, {config.IMAGE_MAX_DIM} px, tasks "
         f"{', '.join(config.TASKS)}.",
         "losses": f"Region proposals (RPN): {config.RPN_CLASS_LOSS}; classes: "
         f"{config.CLASS_LOSS}; masks: {config.MASK_LOSS}.",
         "imbalance": "Benign and malignant images were drawn equally often in training."
         if config.BALANCE_CLASSES
-        else "Nothing was done about it.",
+        else "No measures.",
         "weights": weights.name,
         "training": _training(weights.with_name("run.json")),
         "test-time augmentation": "four mirror images" if args.tta else "none",
         "software": f"mrcnn_skin on TensorFlow {tf.__version__}, Keras "
-        f"{keras.__version__}; mrcnn-skin evaluate repeats this evaluation.",
+        f"{keras.__version__}; evaluated by mrcnn-skin evaluate.",
     }
     if not coco.is_installed():
         known["COCO's average precision"] = (
@@ -269,12 +296,12 @@ def facts(model, dataset, folder, dropped, args):
 
 
 def _training(run_file):
-    """How the weights were trained, from the run.json beside them, if any."""
+    """Describe the training, from the run.json of the weights; None without one."""
     if not run_file.is_file():
         return None
     options = json.loads(run_file.read_text(encoding="utf-8"))
-    told = [f"{k} {options[k]}" for k in ("weights", "stages", "seed") if k in options]
-    return f"Trained with {', '.join(told)}."
+    shown = [f"{k} {options[k]}" for k in ("weights", "stages", "seed") if k in options]
+    return f"Trained with {', '.join(shown)}."
 
 
 def _name(backbone):

@@ -1,8 +1,8 @@
-"""Export trained weights as a SavedModel for TensorFlow Serving, or as one ONNX file.
+"""Export a trained network as a SavedModel for TensorFlow Serving, or as an ONNX file.
 
 The SavedModel is BASE/NAME/<version>. It takes JPEG or PNG files of any size and
-answers with boxes, classes, P(malignant) and masks. Beside it are BASE/model.config,
-batching.config and monitoring.config, the server's settings for all models in BASE.
+returns boxes, classes, P(malignant) and masks. BASE also gets model.config,
+batching.config and monitoring.config, the settings of the server.
 
     mrcnn-skin export --out=served/skin
 
@@ -11,10 +11,10 @@ batching.config and monitoring.config, the server's settings for all models in B
         --enable_batching --batching_parameters_file=/models/batching.config \\
         --monitoring_config_file=/models/monitoring.config
 
-`mrcnn-skin client` asks such a server.
+`mrcnn-skin client` sends images to such a server.
 
-The ONNX file does the same from pixels, and runs in onnxruntime without TensorFlow and
-without this package: samples/isic/onnx_predict.py.
+The ONNX file takes pixels and runs in onnxruntime, without TensorFlow and this package
+(samples/isic/onnx_predict.py).
 
     mrcnn-skin export --format=onnx --out=lesion.onnx
 
@@ -29,7 +29,7 @@ from . import command, models, options
 def main(argv=None):
     """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("export", description=__doc__)
-    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
+    options.add_network_options(parser)
     parser.add_argument(
         "--format", choices=("saved_model", "onnx"), default="saved_model"
     )
@@ -39,7 +39,7 @@ def main(argv=None):
         help="folder of the model, or ONNX file (default: served/skin, lesion.onnx)",
     )
     parser.add_argument(
-        "--licence", help="of the weights, to store in the ONNX file (default: none)"
+        "--licence", help="of the weights, stored in the ONNX file (default: none)"
     )
     parser.add_argument(
         "--version", type=int, help="default: the one after the highest in --out"
@@ -48,13 +48,11 @@ def main(argv=None):
         "--warmup",
         action="append",
         metavar="FILE",
-        help="JPEG or PNG that the server analyses on loading, so that the first user "
-        "does not wait; may be repeated (default: a generated lesion)",
+        help="JPEG or PNG that the server analyses on loading, so that the first "
+        "request is fast; may be repeated (default: a generated lesion)",
     )
-    parser.add_argument("--logs", default="logs", help="folder of the runs")
     options.add_precision_option(parser)
     options.add_sensitivity_option(parser)
-    options.add_config_options(parser)
     args = parser.parse_args(argv)
 
     if args.format == "onnx":
@@ -63,10 +61,10 @@ def main(argv=None):
 
 
 def write_onnx(args):
-    """Write --out, which must be of the name FILE.onnx."""
+    """Write the ONNX file --out."""
     for option in ("version", "warmup"):
         if getattr(args, option) is not None:
-            raise ValueError(f"--{option} is for --format=saved_model, not for onnx")
+            raise ValueError(f"--{option} needs --format=saved_model, got onnx")
     out = Path(args.out or "lesion.onnx")
     if out.suffix != ".onnx":
         raise ValueError(f"--out must be FILE.onnx for --format=onnx, got {out}")
@@ -86,9 +84,9 @@ def write_onnx(args):
 
 
 def write_saved_model(args):
-    """Write the next version into --out, and the server's settings beside it."""
+    """Write the next version to --out, and the server's settings to its parent."""
     if args.licence is not None:
-        raise ValueError("--licence is for --format=onnx, not for saved_model")
+        raise ValueError("--licence needs --format=onnx, got saved_model")
     command.require("tensorflow_serving", "serving")  # for the warm-up requests
     warmup = [Path(name).read_bytes() for name in args.warmup or []]
     model = models.load_model(args.weights, args)
@@ -104,7 +102,7 @@ def write_saved_model(args):
 
 
 def generated_file():
-    """A generated lesion as the bytes of a JPEG."""
+    """Return a generated lesion as the bytes of a JPEG."""
     import io
 
     from PIL import Image

@@ -1,12 +1,11 @@
-"""Teach trained weights which images they know, so that others are flagged.
+"""Add the statistics that flag images unlike the training images.
 
-Writes the weights with the statistics of the training images' features, by which
-detect() and all commands say of every image whether it is `unfamiliar`, that is,
-unlike the images of the training.
+Writes the weights together with statistics of the training images' features. With
+them, detect() and all commands report for every image whether it is `unfamiliar`.
 
     mrcnn-skin fit-familiarity --dataset=DIR --weights=last --out=mine.h5
 
-It needs neither masks nor labels, and takes one pass over the images; 1000 are enough.
+Needs neither masks nor labels, and one pass over the images; 1000 are enough.
 """
 
 from pathlib import Path
@@ -21,27 +20,26 @@ def main(argv=None):
         "--dataset",
         action="append",
         required=True,
-        help="folder of ISIC images that the network was trained on, of which the "
-        "training split is taken; may be repeated",
+        help="folder of images that the network was trained on; its training split is "
+        "used; may be repeated",
     )
     parser.add_argument(
         "--held-out",
         action="append",
         metavar="DIR",
-        help="leave out the photographs of this folder; may be repeated",
+        help="skip images that are also in this folder; may be repeated",
     )
-    parser.add_argument("--limit", type=int, help="images of each folder")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="use N images per folder"
+    )
     parser.add_argument(
         "--components",
         type=int,
         default=64,
-        help="principal components that the weights hold",
+        help="number of principal components to store",
     )
-    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
-    parser.add_argument("--out", default="familiar.h5", help="weight file to write")
-    parser.add_argument("--logs", default="logs", help="folder of the runs")
+    options.add_network_options(parser, out="familiar.h5")
     parser.add_argument("--seed", type=int, default=0, help="of the held-out images")
-    options.add_config_options(parser)
     args = parser.parse_args(argv)
     out = Path(args.out)
     if out.suffix != ".h5":
@@ -73,7 +71,7 @@ def fit(args, out):
 
 
 def open_images(folders, split, limit=None):
-    """Read a split of some folders of ISIC images; None for all of it."""
+    """Read one split of several folders; None for all images."""
     from .. import IsicDataset
 
     dataset = IsicDataset()

@@ -1,7 +1,4 @@
-"""Print what a report of a problem needs: versions, devices, the fast precision.
-
-mrcnn-skin info
-"""
+"""Print versions, devices and the fast precision, as bug reports need them."""
 
 import platform
 from importlib import metadata
@@ -10,7 +7,7 @@ from .. import __version__
 from . import command
 
 PACKAGES = "tensorflow", "keras", "numpy", "scikit-image", "imgaug", "opencv-python"
-# Convolutions in bfloat16 are fast only where the processor has instructions for it
+# bfloat16 convolutions are fast only on processors with instructions for them
 BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
 SHOWN_FLAGS = ("avx2", "fma", "avx512f", *sorted(BFLOAT16_FLAGS))
 
@@ -35,10 +32,7 @@ def main(argv=None):
 
 
 def cpu_flags(cpuinfo="/proc/cpuinfo"):
-    """The processor's instruction sets as Linux names them; empty if unknown.
-
-    cpuinfo: the file that lists them.
-    """
+    """Return the processor's instruction sets by their names in `cpuinfo`."""
     try:
         with open(cpuinfo, encoding="utf-8", errors="replace") as lines:
             for line in lines:

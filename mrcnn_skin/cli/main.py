@@ -1,4 +1,4 @@
-"""The command mrcnn-skin: it finds the module of a command, and runs it."""
+"""The entry point mrcnn-skin, which runs the module of a command."""
 
 import argparse
 import importlib
@@ -8,16 +8,16 @@ from .. import __version__
 from .command import run
 
 COMMANDS = {
-    "train": "train a network on images of your own, ISIC, or generated lesions",
-    "predict": "diagnosis, box and mask for image files and folders",
+    "train": "train a network on your images, ISIC, or generated lesions",
+    "predict": "predict diagnosis, box and mask of image files and folders",
     "evaluate": "score a network on images with ground truth; report and model card",
     "ablation": "train and compare the variants of the paper",
     "export": "write a SavedModel for TensorFlow Serving, or an ONNX file",
-    "client": "ask a TensorFlow Serving server about image files",
-    "score": "diagnosis and box for archives of millions of images",
-    "demo": "a local page to drop images on",
-    "fit-familiarity": "measure which images a network knows, to flag the others",
-    "info": "print versions, devices, and which precision is fast here",
+    "client": "send image files to a TensorFlow Serving server",
+    "score": "predict diagnosis and box for archives of millions of images",
+    "demo": "serve a local web page to drop images on",
+    "fit-familiarity": "add the statistics that flag unfamiliar images",
+    "info": "print versions, devices, and the precision that is fast here",
 }
 
 
@@ -25,7 +25,7 @@ def main(command=None):
     """Run a command with the options of sys.argv, and exit.
 
     Args:
-        command: name of the command; None: it is the first word of sys.argv.
+        command: name of the command; None for the first word of sys.argv.
     """
     options = sys.argv[1:]
     if command is None:
@@ -37,7 +37,7 @@ def main(command=None):
 
 
 def make_parser():
-    """Build the parser that finds the command."""
+    """Build the parser of the command's name."""
     lines = [f"  {name:16} {text}" for name, text in COMMANDS.items()]
     parser = argparse.ArgumentParser(
         "mrcnn-skin",

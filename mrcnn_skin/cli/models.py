@@ -1,4 +1,4 @@
-"""The network that a command works with: its weights, its Config, the model."""
+"""Find and load the network of a command."""
 
 import warnings
 
@@ -6,7 +6,18 @@ from . import options
 
 
 def trained_weights(weights, logs):
-    """Path of a trained .h5 file; "last" is the best of the newest run in `logs`."""
+    """Find a trained .h5 file.
+
+    Args:
+        weights: "pretrained", a path, or "last", the best epoch of the newest run.
+        logs: folder of the runs.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
     if weights != "last":
         from ..weights_io.pretrained import find_weights
 
@@ -18,13 +29,13 @@ def trained_weights(weights, logs):
         for path in run_dir.glob(pattern):
             return path
     raise FileNotFoundError(
-        f"the run {run_dir} has not finished an epoch yet; --weights=pretrained takes "
+        f"the run {run_dir} has not finished an epoch yet; --weights=pretrained uses "
         "the network that comes with the package"
     )
 
 
 def trained_config(path, args):
-    """The Config of a weight file, or the default if it has none, with the options."""
+    """Return the Config of a weight file (or the default) changed by the options."""
     from ..weights_io.pretrained import read_config
 
     overrides = options.config_overrides(args)
@@ -39,7 +50,11 @@ def trained_config(path, args):
 
 
 def stored_config(path):
-    """The Config of a weight file; raises ValueError if there is none."""
+    """Return the Config of a weight file.
+
+    Raises:
+        ValueError: if it has none.
+    """
     from ..weights_io.pretrained import read_config
 
     config = read_config(path)
@@ -49,7 +64,7 @@ def stored_config(path):
 
 
 def build_model(path, config, exclude=()):
-    """A model that detects, with all weights from a file but those of some layers."""
+    """Build an inference model and load its weights, except for layers `exclude`."""
     from .. import MaskRCNN
 
     model = MaskRCNN("inference", config)
@@ -60,13 +75,12 @@ def build_model(path, config, exclude=()):
 
 
 def load_model(weights, args):
-    """A model that detects, from --weights and their Config."""
+    """Load the inference model of --weights with its Config."""
     path = trained_weights(weights, args.logs)
-    print(f"weights: {path}")
     config = trained_config(path, args)
     if config.THRESHOLD is not None:
         print(
-            f"operating point: malignant from P(malignant) {config.THRESHOLD:.3f} on, "
+            f"operating point: malignant if P(malignant) >= {config.THRESHOLD:.3f}, "
             f"chosen for {config.SENSITIVITY:.0%} sensitivity"
         )
     return build_model(path, config)

@@ -1,73 +1,87 @@
-"""Options that several commands share, and the Config fields that they set."""
+"""Options that several commands share, and the Config fields that they set.
+
+The functions add_* add options to a command's parser.
+"""
 
 WEIGHTS_HELP = (
     "pretrained, the small network that comes with the package; a trained .h5 file; "
     "or last, the best of the newest run in --logs"
 )
 SIDE = 1024  # of the images that IsicConfig's anchors are made for
-BESIDE_WEIGHTS = "that of the Config beside the weights"
+OF_WEIGHTS = "that of the weights' Config"
 LITE_BACKBONES = ("efficientnet_lite0", "efficientnet_lite2")
 SIDES_IN_WORDS = f"{SIDE}; 256 with {' or '.join(LITE_BACKBONES)}"
 
 
-def add_config_options(parser, backbone=BESIDE_WEIGHTS, side=BESIDE_WEIGHTS):
-    """Add the options that choose the network and its settings.
+def add_network_options(parser, out=None):
+    """Add the options that choose a trained network; out: the default of --out."""
+    parser.add_argument("--weights", default="pretrained", help=WEIGHTS_HELP)
+    if out:
+        parser.add_argument("--out", default=out, help="where to write the results")
+    parser.add_argument("--logs", default="logs", help="folder of the runs")
+    add_config_options(parser)
 
-    backbone, side: what the first two are if nobody says, in words.
+
+def add_config_options(parser, backbone=OF_WEIGHTS, side=OF_WEIGHTS):
+    """Add the options that set Config fields.
+
+    Args:
+        parser: a command.Parser.
+        backbone: the default of --backbone, in words.
+        side: the default of --image-size, in words.
     """
     parser.add_argument(
         "--backbone",
         metavar="NAME",
-        help="of graph.backbones: resnet26, resnet50, resnet101, or the small "
-        f"networks of IsicLiteConfig, {' and '.join(LITE_BACKBONES)} (default: "
-        f"{backbone})",
+        help="resnet26, resnet50, resnet101, or the small networks of IsicLiteConfig, "
+        f"{' and '.join(LITE_BACKBONES)} (default: {backbone})",
     )
     parser.add_argument(
         "--image-size",
         type=int,
         metavar="PIXELS",
-        help="side of the square that images are resized into, a multiple of 64; the "
-        f"anchors scale with it (default: {side})",
+        help="side of the square that images are resized to, a multiple of 64; anchors "
+        f"scale with it (default: {side})",
     )
     parser.add_argument(
         "--set",
         action="append",
         metavar="NAME=VALUE",
-        help="set any Config value, for example MASK_SHAPE=56,56; may be repeated",
+        help="set any Config field, such as MASK_SHAPE=56,56; may be repeated",
     )
 
 
 def add_precision_option(parser):
-    """Add the option that chooses how detect() computes."""
+    """Add --precision, which sets INFERENCE_PRECISION."""
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
-        help="of the convolutions; bfloat16 takes half the time where the processor "
-        "has instructions for it, and gives nearly the same answer (default: float32)",
+        help="precision of the convolutions; bfloat16 halves the time on processors "
+        "with instructions for it, with nearly the same results (default: float32)",
     )
 
 
 def add_sensitivity_option(parser):
-    """Add the option that chooses the operating point of the diagnosis."""
+    """Add --sensitivity, which chooses one of OPERATING_POINTS."""
     parser.add_argument(
         "--sensitivity",
         type=float,
         metavar="S",
-        help="call an image malignant from the threshold that reached this sensitivity "
-        "on other images; the weights' Config lists them (OPERATING_POINTS), 0: the "
-        f"most probable class (default: {BESIDE_WEIGHTS})",
+        help="decide by the threshold of P(malignant) that reached this sensitivity on "
+        "calibration images; the weights' Config lists them (OPERATING_POINTS); 0: the "
+        f"most probable class (default: {OF_WEIGHTS})",
     )
 
 
 def default_config(args):
-    """The settings that the backbone asked for is used with."""
+    """Return the default Config of the backbone that was chosen."""
     from .. import IsicConfig, IsicLiteConfig
 
     return IsicLiteConfig() if args.backbone in LITE_BACKBONES else IsicConfig()
 
 
 def config_overrides(args):
-    """Turn the options of add_config_options into Config fields, checked by name."""
+    """Return the Config fields that the options of add_config_options set."""
     from .. import IsicConfig
     from ..graph.backbones import require_backbone
 
@@ -81,7 +95,7 @@ def config_overrides(args):
 
 
 def image_size_overrides(side):
-    """Config fields of square images of another side; anchors scale along."""
+    """Return the Config fields for square images of a side, anchors included."""
     from .. import IsicConfig
 
     scales = (scale * side / SIDE for scale in IsicConfig.RPN_ANCHOR_SCALES)

@@ -1,25 +1,28 @@
-"""Predict the diagnosis, box and mask of the lesion in any image.
+"""Predict the diagnosis, box and mask of the lesion in each image.
 
-Writes into --out, for each image, masks/NAME.png of the image's own size (255 is
+Writes to --out, for each image, masks/NAME.png of the size of the image (255 is
 lesion), overlays/NAME.png, and a row of predictions.csv:
 
   image             its path, relative to the FOLDER that it was found in
   p_malignant       probability that the lesion is malignant
-  predicted_class   class of the region with the highest score
-  score             confidence that this region is a lesion; it says nothing about
-                    how certain the diagnosis is
+  predicted_class   by the threshold of P(malignant), see --sensitivity; without one,
+                    class of the region with the highest score
+  threshold         the threshold that decided, if any
+  score             confidence that this region is a lesion, not the certainty of the
+                    diagnosis
   low_confidence    no region exceeded DETECTION_MIN_CONFIDENCE: the best one is shown
-  unfamiliar        the image is unlike those of the training (unfamiliar_score > 1)
-  y1, x1, y2, x2    box, pixels;  lesion_area: pixels of the mask
+  unfamiliar        the image is unlike the training images (unfamiliar_score > 1)
+  y1, x1, y2, x2    box, pixels
+  lesion_area       pixels of the mask
 
-A FOLDER is searched with all folders inside it; its masks, hidden files and results of
-this package are not analysed. Unreadable files are listed and skipped.
+A FOLDER is searched recursively for photographs; masks, hidden files and results of
+this package are skipped. Unreadable files are listed and skipped.
 
     mrcnn-skin predict photo.jpg
     mrcnn-skin predict photo.jpg FOLDER --weights=last --out=predictions
 
-Exit status: 0 every image was analysed; 1 some were skipped, the others are written; 2
-a mistake in the options, nothing is written.
+Exit status: 0 every image was analysed; 1 some were skipped; 2 a mistake in the
+options, nothing is written.
 
 Research software, no medical device.
 """
@@ -36,14 +39,14 @@ def main(argv=None):
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders"
     )
-    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
-    parser.add_argument("--out", default="predictions", help="folder for the results")
-    parser.add_argument("--logs", default="logs", help="folder of the runs")
+    options.add_network_options(parser, out="predictions")
     options.add_precision_option(parser)
     options.add_sensitivity_option(parser)
-    options.add_config_options(parser)
     args = parser.parse_args(argv)
 
+    import pandas as pd
+
+    from ..atomic import written_whole
     from ..data.files import read_image
 
     results.require_own_results(args.out)
@@ -66,9 +69,10 @@ def main(argv=None):
             row = write_answer(image, result, files[name], model.config, out)
             rows.append({"image": name, **row})
             print(f": {caption(row)}")
-    finally:  # of what was analysed before Ctrl-C, too
+    finally:  # also after Ctrl-C
         if rows:
-            write_csv(rows, out / "predictions.csv")
+            with written_whole(out / "predictions.csv") as partial:
+                pd.DataFrame(rows).to_csv(partial, index=False)
     if not rows:
         raise OSError("none of the images could be read")
     print(f"{len(rows)} of {len(images)} images, in {out.resolve()}")
@@ -156,9 +160,16 @@ def write_answer(image, result, file, config, out):
 
 
 def draw(image, result, row, mask):
-    """Draw outline, box and caption of the best lesion, uint8 [h + strip, w, 3].
+    """Draw outline, box and caption of the best lesion.
 
-    row, mask: of evaluation.scoring.describe_answer.
+    Args:
+        image: uint8 [h, w, 3].
+        result: of a detector.
+        row: of evaluation.scoring.describe_answer.
+        mask: of the same, bool [h, w], or None.
+
+    Returns:
+        uint8 [h + strip, w, 3].
     """
     import numpy as np
 
@@ -169,20 +180,10 @@ def draw(image, result, row, mask):
 
 
 def caption(row):
-    """One line on an answer: class, P(malignant), and what speaks against it."""
+    """Return one line with class, P(malignant) and warnings."""
     text = "no lesion found" if row["score"] is None else "lesion"
     text = row["predicted_class"] or text
     if row["p_malignant"] is not None:
         text += f"  P(malignant) {row['p_malignant']:.2f}"
     text += "  (low confidence)" if row["low_confidence"] else ""
     return text + ("  (unfamiliar image)" if row["unfamiliar"] else "")
-
-
-def write_csv(rows, path):
-    """Write the table, whole or not at all."""
-    import pandas as pd
-
-    from ..atomic import written_whole
-
-    with written_whole(path) as partial:
-        pd.DataFrame(rows).to_csv(partial, index=False)

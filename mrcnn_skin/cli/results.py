@@ -1,4 +1,4 @@
-"""The folder of results: which may be written to, and its contact sheet."""
+"""Write the contact sheet, and protect folders that hold ground truth."""
 
 from pathlib import Path
 
@@ -7,11 +7,15 @@ CELL_WIDTH = 320  # pixels of each
 
 
 def write_contact_sheet(detector, dataset, folder):
-    """Draw predictions beside the ground truth, from the worst outline to the best.
+    """Write contact_sheet.png: predictions and ground truth, the worst outline first.
 
-    detector: function of an image, as for evaluation.scoring.score_images, whose
-    results are in `folder`; contact_sheet.png joins them. It shows SHEET images, evenly
-    spread over the order of their Jaccard index; nothing without masks.
+    It shows SHEET images, evenly spread over the ranking by Jaccard index. Without
+    masks nothing is written.
+
+    Args:
+        detector: function of an image, as for evaluation.scoring.score_images.
+        dataset: a prepared Dataset.
+        folder: holds the detector's per_image.csv.
     """
     import numpy as np
     import pandas as pd
@@ -43,36 +47,36 @@ def write_contact_sheet(detector, dataset, folder):
 
 
 def describe_case(row):
-    """Lines on an image: its name, the ground truth, the prediction.
-
-    row: of per_image.csv, a dict.
-    """
+    """Return three lines on a row of per_image.csv: name, ground truth, prediction."""
     import pandas as pd
 
     known = {name: value for name, value in row.items() if pd.notna(value)}
     prediction = known.get("predicted_class", "lesion")
-    said = [prediction if "score" in known else "no lesion found"]
+    parts = [prediction if "score" in known else "no lesion found"]
     if "p_malignant" in known:
-        said.append(f"P(malignant) {known['p_malignant']:.2f}")
+        parts.append(f"P(malignant) {known['p_malignant']:.2f}")
     if "JA" in known:
-        said.append(f"Jaccard {known['JA']:.2f}")
+        parts.append(f"Jaccard {known['JA']:.2f}")
     return [
         str(row["image"]),
         f"ground truth: {known.get('true_class', 'no diagnosis')}",
-        f"prediction: {'  '.join(said)}",
+        f"prediction: {'  '.join(parts)}",
     ]
 
 
 def image_ids_of(dataset, names):
-    """The dataset's image ids of the names in an evaluation's table."""
+    """Return the dataset's image ids of the names in per_image.csv."""
     ids = {str(dataset.image_info[i]["id"]): i for i in dataset.image_ids}
     return [ids[name] for name in names]
 
 
 def require_own_results(folder):
-    """Refuse a folder for results whose masks/ was not written by this package.
+    """Refuse an output folder whose masks/ was not written by this package.
 
-    It may be the data set itself, whose ground truth would be replaced.
+    It may be the data set itself, whose ground truth would be overwritten.
+
+    Raises:
+        ValueError: for such a folder.
     """
     from ..data.files import PredictedMask, UnreadableImage, check_mask_header
     from ..data.own_outputs import is_output_folder

@@ -1,16 +1,16 @@
-"""Score an archive of any size: diagnosis, box and lesion area of millions of images.
+"""Predict diagnosis, box and lesion area for archives of millions of images.
 
-SOURCE is a folder, searched with all folders in it, or a list: a text file with a path
-a line, or a CSV table with one column of paths.
-Ray Data distributes the images to workers with a network each: on this machine, or on
-a cluster that sees the same paths and has the requirements of mrcnn_skin installed.
+SOURCE is a folder, which is searched recursively, or a list: a text file with one path
+per line, or a CSV table with a column of paths. Ray Data distributes the images to
+workers, each with a network of its own: on this machine, or on a cluster that sees the
+same paths and has the requirements of mrcnn_skin installed.
 
     mrcnn-skin score SOURCE --weights=last --out=answers --workers=4
 
-OUT gets part-*.parquet with the columns of predictions.csv (`mrcnn-skin predict
---help` explains them), image being the path in SOURCE, and error, the reason why an
-image could not be read; with --masks also mask_png. Run again, the command resumes
-with the images that have no answer yet, including those added to SOURCE meanwhile.
+Writes part-*.parquet to --out, with the columns of predictions.csv (see `mrcnn-skin
+predict --help`; image is the path in SOURCE), error, the reason why an image could not
+be read, and with --masks also mask_png. Run again, the command resumes with the images
+that have no answer yet, including those added to SOURCE since.
 
 Needs Ray and pyarrow (pip install "mrcnn_skin[archive]"). Exit status: 0 all remaining
 images were scored; 1 some were unreadable or failed; 2 a mistake in the options.
@@ -35,18 +35,12 @@ def main(argv=None):
     """Run the command with options argv (None: of sys.argv); returns its status."""
     parser = command.Parser("score", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder, or list of paths")
-    parser.add_argument("--weights", default="pretrained", help=options.WEIGHTS_HELP)
-    parser.add_argument("--out", default="answers", help="folder for the answers")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        help="processes with a network each",
-    )
+    options.add_network_options(parser, out="answers")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes")
     parser.add_argument(
         "--threads",
         type=int,
-        help="of each worker (default: this machine's cores divided by --workers)",
+        help="per worker (default: this machine's cores divided by --workers)",
     )
     parser.add_argument(
         "--address",
@@ -54,18 +48,13 @@ def main(argv=None):
         "(default: this machine alone)",
     )
     parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=64,
-        help="images that a worker takes at a time",
+        "--batch-size", type=int, default=64, help="images per task of a worker"
     )
     parser.add_argument(
-        "--masks", action="store_true", help="fill mask_png: 255 is lesion"
+        "--masks", action="store_true", help="add mask_png: 255 is lesion"
     )
-    parser.add_argument("--logs", default="logs", help="folder of the runs")
     options.add_precision_option(parser)
     options.add_sensitivity_option(parser)
-    options.add_config_options(parser)
     args = parser.parse_args(argv)
     for name in ("workers", "threads", "batch_size"):
         value = getattr(args, name)
@@ -90,7 +79,7 @@ def score(args):
         done = len(parts.scored)
         if results:
             print(f"{args.source}: {describe_skipped(results)}")
-        print(f"{len(paths)} images to score, {done} have their answers already")
+        print(f"{len(paths)} images to score, {done} have answers already")
         scorer = {
             "weights": weights,
             "config": config,
@@ -99,15 +88,15 @@ def score(args):
         }
         tables = ()
         if len(paths):
-            # Here once, too: what is wrong in a worker ends in pages of Ray's stacks
+            # Fail here, with one line, rather than in a worker, with Ray's stacks
             models.build_model(weights, config)
             tables = score_on_ray(paths, scorer, args)
         scored, unreadable = collect(tables, parts, len(paths), done)
     missing = len(paths) - scored
     if unreadable:
-        print(f"{unreadable} cannot be read: see the column error")
+        print(f"{unreadable} cannot be read; the column error has the reasons")
     if missing:
-        print(f"{missing} have no answer, their batches failed: run the command again")
+        print(f"{missing} have no answer since their batches failed: run it again")
     print(f"written to {Path(args.out).resolve()}")
     return 1 if unreadable or missing else 0
 
@@ -115,16 +104,19 @@ def score(args):
 def score_on_ray(paths, scorer, args):
     """Yield tables of answers as workers finish their batches.
 
-    paths: a pa.Array; scorer: arguments of Scorer but threads.
+    Args:
+        paths: a pa.Array.
+        scorer: the arguments of Scorer except threads.
+        args: of the command.
     """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anybody
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # send no usage statistics
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     threads = args.threads or max(1, os.cpu_count() // args.workers)
     if args.address:
-        # Nodes have the requirements, and get these sources from here
+        # The nodes have the requirements; this package is sent to them
         sources = {"py_modules": [str(Path(__file__).resolve().parents[1])]}
         ray.init(args.address, runtime_env=sources, **quiet)
     else:
@@ -132,7 +124,7 @@ def score_on_ray(paths, scorer, args):
         ray.init(num_cpus=cores, include_dashboard=False, **quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # collect() has its own
-    context.max_errored_blocks = -1  # a batch that fails has no answers, others do
+    context.max_errored_blocks = -1  # a failed batch does not stop the others
     blocks = math.ceil(len(paths) / args.batch_size)
     images = ray.data.from_items(paths.to_pylist(), override_num_blocks=blocks)
     answers = images.map_batches(
@@ -147,7 +139,7 @@ def score_on_ray(paths, scorer, args):
 
 
 class Scorer:
-    """A network in a worker of Ray, which scores one batch after the other."""
+    """The network of a Ray worker, which scores batches of paths."""
 
     def __init__(self, weights, config, root, masks, threads):
         import tensorflow as tf
@@ -166,9 +158,10 @@ class Scorer:
 
 
 def collect(tables, parts, expected, done):
-    """Write tables of answers as they come, with a progress bar.
+    """Write tables of answers as they arrive, with a progress bar.
 
-    Returns (number of answers, number of those with an error).
+    Returns:
+        The number of answers, and the number of those with an error.
     """
     from tqdm import tqdm
 
@@ -185,7 +178,7 @@ def collect(tables, parts, expected, done):
     if scored:
         now = time.monotonic()
         print(f"{scored} images in {now - begin:.0f} s")
-        if scored > first:  # loading and tracing the network is over by then
+        if scored > first:  # the first batch includes loading and tracing the network
             rate = (scored - first) / (now - started)
             print(f"{rate:.1f} images/s after the first {first}")
     return scored, unreadable

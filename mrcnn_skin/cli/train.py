@@ -1,26 +1,24 @@
-"""Train the multi-task network on ISIC images, evaluate it, and draw what it learned.
+"""Train the multi-task network and evaluate it.
 
-Everything goes into one run folder, LOGS/RUN: config.json and run.json, checkpoints/,
-log.csv, tensorboard/, losses.png, the weights of the last and of the best epoch as
-.h5, and evaluation/ as `mrcnn-skin evaluate` writes it: metrics.json, per_image.csv,
-masks, report.html, model_card.md and contact_sheet.png. Unusable files are listed with
-the reason, in dropped.csv too, and skipped.
+Writes a run folder, LOGS/RUN: config.json, run.json, checkpoints/, log.csv,
+tensorboard/, losses.png, the weights of the last and of the best epoch as .h5, and
+evaluation/ with the files that `mrcnn-skin evaluate` writes. Unusable files are skipped
+and listed with a reason, also in dropped.csv.
 
     mrcnn-skin train --weights=coco
     mrcnn-skin train --dataset=DIR --weights=none --image-size=256
     mrcnn-skin train --dataset=synthetic --weights=none --quick
-    mrcnn-skin train --weights=last          resumes the newest run
-    mrcnn-skin train --dataset=DIR --check-only      checks options and data
+    mrcnn-skin train --weights=last                  # resume the newest run
+    mrcnn-skin train --dataset=DIR --check-only      # check options and data
 
-Exit status: 0 done; 1 a fault of the system; 2 a mistake in the options or the data,
-with --strict any image dropped.
+Exit status: 0 done; 1 a system error, such as a full disk; 2 a mistake in the options
+or the data, or with --strict a dropped image.
 """
 
 import argparse
-import json
 from pathlib import Path
 
-from . import command, datasets, evaluation_run, models, options, training_run
+from . import command, datasets, evaluation_run, options, training_run
 from .training_run import DEFAULTS, QUICK
 
 RESUME = "mrcnn-skin train --weights=last resumes a run that has saved a state"
@@ -44,7 +42,7 @@ def main(argv=None):
     args.stages = training_run.find_stages(args)
     stages = parse_stages(args.stages)
     model = MaskRCNN("training", training_run.make_config(args), args.logs)
-    require_stages(model.keras_model, stages)  # rather than after hours of the first
+    require_stages(model.keras_model, stages)  # now, not after hours of the first
     if args.check_only:
         training_run.open_datasets(args, model.config)
         return
@@ -66,7 +64,7 @@ def main(argv=None):
     callbacks = [loss_curves(run_dir)] if model.is_chief else []
     model.train(train, val, stages=stages, custom_callbacks=callbacks)
     if model.is_chief:
-        report(model, test, run_dir, dropped, args, chosen_by_them=test is val)
+        report(model, test, run_dir, dropped, args, chose_epoch=test is val)
 
 
 def make_parser():
@@ -77,29 +75,29 @@ def make_parser():
     training_run.add_data_options(parser.add_argument)
     add_run_options(parser.add_argument)
     training_run.add_recipe_options(parser.add_argument)
-    backbone = "resnet101 for --weights=coco, whose file has it, else resnet50"
+    backbone = "resnet101 for --weights=coco, else resnet50"
     options.add_config_options(parser, backbone, options.SIDES_IN_WORDS)
     return parser
 
 
 def add_run_options(add):
-    """Options on where a run starts and where it goes; add: of the parser."""
+    """Add the options on the start and the folder of a run."""
     add(
         "--weights",
         default="coco",
         metavar="coco|imagenet|last|none|PATH",
-        help="weights to start from: coco and imagenet are downloaded into weights/; "
-        "last goes on with the run --run, or the newest in --logs (default: coco)",
+        help="weights to start from: coco and imagenet are downloaded; last resumes "
+        "the run --run, or the newest in --logs (default: coco)",
     )
     add("--logs", metavar="DIR", help="folder of all runs (default: logs)")
-    add("--run", metavar="NAME", help="the run folder in --logs (default: dated)")
-    add("--seed", type=int, help="of every random choice (default: 0)")
+    add("--run", metavar="NAME", help="run folder in --logs (default: name and date)")
+    add("--seed", type=int, help="of all random choices (default: 0)")
 
 
 def stored_options(given):
-    """Options and folder of the run that --weights=last goes on with; else {}, None.
+    """Return options and folder of the run that --weights=last resumes; or {}, None.
 
-    Options given again on the command line overrule the stored ones.
+    Options on the command line override the stored ones.
     """
     if given["weights"] != "last":
         return {}, None
@@ -109,33 +107,27 @@ def stored_options(given):
     run_dir = logs / given["run"] if "run" in given else find_last_run(logs)
     path = run_dir / "run.json"
     if not path.exists():
-        raise FileNotFoundError(
-            f"{run_dir} holds no run to go on with, {path} is absent"
-        )
-    return json.loads(path.read_text(encoding="utf-8")), run_dir
+        raise FileNotFoundError(f"{run_dir} holds no run to resume: no {path}")
+    return training_run.read_options(path), run_dir
 
 
 def start_folder(run_dir, args):
-    """Make the folder of a new run, with the options in run.json for --weights=last.
+    """Make the folder of a new run with run.json, the options for --weights=last.
 
-    Raises FileExistsError if a run is there already.
+    Raises:
+        FileExistsError: if it holds a run already.
     """
-    from ..atomic import written_whole
-
     if (run_dir / "run.json").exists():
         raise FileExistsError(
-            f"{run_dir} already holds a run: go on with --weights=last "
+            f"{run_dir} already holds a run: resume it with --weights=last "
             f"--run={run_dir.name}, or choose another --run"
         )
-    run_dir.mkdir(parents=True, exist_ok=True)
-    names = (*DEFAULTS, "weights")
-    kept = {name: getattr(args, name) for name in names if name != "check_only"}
-    with written_whole(run_dir / "run.json") as partial:
-        partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    names = [name for name in (*DEFAULTS, "weights") if name != "check_only"]
+    training_run.write_options(run_dir / "run.json", args, names)
 
 
 def loss_curves(run_dir):
-    """A callback that draws losses.png anew after every epoch."""
+    """Return a callback that redraws losses.png after every epoch."""
     import keras
 
     from ..visualize import plot_losses, save_figure
@@ -146,29 +138,28 @@ def loss_curves(run_dir):
     return keras.callbacks.LambdaCallback(on_epoch_end=draw)
 
 
-def report(model, dataset, run_dir, dropped, args, chosen_by_them):
-    """Evaluate the best weights, write RUN/evaluation, and say what is where.
+def report(model, dataset, run_dir, dropped, args, chose_epoch):
+    """Evaluate the best weights, write RUN/evaluation, and print the results.
 
-    chosen_by_them: whether the images of `dataset` told which epoch is the best.
+    chose_epoch: whether the images of `dataset` also chose the best epoch.
     """
     from ..evaluation.scoring import format_metrics
 
-    best = models.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
-    model.load_weights(best)
+    best = training_run.load_best(model, run_dir)
     model.ready_detector()
     asked = argparse.Namespace(
         **{"weights": best, "logs": None, "calibration_split": None, "tta": False},
         **{"explain": False, "robustness": False, "bootstrap": 1000, "seed": args.seed},
-        split="val" if chosen_by_them else "test",
+        split="val" if chose_epoch else "test",
     )
     folder = run_dir / "evaluation"
     scored = evaluation_run.score(model, dataset, None, None, folder, asked)
     known = evaluation_run.facts(model, dataset, args.dataset, dropped, asked)
     title = f"{model.config.NAME}, run {run_dir.name}"
     evaluation_run.write_results(folder, title, known, scored, dataset)
-    limit = ", but the best epoch was chosen by them" if chosen_by_them else ""
-    print(f"\n{best.name} on {dataset.num_images} images, not trained on{limit}:")
+    limit = ", which also chose the epoch" if chose_epoch else ""
+    print(f"\n{best.name} on {dataset.num_images} images not trained on{limit}:")
     print(format_metrics(scored.metrics))
-    print(f"\nEverything is in {run_dir.resolve()}:")
+    print(f"\nwritten to {run_dir.resolve()}:")
     for path in sorted(run_dir.iterdir()):
         print(f"  {path.name}{'/' if path.is_dir() else ''}")

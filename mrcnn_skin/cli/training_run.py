@@ -1,17 +1,16 @@
-"""What train.py and ablation.py share: options, settings, weights, data, scores.
+"""What the commands train and ablation share: options, Config, weights and data."""
 
-Each command adds options of its own. What a run does is mrcnn_skin's affair.
-"""
+import json
 
 from . import datasets, models, options
 
 STAGES = {
     "pretrained": "heads:20:1e-3,all:20:1e-4",
-    "none": "all:40:3e-4",  # random layers cannot stay frozen
+    "none": "all:40:3e-4",  # random layers must not be frozen
 }
-# From random weights: group norm needs no statistics, AdamW no tuned rate. The boxes'
-# losses, sums over four deltas and by the paper's rho = 10 more, would drown the
-# diagnosis, which is the slowest to learn.
+# From random weights: group normalization needs no statistics, AdamW no tuned rate. The
+# box losses are sums over four deltas, and the paper weights one by rho = 10: they
+# would hide the diagnosis, which is the slowest to learn.
 FROM_SCRATCH = {
     "RPN_REG_WEIGHT": 1.0,
     "LOSS_WEIGHTS": {
@@ -38,53 +37,46 @@ QUICK_CONFIG = {
     "RPN_WIDTH": 128,
     "FPN_CLASSIF_FC_LAYERS_SIZE": 256,
     "MASK_HEAD_WIDTH": 64,
-    "AUGMENT": False,  # an image is seen two or three times only
-    # Many images a step rather than many regions of a few: the diagnosis needs them
+    "AUGMENT": False,  # every image is seen two or three times only
+    # Many images per step rather than many regions: the diagnosis needs them
     "RPN_TRAIN_ANCHORS_PER_IMAGE": 64,
     "POST_NMS_ROIS_TRAINING": 100,
     "TRAIN_ROIS_PER_IMAGE": 8,
 }
 SYNTHETIC_COUNTS = {"train": 2000, "val": 60, "test": 100}
-# What an option is where neither the command line nor the run's own run.json says
+# Defaults of options that neither the command line nor run.json sets
 DEFAULTS = {
-    "dataset": None,
-    "extra_train": None,
-    "val_dataset": None,
-    "pseudo_masks": None,
-    "logs": "logs",
-    "run": None,
-    "backbone": None,
-    "image_size": None,
-    "stages": None,
-    "images_per_device": None,
-    "devices": 1,
-    "steps_per_epoch": None,
-    "limit": None,
-    "seed": 0,
-    "set": None,
-    "quick": False,
-    "held_out": None,
-    "keep_leaks": False,
-    "strict": False,
-    "check_only": False,
-    **dict.fromkeys(datasets.LABEL_OPTIONS),
+    **dict.fromkeys(("dataset", "extra_train", "val_dataset", "pseudo_masks", "limit")),
+    **dict.fromkeys(("run", "backbone", "image_size", "stages", "set", "held_out")),
+    **dict.fromkeys(("images_per_device", "steps_per_epoch", *datasets.LABEL_OPTIONS)),
+    **dict.fromkeys(("quick", "keep_leaks", "strict", "check_only"), False),
+    **{"logs": "logs", "devices": 1, "seed": 0},
 }
 
 
+def read_options(path):
+    """Read the options of a run or study from JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_options(path, args, names):
+    """Write the options `names` of a run or study as JSON; make its folder."""
+    from ..atomic import written_whole
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({name: getattr(args, name) for name in names}, indent=2)
+    with written_whole(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
 def add_data_options(add):
-    """Options on what is trained on; add: of the parser."""
-    add(
-        "--dataset",
-        metavar="DIR|synthetic",
-        help="folder of images with masks, labels or both, or generated lesions; "
-        "default: datasets/isic, $MRCNN_SKIN_DATA, or generated lesions. "
-        + datasets.KNOWN_LAYOUTS,
-    )
+    """Add the options on the training data; add: the add_argument of a parser."""
+    datasets.add_dataset_option(add)
     add(
         "--extra-train",
         action="append",
         metavar="DIR",
-        help="a further folder, of which all images are trained on; may be repeated",
+        help="a further folder; all its images are trained on; may be repeated",
     )
     add(
         "--val-dataset",
@@ -98,42 +90,38 @@ def add_data_options(add):
         "those of ISIC 2019; only confident outlines are trained on, and nothing is "
         "scored against them (pretrained, last or a .h5 file)",
     )
-    add("--limit", type=int, metavar="N", help="use so many images of each split only")
+    add("--limit", type=int, metavar="N", help="use only N images of each split")
     add(
         "--held-out",
         action="append",
         metavar="PATH",
-        help="a folder of images, or a table of image names, never to train on, such "
-        "as an official test set; may be repeated. The validation and test splits "
-        "are held out anyway",
+        help="a folder of images, or a table of image names, that is never trained on, "
+        "such as an official test set; may be repeated. The validation and test "
+        "splits are always held out",
     )
     add(
         "--keep-leaks",
         action="store_true",
-        help="also train on images that share their id, patient, lesion or looks with "
+        help="also train on images that share id, patient, lesion or content with "
         "held-out ones",
     )
-    add(
-        "--strict",
-        action="store_true",
-        help="a file or row that has to be dropped is an error",
-    )
+    add("--strict", action="store_true", help="treat dropped files and rows as errors")
     add(
         "--check-only",
         action="store_true",
-        help="say what the data hold and what would be dropped and why, and stop",
+        help="check options and data, list what would be dropped, and stop",
     )
     datasets.add_label_options(add)
 
 
 def add_recipe_options(add):
-    """Options on how a run trains; add: as above."""
+    """Add the options on the course of training."""
     add(
         "--stages",
         metavar="LAYERS:EPOCHS:RATE,...",
-        help="what is trained, for how long, how fast; LAYERS is heads, 3+, 4+, 5+, "
-        "all or a regular expression; paper is heads, 4+, all by Matterport's recipe "
-        f"(default: {STAGES['pretrained']}; from random weights {STAGES['none']})",
+        help="layers to train, number of epochs, learning rate; LAYERS is heads, 3+, "
+        "4+, 5+, all or a regular expression; paper is Matterport's recipe heads, 4+, "
+        f"all (default: {STAGES['pretrained']}; from random weights {STAGES['none']})",
     )
     add(
         "--images-per-device",
@@ -145,8 +133,8 @@ def add_recipe_options(add):
         "--devices",
         type=int,
         metavar="N",
-        help="GPUs, or logical CPUs where there is none, over all processes; several "
-        "are started with the same options, --run among them, and TF_CONFIG "
+        help="number of GPUs, or of logical CPUs without a GPU, over all processes; "
+        "start each process with the same options, --run included, and TF_CONFIG "
         "(default: 1)",
     )
     add(
@@ -163,14 +151,16 @@ def add_recipe_options(add):
 
 
 def make_config(args):
-    """The settings that the options ask for; --set has the last word.
+    """Return the Config that the options set; --set overrides the others.
 
-    Raises ValueError for weights of another backbone.
+    Raises:
+        ValueError: for weights of another backbone.
     """
     if args.backbone in options.LITE_BACKBONES and args.weights in ("coco", "imagenet"):
         raise ValueError(
-            f"--weights={args.weights} is a ResNet's: with --backbone={args.backbone} "
-            "it must be none or the file of samples/convert_efficientnet_lite.py"
+            f"--weights={args.weights} has a ResNet's weights: --backbone="
+            f"{args.backbone} needs none, or the file that "
+            "samples/convert_efficientnet_lite.py writes"
         )
     overrides = dict(FROM_SCRATCH) if args.weights == "none" else {}
     if args.quick:
@@ -190,7 +180,7 @@ def make_config(args):
 
 
 def find_weights(weights):
-    """Path of the file to start from, downloaded if need be; None for "none"."""
+    """Return the weight file to start from, downloaded if needed; None for "none"."""
     from ..weights_io.downloads import fetch_coco_weights, fetch_imagenet_weights
     from ..weights_io.pretrained import download_folder
 
@@ -204,7 +194,7 @@ def find_weights(weights):
 
 
 def open_datasets(args, config):
-    """Data sets to train, validate and report on, and what was dropped of them."""
+    """Open the training, validation and test images; also return what was dropped."""
     if args.dataset == "synthetic" and args.extra_train:
         raise ValueError("--extra-train needs a folder as --dataset, got synthetic")
     if args.dataset != "synthetic":
@@ -219,7 +209,7 @@ def open_datasets(args, config):
 
 
 def find_stages(args):
-    """What is trained when, in the words of --stages or the default for the weights."""
+    """Return --stages, or the default for the weights, as text."""
     return args.stages or STAGES["none" if args.weights == "none" else "pretrained"]
 
 
@@ -233,12 +223,15 @@ def require_stages(args, config):
 
 
 def score_best(model, dataset, run_dir):
-    """Load the weights of the best epoch, and write RUN/evaluation.
-
-    Returns the weights' path and the metrics of mrcnn_skin.evaluation.scoring.evaluate.
-    """
+    """Write RUN/evaluation with the weights of the best epoch."""
     from ..evaluation.scoring import evaluate
 
-    best = models.trained_weights(next(run_dir.glob("*_best.h5")), logs=None)
+    load_best(model, run_dir)
+    evaluate(model.ready_detector(), dataset, run_dir / "evaluation")
+
+
+def load_best(model, run_dir):
+    """Load the weights of the best epoch; return their path."""
+    best = next(run_dir.glob("*_best.h5"))
     model.load_weights(best)
-    return best, evaluate(model.ready_detector(), dataset, run_dir / "evaluation")
+    return best

@@ -17,7 +17,7 @@ def write_model_card(path, title, facts, metrics, per_image):
     """Write the card; an item that stands above under another heading is referred to.
 
     title: of the model. facts: {name: text} of the run, of which "weights", "data",
-    "network", "training", "losses", "left out" and "software" are placed under their
+    "network", "training", "losses", "skipped" and "software" are placed under their
     headings. metrics: of analyse; per_image: the table.
     """
     known = _known(facts, metrics, per_image)
@@ -47,7 +47,7 @@ TRIPOD = [
     ("8 Outcome and who assessed it", "outcome"),
     ("9 Predictors", "predictors"),
     ("10 Sample size", "sample"),
-    ("11 Missing data", "left out"),
+    ("11 Missing data", "skipped"),
     ("12 Analytical methods", "methods"),
     ("13 Class imbalance: methods against it", "imbalance"),
     ("14 Fairness: what was done for it", "fairness"),
@@ -108,7 +108,7 @@ def _known(facts, metrics, per_image):
         "title": facts.get("model"),
         "data": facts.get("data"),
         "synthetic": facts.get("synthetic"),
-        "left out": facts.get("left out"),
+        "skipped": facts.get("skipped"),
         "software": facts.get("software"),
         "split": facts.get("split"),
         "network": _paragraphs(*network),

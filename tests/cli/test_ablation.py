@@ -93,7 +93,7 @@ def test_mean_and_spread_by_hand():
     missing = study.not_run(tables, [0, 1], results, {("jl", 1): "no memory"})
     missing = missing.set_index(["cell", "seed"])["reason"]
     assert ("fl+jl", 1) not in missing and ("ce", 1) in missing
-    assert missing["jl", 1] == "no memory" and missing["jl", 0] == "not asked for yet"
+    assert missing["jl", 1] == "no memory" and missing["jl", 0] == "not requested"
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_study_goes_on_where_it_was_interrupted(
     assert losses["seeds"].tolist() == [1, 0, 0, 0]
     missing = pd.read_csv(out / "not_run.csv").set_index("cell")["reason"]
     assert missing["segment"] == "not finished yet"
-    assert missing["jl"] == "not asked for yet"
+    assert missing["jl"] == "not requested"
 
     assert ablation(*asked) == 0
     said = capsys.readouterr().out
@@ -159,4 +159,4 @@ def test_what_cannot_be_run_is_said_and_the_rest_runs(ablation, monkeypatch, tmp
     assert missing.loc["backbone-resnet101", "reason"] == (
         "weights do not fit backbone-resnet101"
     )
-    assert missing.loc["ce", "reason"] == "not asked for yet"
+    assert missing.loc["ce", "reason"] == "not requested"

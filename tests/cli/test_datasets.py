@@ -99,7 +99,7 @@ def test_every_fault_is_named_and_the_rest_remains(faulty, capsys):
         assert re.match(reason, reasons[f"ISIC_{i:07d}"]), reasons[f"ISIC_{i:07d}"]
         assert f"ISIC_{i:07d}" in printed
     assert re.search(r"rows of tables without image +1\n", printed)
-    assert "rows without an image, passed over: ISIC_7777777\n" in printed
+    assert "rows without an image, skipped: ISIC_7777777\n" in printed
     datasets.write_dropped(dropped, faulty)
     table = pd.read_csv(faulty / "dropped.csv")
     assert table.to_dict("list") == dropped.to_dict("list")

@@ -58,11 +58,11 @@ def test_robustness_is_in_the_metrics(tmp_path):
 @pytest.mark.parametrize(
     "trained_on, split, words",
     [
-        ({"dataset": "data"}, "train", "the network was trained on them"),
-        ({"dataset": "x", "extra_train": ["data"]}, "train", "was trained on them"),
+        ({"dataset": "data"}, "train", "network was trained on these images"),
+        ({"dataset": "x", "extra_train": ["data"]}, "train", "was trained on these"),
         ({"dataset": "other", "extra_train": None}, "train", None),
         ({"dataset": "synthetic"}, "train", None),
-        (None, "train", "if the network was trained on them"),
+        (None, "train", "may have been trained on these"),
         ({"dataset": "data"}, "val", None),
         ({"dataset": "data"}, None, None),
     ],
@@ -100,7 +100,7 @@ def test_a_table_of_an_older_version_is_compared_with(tmp_path):
     pd.DataFrame(columns=COLUMNS).rename(columns={"true_class": "label"}).to_csv(path)
     assert "true_class" in run.read_other(path)
     pd.DataFrame({"image": ["a"], "label": ["benign"]}).to_csv(path)
-    with pytest.raises(ValueError, match="per_image.csv; it lacks .*'p_malignant'"):
+    with pytest.raises(ValueError, match="per_image.csv, but .* lacks .*'p_malignant'"):
         run.read_other(path)
 
 
@@ -116,7 +116,7 @@ def test_operating_points_are_saved_with_the_weights(tmp_path, capsys):
     assert (eighty, ninety, config.SENSITIVITY) == (0.8, 0.9, 0.9)
     assert cut == pytest.approx(0.6923, abs=1e-4) and half == pytest.approx(0.5)
     assert config.THRESHOLD == half
-    assert "80% from 0.692, 90% from 0.500" in capsys.readouterr().out
+    assert "0.692 for 80%, 0.500 for 90%" in capsys.readouterr().out
 
 
 def test_without_diagnoses_there_are_no_operating_points(tmp_path):
