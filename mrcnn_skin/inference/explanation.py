@@ -159,7 +159,7 @@ def overlay_heat(image, heat, strength=0.6):
     Raises ValueError for other numbers, or heat of another size.
     """
     image = as_image(image)
-    heat = as_probabilities(heat, image.shape[:2], name="heat")
+    heat = as_probabilities(heat, size=image.shape[:2], name="heat")
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be 0 to 1, got {strength!r}")
     colour = _colours()[np.round(255 * heat).astype(int)]
