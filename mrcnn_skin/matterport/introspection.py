@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ..geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from ..geometry.boxes import norm_boxes
-from ..geometry.inputs import as_inputs
+from ..geometry.inputs import as_inputs, require_count
 from ..graph.common import leaf_layers
 from ..inference.detector import Canvas, letterbox, unmold
 from .molding import compose_image_meta, parse_image_meta, subtract_mean
@@ -38,6 +38,8 @@ class Introspection:
             window, scale = canvas.window.numpy(), canvas.scale.numpy().mean()
             shapes = image.shape, molded[-1].shape
             metas.append(compose_image_meta(0, *shapes, window, scale, active))
+        if not molded:
+            raise ValueError("images must be a list of at least one image, got none")
         _require_one_shape(molded)
         metas = np.stack(metas)
         return np.stack(molded), metas, parse_image_meta(metas)["window"]
@@ -48,8 +50,9 @@ class Introspection:
         """Turn one image's detections on the canvas into those of the image.
 
         detections: [D, (y1, x1, y2, x2, class_id, score)], normalised, padded with
-        zeros; mrcnn_mask: [D, mask_h, mask_w], of each detection's class, or None.
-        These are "detections" and "masks" of the inference graph.
+        zeros; mrcnn_mask: [D, mask_h, mask_w], of each detection's class, or of all
+        classes, [D, mask_h, mask_w, classes], or None. "detections" and "masks" of the
+        inference graph are such.
         original_image_shape, image_shape: of the image and of the canvas. window:
         (y1, x1, y2, x2), pixels.
         Returns rois [n, 4], pixels; class_ids int32 [n]; scores [n]; masks bool
@@ -62,11 +65,15 @@ class Introspection:
         scale = (window[2:] - window[:2]) / tf.cast(shape, tf.float32)
         canvas = Canvas(None, window, scale)
         detections = detections[:count]
-        masks = None if mrcnn_mask is None else mrcnn_mask[:count]
+        class_ids = detections[:, 4].astype(np.int32)
+        masks = None if mrcnn_mask is None else np.asarray(mrcnn_mask)[:count]
+        if masks is not None:
+            require_count(masks, count, "mrcnn_mask", of="detection")
+            if masks.ndim == 4:
+                masks = masks[np.arange(count), :, :, class_ids]
         boxes, masks = unmold(detections, masks, canvas, image_shape[:2], shape)
         if masks is not None:
             masks = np.moveaxis(masks.numpy().astype(bool), 0, -1)
-        class_ids = detections[:, 4].astype(np.int32)
         return boxes.numpy(), class_ids, detections[:, 5], masks
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
@@ -115,15 +122,16 @@ class Introspection:
         """Call a graph with the inputs of the inference graph on molded images."""
         molded_images = np.asarray(molded_images)
         channels = self.config.IMAGE_CHANNEL_COUNT
-        is_float = np.issubdtype(molded_images.dtype, np.floating)
-        if not is_float or molded_images.shape[-1:] != (channels,):
+        is_batch = molded_images.ndim == 4 and molded_images.shape[3] == channels
+        if molded_images.dtype.kind != "f" or not is_batch:
             raise ValueError(
                 f"molded images must be float [n, h, w, {channels}] with the mean "
                 f"subtracted, as of mold_image, got {molded_images.dtype} "
                 f"{list(molded_images.shape)}"
             )
         images = molded_images + np.asarray(self.config.MEAN_PIXEL, np.float32)
-        windows = parse_image_meta(np.asarray(image_metas))["window"]
+        windows = parse_image_meta(image_metas)["window"]
+        require_count(windows, len(images), "image_metas", of="image")
         return model([images, norm_boxes(windows, images.shape[1:3])], training=False)
 
     def get_anchors(self, image_shape):

@@ -89,7 +89,14 @@ def parse_image_meta(meta):
     meta: [batch, IMAGE_META_SIZE].
     Returns a dict by the names of its arguments: image_id and scale [batch], the
     shapes [batch, 3], window [batch, 4], active_class_ids [batch, classes].
+    Raises ValueError for another shape, such as one row alone.
     """
+    meta = np.asarray(meta)
+    if meta.ndim != 2 or meta.shape[1] <= META["active_class_ids"][0].start:
+        raise ValueError(
+            "image meta data must be [batch, IMAGE_META_SIZE], got "
+            f"{list(meta.shape)}: meta[None] makes a batch of one row"
+        )
     values = {name: meta[:, place].astype(kind) for name, (place, kind) in META.items()}
     for name in ("image_id", "scale"):
         values[name] = values[name][:, 0]

@@ -77,6 +77,68 @@ def test_images_with_their_mean_still_in_them_are_refused(model, photos):
         model.detect_molded(photos[:1], metas)
 
 
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda m, images, _: m.mold_inputs([]), "images must be a list of at least"),
+        (
+            lambda m, images, metas: m.detect_molded(images, metas[:1]),
+            "image_metas must",
+        ),
+        (lambda m, images, metas: m.detect_molded(images[:1], metas), "1 entries, one"),
+        (
+            lambda m, images, metas: m.detect_molded(images[:1], metas[0]),
+            r"meta\[None\]",
+        ),
+        (lambda m, images, metas: m.detect_molded(images, None), "meta data must be"),
+        (
+            lambda m, images, metas: m.detect_molded(None, metas),
+            "molded images must be",
+        ),
+        (
+            lambda m, images, metas: m.detect_molded(images[0], metas),
+            "got float32 .64,",
+        ),
+        (
+            lambda m, images, metas: m.run_graph(
+                images, [("x", m.keras_model.input[0])], metas[:1]
+            ),
+            "image_metas must",
+        ),
+        (
+            lambda m, images, metas: m.unmold_detections(
+                ROWS, np.ones((1, 4, 4)), *[(64, 64, 3)] * 2, (0, 0, 64, 64)
+            ),
+            "mrcnn_mask must have 2 entries, one for each detection, got 1",
+        ),
+    ],
+)
+def test_molded_images_and_their_meta_data_must_agree(model, photos, call, said):
+    molded, metas, _ = model.mold_inputs(photos)
+    with pytest.raises(ValueError, match=f"^[^\n]*{said}"):
+        call(model, molded, metas)
+
+
+# Two detections and a row of padding
+ROWS = [[0.1, 0.1, 0.5, 0.5, 2, 0.9], [0.2, 0.2, 0.6, 0.6, 1, 0.8], [0] * 6]
+
+
+def test_unmold_detections_takes_the_masks_of_all_classes_too(model):
+    """Matterport's form: [detections, height, width, classes], a mask a class."""
+    of_class = np.zeros((3, 28, 28))
+    of_class[0], of_class[1, :14] = 1, 1
+    of_all = np.zeros((3, 28, 28, 3))
+    of_all[0, ..., 2], of_all[1, ..., 1] = of_class[0], of_class[1]
+    place = (64, 64, 3), (64, 64, 3), (0, 0, 64, 64)
+    wanted = model.unmold_detections(ROWS, of_class, *place)
+    for got, value in zip(
+        model.unmold_detections(ROWS, of_all, *place), wanted, strict=True
+    ):
+        np.testing.assert_array_equal(got, value)
+    first, second = wanted[3].sum(axis=(0, 1))
+    assert second == pytest.approx(first / 2, rel=0.05)
+
+
 def test_images_that_come_out_in_several_sizes_are_refused(photos):
     config = tiny_config(IMAGE_RESIZE_MODE="pad64", IMAGES_PER_GPU=1)
     with pytest.raises(ValueError, match="one size"):
