@@ -208,6 +208,11 @@ class Config:
         for name, value in values.items():
             setattr(self, name, value)
         for name in settable_fields(type(self)):
+            if isinstance(getattr(type(self), name, None), property):
+                raise ValueError(
+                    f"{name} must be a value, got a property of {type(self).__name__}: "
+                    "set it in __init__, before super().__init__()"
+                )
             value = getattr(self, name)
             if getattr(value, "__self__", None) is self:
                 value = value.__func__  # a subclass's BACKBONE is no method of it

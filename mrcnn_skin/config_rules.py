@@ -207,6 +207,10 @@ DROPPED = {
         None,
         "the sizes of the feature maps follow from BACKBONE_STRIDES",
     ),
+    "IMAGE_PADDING": (
+        True,
+        "IMAGE_RESIZE_MODE 'square' and 'pad64' pad images, 'none' does not",
+    ),
     "USE_RPN_ROIS": (
         True,
         "the heads learn from the RPN's proposals and the true boxes; to train the "

@@ -37,6 +37,7 @@ from mrcnn_skin.config_rules import RULES
         ({"NAME": ".."}, ["NAME", "'..'"]),
         ({"DATA_FOLDER": "x"}, ["DATA_FOLDER: int = 3"]),
         ({"USE_RPN_ROIS": False}, ["USE_RPN_ROIS must be True", "got False"]),
+        ({"IMAGE_PADDING": False}, ["must be True", "IMAGE_RESIZE_MODE"]),
         ({"COMPUTE_BACKBONE_SHAPE": len}, ["must be None", "BACKBONE_STRIDES"]),
         ({"CLASS_NAMES": "abc"}, ["CLASS_NAMES", "a list of names"]),
         ({"MALIGNANT_CLASS_IDS": 2}, ["MALIGNANT_CLASS_IDS", "list", "2"]),
@@ -146,7 +147,7 @@ def test_every_field_of_matterports_is_accepted_at_its_value():
     assert sum(name.isupper() for name in vars(MatterportConfig)) == 45
     config = MatterportConfig()
     assert config.to_dict() == Config(NAME="all").to_dict(), "and is the default here"
-    assert config.replace(USE_RPN_ROIS=True).IMAGE_META_SIZE == 13
+    assert config.replace(USE_RPN_ROIS=True, IMAGE_PADDING=True).IMAGE_META_SIZE == 13
 
 
 COMPUTED = {
@@ -233,6 +234,16 @@ def test_a_typing_error_in_a_subclass_is_found_and_a_declared_field_is_not_one()
     with pytest.raises(ValueError, match="LEARNING_RATE"):
         Typo()
     assert Declared(MY_FIELD=4).to_dict()["MY_FIELD"] == 4
+
+
+def test_a_field_is_no_property():
+    class Steps(Config):
+        @property
+        def STEPS_PER_EPOCH(self):
+            return 5
+
+    with pytest.raises(ValueError, match="STEPS_PER_EPOCH must be a value, got a prop"):
+        Steps()
 
 
 @pytest.mark.parametrize("name", Config().to_dict())
