@@ -76,7 +76,7 @@ class MaskRCNN(Introspection):
             model_dir: where the run folders go.
 
         Raises:
-            ValueError: for another mode, or a config that is not valid.
+            ValueError: for another mode, a config that is not valid, or no path.
         """
         if mode not in ("training", "inference"):
             raise ValueError(f"mode must be 'training' or 'inference', got {mode!r}")
@@ -90,7 +90,7 @@ class MaskRCNN(Introspection):
             if any(getattr(config, name) != unfitted[name] for name in FITTED):
                 config = config.replace(**unfitted)
         self.mode, self.config = mode, config
-        self.model_dir = Path(model_dir)
+        self.model_dir = _folder(model_dir, "model_dir")
         self.log_dir = None
         self._random = None  # layers that no weight file filled; None: no file yet
         self.strategy = device_strategy(config.GPU_COUNT if mode == "training" else 1)
@@ -250,7 +250,7 @@ class MaskRCNN(Introspection):
         if name is None:
             now = datetime.datetime.now()
             name = f"{self.config.NAME.lower()}{now:%Y%m%dT%H%M%S}"
-        self.log_dir = self.model_dir / name
+        self.log_dir = self.model_dir / _folder(name, "name")
         return self.log_dir
 
     def find_last(self):
@@ -438,3 +438,9 @@ class MaskRCNN(Introspection):
                 found = len(results[-1]["rois"])
                 print(f"image {number}: {image.shape}, {found} detections")
         return results
+
+
+def _folder(path, name):
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{name} must be the path of a folder, got {path!r}")
+    return Path(path)

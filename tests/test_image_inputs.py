@@ -145,6 +145,15 @@ def test_masks_of_a_data_set(model):
             gt_masks(masks)
 
 
+@pytest.mark.parametrize(
+    "image, said", [(None, "got None"), (Image.fromarray(RGB), "np.asarray")]
+)
+def test_load_image_must_return_an_array(model, image, said):
+    batches = training_batches(OneImage(image), model.config)
+    with pytest.raises(ValueError, match=f"^image mole must be uint8 .*{said}"):
+        next(iterate(batches))
+
+
 @pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (1, 1), (2, 3000)])
 def test_thin_images_get_their_answer(model, size):
     image = np.random.default_rng(1).integers(256, size=(*size, 3), dtype=np.uint8)

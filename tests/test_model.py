@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tiny import lean_config, toy_training_model
 
-from mrcnn_skin import IsicConfig, MaskRCNN
+from mrcnn_skin import Dataset, IsicConfig, MaskRCNN
 from mrcnn_skin.data.synthetic import SyntheticDataset
 from mrcnn_skin.weights_io import downloads
 from mrcnn_skin.weights_io.by_name import CONFIG_ATTRIBUTE, named_weights
@@ -118,6 +118,58 @@ def test_load_weights_leaves_out_what_it_is_told_to(trained, inference, tmp_path
         str(tmp_path / "weights.h5"), by_name=True, exclude=["mrcnn_bbox_fc"]
     )
     assert report.excluded == ["mrcnn_bbox_fc/kernel", "mrcnn_bbox_fc/bias"]
+
+
+def prepared(classes, images):
+    """A data set of so many classes and images."""
+    dataset = Dataset()
+    for number in range(classes):
+        dataset.add_class("other", number + 1, f"class {number}")
+    for number in range(images):
+        dataset.add_image("other", number, None)
+    dataset.prepare()
+    return dataset
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ({"augmentation": "strong"}, "augmentation must be an imgaug augmenter, got"),
+        ({"no_augmentation_sources": 5}, "no_augmentation_sources must be .*, got 5"),
+        (
+            {"no_augmentation_sources": "a"},
+            "no_augmentation_sources must be .*, got 'a",
+        ),
+        ({"no_augmentation_sources": ["lab"]}, r"data set, \[.*\], got \['lab'\]"),
+        (
+            {"val_dataset": prepared(1, 1)},
+            "NUM_CLASSES is 3, but the data set has 2 classes",
+        ),
+        (
+            {"train_dataset": prepared(1, 1)},
+            "NUM_CLASSES is 3, but the data set has 2 classes",
+        ),
+        ({"train_dataset": prepared(2, 0)}, "must hold at least one image"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_no_run_folder(
+    toy, images, tmp_path, arguments, said
+):
+    model = MaskRCNN("training", lean_config(), tmp_path)
+    with pytest.raises(ValueError, match=said):
+        model.train(
+            **{"train_dataset": images, "val_dataset": None, "epochs": 1, **arguments}
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("folder", [None, 5, b"logs"])
+def test_a_folder_is_a_path(inference, folder):
+    with pytest.raises(ValueError, match="model_dir must be the path of a folder, got"):
+        MaskRCNN("inference", inference.config, folder)
+    if folder is not None:
+        with pytest.raises(ValueError, match="name must be the path of a folder, got"):
+            inference.set_log_dir(folder)
 
 
 @pytest.mark.parametrize("text", ["{bad", "[1]"])

@@ -68,6 +68,12 @@ def strong_augmentation(side=1024):
 AUGMENTATIONS = {"paper": paper_augmentation, "strong": strong_augmentation}
 
 
+def require_augmenter(augmenter):
+    """Raise ValueError for what is no imgaug augmenter."""
+    if not callable(getattr(augmenter, "to_deterministic", None)):
+        raise ValueError(f"augmentation must be an imgaug augmenter, got {augmenter!r}")
+
+
 def augment(augmenter, image, masks, seed):
     """Augment an image together with its masks (in Matterport's load_image_gt).
 
@@ -85,8 +91,7 @@ def augment(augmenter, image, masks, seed):
         ValueError: for other types or shapes, a negative seed, or if the augmenter
             changes the size or fails (those of colour need three channels).
     """
-    if not callable(getattr(augmenter, "to_deterministic", None)):
-        raise ValueError(f"augmentation must be an imgaug augmenter, got {augmenter!r}")
+    require_augmenter(augmenter)
     _check(image, masks, seed)
     own = augmenter.deepcopy()
     own.seed_(int(seed))

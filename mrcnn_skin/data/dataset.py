@@ -223,7 +223,7 @@ class Dataset:
         """
         if type(self).load_image is not Dataset.load_image:
             image = self.load_image(image_id)
-            return image, image.shape
+            return image, np.shape(image)
         path = self.image_info[image_id]["path"]
         size = files.image_size(path, self.max_image_pixels)
         self._require_size(image_id, size)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..geometry.masks import FULL_COVERAGE, shrink_masks
-from .augment import AUGMENTATIONS, augment
+from .augment import AUGMENTATIONS, augment, require_augmenter
 from .dataset import require_dataset
 from .files import UnreadableImage
 from .resize_cache import load_resized
@@ -194,6 +194,30 @@ def training_order(dataset, config):
     return ExampleOrder(groups, config.SEED)
 
 
+def require_classes(dataset, config):
+    """Raise ValueError unless a data set has the classes of a Config."""
+    if dataset.num_classes != config.NUM_CLASSES:
+        raise ValueError(
+            f"NUM_CLASSES is {config.NUM_CLASSES}, but the data set has "
+            f"{dataset.num_classes} classes: {', '.join(dataset.class_names)}"
+        )
+
+
+def require_trainable(dataset, config, augmentation=None, no_augmentation_sources=()):
+    """Raise ValueError for arguments that training_batches cannot use."""
+    require_classes(dataset, config)
+    ExampleOrder([dataset.image_ids], config.SEED)
+    if augmentation is not None:
+        require_augmenter(augmentation)
+    sources, known = no_augmentation_sources, {i["source"] for i in dataset.image_info}
+    is_list = np.iterable(sources) and not isinstance(sources, str)
+    if not is_list or not known.union(dataset.sources).issuperset(sources):
+        raise ValueError(
+            "no_augmentation_sources must be a list of sources of the data set, "
+            f"{sorted(known)}, got {sources!r}"
+        )
+
+
 def training_batches(
     dataset,
     config,
@@ -214,6 +238,7 @@ def training_batches(
     Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
     input_specs as a tuple.
     """
+    require_trainable(dataset, config, augmentation, no_augmentation_sources)
     if augmentation is None and config.AUGMENT:
         # Images of no fixed size ("none", "pad64") are about as large as the paper's
         side = config.IMAGE_SHAPE[0] or 1024
@@ -267,11 +292,7 @@ def iterate(batches):
 
 def _examples(dataset, config, order, positions, augmenter_of, workers):
     """Load the example at each of a tf.data.Dataset of positions."""
-    if dataset.num_classes != config.NUM_CLASSES:
-        raise ValueError(
-            f"NUM_CLASSES is {config.NUM_CLASSES}, but the data set has "
-            f"{dataset.num_classes} classes: {', '.join(dataset.class_names)}"
-        )
+    require_classes(dataset, config)
     specs = [tf.TensorSpec([], tf.int32), *input_specs(config).values()]
 
     def load(position):

@@ -12,7 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from ..data.dataset import require_dataset
-from ..data.pipeline import iterate, training_batches
+from ..data.pipeline import (
+    iterate,
+    require_classes,
+    require_trainable,
+    training_batches,
+)
 from ..losses import sum_over_devices
 from ..weights_io.by_name import save_h5
 from .checkpoint import CheckpointFolder, Progress
@@ -56,13 +61,10 @@ class Trainer:
         verbose=1,
     ):
         require_dataset(train, "train_dataset")
+        require_trainable(train, config, augmentation, no_augmentation_sources)
         if val is not None:
             require_dataset(val, "val_dataset")
-        if isinstance(no_augmentation_sources, str):
-            raise ValueError(
-                "no_augmentation_sources must be a list of sources, got "
-                f"{no_augmentation_sources!r}"
-            )
+            require_classes(val, config)
         self.model, self.config, self.train_set = model, config, train
         self.run_dir = Path(run_dir)
         self.strategy = strategy or tf.distribute.get_strategy()

@@ -13,7 +13,7 @@ def make_optimizer(config, learning_rate, steps):
     Returns SGD with Config.LEARNING_MOMENTUM, or AdamW with Config.WEIGHT_DECAY.
     The global gradient norm is clipped by the loop.
     """
-    rate = schedule(config, learning_rate, steps)
+    rate = schedule(config, float(learning_rate), steps)
     if config.OPTIMIZER == "sgd":
         return keras.optimizers.SGD(rate, momentum=config.LEARNING_MOMENTUM)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=config.WEIGHT_DECAY)

@@ -28,6 +28,13 @@ def test_constant():
     assert rates(3) == [0.1, 0.1, 0.1]
 
 
+@pytest.mark.parametrize("rate", [1, np.float32(0.5), np.int64(1)])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_rate_may_be_any_number(rate, optimizer):
+    made = make_optimizer(tiny_config(OPTIMIZER=optimizer), rate, 10)
+    assert float(made.learning_rate) == rate
+
+
 def test_constant_after_a_linear_warm_up():
     wanted = [0.025, 0.04375, 0.0625, 0.08125, 0.1, 0.1]
     np.testing.assert_allclose(rates(6, WARMUP_STEPS=4), wanted, rtol=1e-6)
