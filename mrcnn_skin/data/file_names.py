@@ -52,17 +52,18 @@ _UNCLEAR_WORDS = {
 }
 _IMAGE_WORDS = {"image", "images", "img", "imgs", "data", "dataset", "input"}
 _SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
+    **dict.fromkeys(("test", "testing", "testset", "tst"), "test"),
 }
+_NNUNET = re.compile(r"(?<=images|labels)T([rs])(?![a-z])")
 _ANNOTATOR_WORDS = {"annotator", "expert", "rater", "reader"}
 _KNOWN_WORDS = {
     *(_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
     *("ground", "lesion", "lesions", "binary", "bin", "png", "bmp", "tif"),
     *("jpeg", "class", "raw", "part", "task", "isic", "isbi", "ham", "tschandl"),
     *("manual", "final", "all", "resized", "map", "maps", "tr", "ts"),
-    *("json", "coco", "via", "vgg", "labelme"),
+    *("json", "coco", "via", "vgg", "labelme", "metadata", "table", "tables", "csv"),
     *_ANNOTATOR_WORDS,
 }
 _VAGUE_WORDS = {"skin"}  # known only together with others
@@ -334,9 +335,16 @@ def _numbers(text):
 
 
 def split_name(text):
-    """Return the last split that a text names: "train", "val", "test" or None."""
-    found = [_SPLIT_WORDS[word] for word in _words(text) if word in _SPLIT_WORDS]
-    return found[-1] if found else None
+    """Return the split of a path's innermost part that names one, and not several.
+
+    It is "train", "val", "test" or None. nnU-Net's imagesTr and imagesTs are known.
+    """
+    for part in reversed(str(text).split("/")):
+        part = _NNUNET.sub(lambda found: {"r": "Train", "s": "Test"}[found[1]], part)
+        found = {_SPLIT_WORDS[word] for word in _words(part) if word in _SPLIT_WORDS}
+        if len(found) == 1:
+            return found.pop()
+    return None
 
 
 @lru_cache(1024)

@@ -39,7 +39,14 @@ _INFO_COLUMNS = [
     *("path", "mask_paths", "outlines", "split"),
     *("label", "label_sources", "label_problem"),
 ]
-_NOT_METADATA = [*_INFO_COLUMNS, *_DROPPED_COLUMNS, "height", "width", "orientation"]
+_NOT_METADATA = [
+    *_INFO_COLUMNS,
+    *_DROPPED_COLUMNS,
+    "groups",
+    "height",
+    "width",
+    "orientation",
+]
 
 
 class IsicDataset(Dataset):

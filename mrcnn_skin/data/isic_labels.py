@@ -30,10 +30,10 @@ from .diagnoses import (
     text_inverts_codes,
     values_of,
 )
-from .file_names import says_no_truth
+from .file_names import ARCHIVE_NAME, is_folder_of, says_no_truth
 from .image_names import ImageNames, bare_name, splits_in
 from .isic_tables import column_name, read_table
-from .splits import add_splits, join_splits
+from .splits import add_groups, add_splits, join_splits, unique_splits
 
 # Columns that may say which images belong together
 _GROUP_COLUMN = re.compile(
@@ -42,6 +42,9 @@ _GROUP_COLUMN = re.compile(
 )
 # Cells of an unknown patient or lesion, as are cells without letters and digits
 _NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"}
+_SPLIT_COLUMN = re.compile(
+    r"(^|_)(split|fold|set|subset|partition|holdout|hold_out|cv|train|val|test)(_|$)"
+)
 _SHOWN = 160  # characters of a reason
 _LEGEND_ROWS, _LEGEND_CHARACTERS = 20, 100_000  # of what may explain codes
 _LABEL_COLUMNS = ["label", "label_problem", "label_sources"]
@@ -88,7 +91,7 @@ def add_labels(
     """
     names = ImageNames(paths)
     records = records.assign(image_id=names.ids)
-    joined = _Joined(names, options)
+    joined = _Joined(names, paths, options)
     tables, label_table = _tables(Path(dataset_dir), table_paths, options)
     for name, path in tables.items():
         if label_table == path:
@@ -154,8 +157,10 @@ class _Table(NamedTuple):
 class _Joined:
     """Collects the contents of all tables for the images of an ImageNames."""
 
-    def __init__(self, names, options):
+    def __init__(self, names, paths, options):
         self.names, self.options = names, options
+        self.paths = dict(zip(names.ids, paths, strict=True))
+        self.folders = {str(p) for path in paths for p in PurePosixPath(path).parents}
         self.tables = []  # _Tables that may give labels
         self.claims, self.notes, self.meanings = [], [], {}
         self.codes = {}  # {source that is a code such as 0 and 1: its column}
@@ -164,6 +169,7 @@ class _Joined:
         self.metadata, self.unknown_ids = [], []
         self.columns, self.values = set(), set()
         self.splits = {}  # {image id: (split, its table and column)}
+        self.splits_of_tables = []  # (image id, split in the table's name)
 
     def read_label_table(self, name, path):
         """Read the label table; raise ValueError if it has no labels."""
@@ -192,26 +198,52 @@ class _Joined:
         column = table.attrs["image_column"]
         cells = self._with_patients(table, column) if column else []
         ids = self.names.find(cells, name) if column else [None] * len(table)
+        is_far = [bool(i) and not (is_named or self._is_near(i, name)) for i in ids]
+        ids = [None if far else i for i, far in zip(ids, is_far, strict=True)]
         found = pd.Series(ids, table.index, dtype=object).notna()
         self.add_text(name, _explanation(table, with_cells=not found.any()))
         if not found.any():
             problem = (
                 f"column {column!r} names no image" if column else "no image column"
             )
-            self.notes.append(f"{name}: {problem} of this folder")
+            reason = f"{problem} of this folder"
+            if any(is_far):
+                reason = "its images are in another folder; label_table would read it"
+            self.notes.append(f"{name}: {reason}")
             return None
         self._note_unknown(name, table[column][~found])
         self.columns |= set(table)
         rows = table[found].assign(image_id=[i for i in ids if i is not None])
         self.metadata.append(self._renamed(rows))
-        split_column = column_name(self.options.split_column or "split")
-        if split_column in rows:
-            source = _source(name, [split_column])
-            add_splits(self.splits, rows["image_id"], rows[split_column], source)
-        self._note_unread(name, rows)
+        read = {self._add_splits(name, rows), column_name(self.options.group_column)}
+        self._note_unread(name, rows, {"patient_id", "lesion_id", "image_id", *read})
         if gives_labels:
             self.tables.append(_Table(name, table, rows))
         return list(table)
+
+    def _is_near(self, image_id, name):
+        """Whether a table may describe an image by its folder, as masks may.
+
+        clinic.csv counts as a table in the folder clinic/, if there is one.
+        """
+        own = str(PurePosixPath(name).with_suffix(""))
+        place = f"{own}/x" if own in self.folders else name
+        return bool(ARCHIVE_NAME.match(image_id)) or is_folder_of(
+            self.paths[image_id], place
+        )
+
+    def _add_splits(self, name, rows):
+        """Read splits from a column, which is returned, and from the table's name."""
+        column = column_name(self.options.split_column or "split")
+        is_fold = column in rows and rows[column].str.fullmatch(r"\d*(\.0*)?").all()
+        is_read = column in rows and (self.options.split_column or not is_fold)
+        if is_read:
+            source = _source(name, [column])
+            add_splits(self.splits, rows["image_id"], rows[column], source)
+        split = splits_in(name)
+        if len(split) == 1:
+            self.splits_of_tables += [(i, *split) for i in rows["image_id"]]
+        return column if is_read else None
 
     def add_text(self, name, text):
         """Look in a text for an explanation of codes that inverts their meaning."""
@@ -265,19 +297,23 @@ class _Joined:
             rows = rows.assign(patient_id=rows[group])
         for name in {"patient_id", "lesion_id"}.intersection(rows):
             rows = rows.assign(**{name: rows[name].where(rows[name].map(_is_known))})
+        if (
+            "lesion_id" in rows
+            and not rows["lesion_id"].str.contains(r"\d").eq(True).any()
+        ):
+            rows = rows.rename(columns={"lesion_id": "lesion_name"})  # such as "nevus"
         return rows
 
-    def _note_unread(self, name, rows):
-        """Note ignored columns that look like groups or splits."""
-        options = self.options
-        read = {"split", "patient_id", "lesion_id", "image_id"}
-        read |= {column_name(c or "") for c in options[-2:]}
+    def _note_unread(self, name, rows, read):
+        """Note columns that are not read but look like groups or splits."""
         for column in sorted(set(rows) - read):
             values = rows[column].unique()
             if _GROUP_COLUMN.fullmatch(column) and len(values) < len(rows):
                 use = "group_column would keep its images in one split"
             elif len(values) < 10 and all(map(splits_in, filter(None, values))):
                 use = "split_column would take its splits"
+            elif len(values) < 20 and _SPLIT_COLUMN.search(column):
+                use = "split_column reads a column of train, val and test"
             else:
                 continue
             if any(values):
@@ -376,14 +412,17 @@ class _Joined:
         labels = pd.DataFrame(rows, records.index, _LABEL_COLUMNS, dtype=object)
         records = records.assign(**labels)
         records["split"] = join_splits(
-            records, self.splits, tables_overrule=bool(self.options.split_column)
+            records,
+            self.splits,
+            unique_splits(self.splits_of_tables),
+            tables_overrule=bool(self.options.split_column),
         )
-        if self.metadata:
-            rows = pd.concat(self.metadata, ignore_index=True)
-            rows = rows.where(rows.ne("") & rows.notna(), None)
-            rows = rows.groupby("image_id").first()
-            rows = rows.drop(columns=records.columns, errors="ignore")
-            records = records.join(rows, on="image_id")
+        rows = pd.concat([pd.DataFrame({"image_id": []}), *self.metadata])
+        rows = rows.where(rows.ne("") & rows.notna(), None)
+        first = rows.groupby("image_id").first()
+        first = first.drop(columns=records.columns, errors="ignore")
+        records = records.join(first, on="image_id")
+        records = add_groups(records, rows, records["image_id"].map(self.paths))
         records.attrs = {
             "unknown_ids": list(dict.fromkeys(self.unknown_ids)),
             "notes": self.notes,

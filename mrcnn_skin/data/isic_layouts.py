@@ -14,6 +14,7 @@ from .diagnoses import AS_WRITTEN
 from .file_names import describe_unread, sort_images, split_name, walk_files
 from .isic_labels import add_labels
 from .polygons import find_outlines
+from .splits import note_unread_splits
 
 
 class Layout(NamedTuple):
@@ -43,6 +44,12 @@ _TABLE = re.compile(
 # Texts that may explain the codes of a table
 _LEGEND = re.compile(
     r"(class|label|legend|readme|codebook|categor|data)[^/]*\.(json|txt|md|ya?ml)$",
+    re.I,
+)
+_LIST = re.compile(r"\.(csv|tsv|tab|xlsx|txt|lst|json)$", re.I)
+_UNREAD_TABLE = re.compile(
+    r"\.(xls|xlsm|ods|numbers|parquet|rds|sav|dta|(csv|tsv|txt|xlsx)\.(gz|bz2|zip|xz))$"
+    r"|(label|diagnos|truth|metadata)[^/]*\.txt$",
     re.I,
 )
 
@@ -96,7 +103,16 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     legends = [path for path in paths if _LEGEND.search(path)]
     records = add_labels(records, images, dataset_dir, tables, options, legends)
     records = _complete(records)
+    lists = [path for path in paths if _LIST.search(path)]
+    records.attrs["notes"] += note_unread_splits(records["split"], images, lists)
     records.attrs["notes"] += [*describe_unread(paths, left), *notes]
+    unread = [path for path in paths if _UNREAD_TABLE.search(path)]
+    unread = [path for path in unread if path not in tables]
+    if unread:
+        records.attrs["notes"].append(
+            f"{len(unread)} tables of other formats are ignored, such as "
+            f"{', '.join(unread[:3])}: .csv, .tsv, .tab and .xlsx are read"
+        )
     if results:
         records.attrs["notes"].append(
             f"results of this package are ignored: {', '.join(results[:3])}"
@@ -110,10 +126,7 @@ def _layout_name(folder):
 
 
 def _complete(records):
-    """Convert ages to numbers, and add the columns that every data set has."""
+    """Convert ages to numbers."""
     if "age" in records:
         records["age"] = pd.to_numeric(records["age"], errors="coerce")
-    for column in ("lesion_id", "patient_id"):
-        values = records.get(column, pd.Series(None, records.index, dtype=object))
-        records[column] = values.astype(object).where(values.notna(), None)
     return records

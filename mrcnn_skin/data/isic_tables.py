@@ -257,7 +257,8 @@ def _choose_image_column(table, wanted, names):
     """Return the first column with a known name whose cells name images.
 
     Plain numbers name images only if no column has other names of images.
-    Raises ValueError if another column names different images.
+    Raises ValueError if another column names different images, or if the only one is
+    called "id" and has plain numbers, which may be those of patients or rows.
     """
     columns = [name for name in wanted if name in table]
     if names is None:
@@ -266,6 +267,11 @@ def _choose_image_column(table, wanted, names):
         columns = [c for c in columns if not _are_numbers(table[c])] or columns
         others = _find_image_columns(table, names, headers=0)
         columns += [name for name in others if name not in columns]
+        if columns == ["id"] and _are_numbers(table["id"]):
+            raise ValueError(
+                "its column 'id' has plain numbers, which may not be those of images; "
+                "image_column=id would read them"
+            )
     if len(columns) == 1:
         return columns[0]
     found = {name: pd.Series(names.find(table[name])) for name in columns}

@@ -3,6 +3,10 @@
 Images of one patient or lesion stay together.
 """
 
+import re
+from collections import defaultdict
+from pathlib import PurePosixPath
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -10,6 +14,16 @@ from scipy.sparse.csgraph import connected_components
 
 from .diagnoses import normalise
 from .image_names import splits_in
+
+_GROUPS = ("patient_id", "lesion_id")
+_PATIENT_FOLDER = re.compile(
+    r"(patient|subject|person|participant|case)[ _-]?[a-z]{0,2}\d+", re.I
+)
+# Words that may name a split, besides train, val and test
+_SPLIT_HINT = re.compile(
+    r"(?<![a-z])(hold.?out|held.?out|eval|evaluation|fold|tr|ts)(?![a-z])", re.I
+)
+_SHOWN = 6  # names in a note
 
 
 def add_splits(splits, image_ids, cells, source):
@@ -42,12 +56,13 @@ def add_splits(splits, image_ids, cells, source):
                 )
 
 
-def join_splits(records, splits, tables_overrule):
+def join_splits(records, splits, by_name, tables_overrule):
     """Return the split of each record, from its folder or from the tables.
 
     Args:
         records: with image_id and split, that of the folder.
         splits: from add_splits.
+        by_name: {image id: split} from unique_splits, for images without another one.
         tables_overrule: whether tables take precedence over folders.
 
     Raises:
@@ -61,8 +76,83 @@ def join_splits(records, splits, tables_overrule):
                 f"{source} says that {image_id!r} is in {split}, its folder says "
                 f"{own}; split_column=split makes the column count"
             )
-        joined.append(split or own)
+        joined.append(split or own or by_name.get(image_id))
     return pd.Series(joined, records.index, dtype=object)
+
+
+def unique_splits(named):
+    """Return {image id: split} of tables such as train.csv and test.csv.
+
+    It is empty if they name one split only, or two for an image.
+
+    Args:
+        named: list of (image id, the split in its table's name).
+    """
+    splits = dict(named)
+    is_unique = len(set(named)) == len(splits) and len(set(splits.values())) > 1
+    return splits if is_unique else {}
+
+
+def note_unread_splits(splits, paths, lists):
+    """Note names of folders and files that may name the splits of images without one.
+
+    Args:
+        splits: of the images, or None.
+        paths: of the images.
+        lists: paths of other files that may list images.
+    """
+    unsplit = [
+        path for path, known in zip(paths, splits.notna(), strict=True) if not known
+    ]
+    names = {part for path in unsplit for part in PurePosixPath(path).parts}
+    names |= {PurePosixPath(path).name for path in lists} if unsplit else set()
+    names = {
+        re.sub(r"\d+", "#", n) for n in names if splits_in(n) or _SPLIT_HINT.search(n)
+    }
+    if not names:
+        return []
+    return [
+        f"{len(unsplit)} images are assigned to splits at random, though there are "
+        f"names such as {', '.join(sorted(names)[:_SHOWN])}: folders such as train/ "
+        "and test/, or split_column, assign them"
+    ]
+
+
+def add_groups(records, rows, paths):
+    """Add patient_id, lesion_id, and the column groups: the names that images share.
+
+    Different tables may name different patients of an image; it belongs to all. If no
+    table names its patient, the folder may, such as patient7/.
+
+    Args:
+        records: with image_id; patient_id and lesion_id are optional.
+        rows: rows of all tables, with image_id.
+        paths: of the images, relative to the data set.
+    """
+    for column in _GROUPS:
+        values = records.get(column, pd.Series(None, records.index, dtype=object))
+        records[column] = values.astype(object).where(values.notna(), None)
+    folders = [
+        next(filter(_PATIENT_FOLDER.fullmatch, reversed(PurePosixPath(p).parts)), None)
+        for p in paths
+    ]
+    folders = pd.Series(folders, records.index, dtype=object)
+    records["patient_id"] = records["patient_id"].where(
+        records["patient_id"].notna(), folders
+    )
+    groups = defaultdict(set)
+    for table in (rows, records):
+        for column in table.columns.intersection(_GROUPS):
+            for image_id, name in zip(table["image_id"], table[column], strict=True):
+                if isinstance(name, str):
+                    groups[image_id].add(f"{column} {_group_key(name)}")
+    records["groups"] = [tuple(sorted(groups[i])) for i in records["image_id"]]
+    return records
+
+
+def _group_key(name):
+    """Return a name of a patient or lesion so that p3 and P03, 7 and 007 are equal."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", normalise(name))
 
 
 def assign_splits(records, val_fraction, seed):
@@ -113,33 +203,42 @@ def split_notes(found, subset, val_fraction, seed):
     unsplit, official = found["split"].isna().sum(), set(found["split"].dropna())
     if subset is None or not len(found) or (not unsplit and "val" in official):
         return []
-    what = "there is no official split val", "of train was drawn for it"
+    notes, what = [], ("there is no official split val", "of train was drawn for it")
     if unsplit:
         what = (
             f"{unsplit} of {len(found)} images have no official split",
             "of them each were drawn for val and test",
         )
+        groups = find_groups(found[found["split"].isna()]).value_counts()
+        if groups.iloc[0] > max(unsplit / 2, 2):
+            notes.append(
+                f"{groups.iloc[0]} of {unsplit} images are linked by patients or "
+                f"lesions, such as {groups.index[0]!r}, and stay in one split; "
+                "group_column names another column"
+            )
     return [
+        *notes,
         f"{what[0]}: {val_fraction:.0%} {what[1]} (seed {seed}); subset None, or "
-        "--split=all, takes all images"
+        "--split=all, takes all images",
     ]
 
 
 def find_groups(records):
-    """Return the group of each record: its patient, its lesion, or the image itself.
+    """Return the group of each record: what shares a patient or lesion directly or not.
 
-    If only some of a lesion's images name the patient, all belong to that group.
+    Args:
+        records: with image_id and what add_groups adds.
     """
-    columns = ["patient_id", "lesion_id", "image_id"]
-    codes, count = [], len(records)
-    for column in columns:
-        code, names = pd.factorize(records[column])
-        codes.append(np.where(code < 0, np.arange(len(records)), code + count))
-        count += len(names)
-    edges = np.tile(np.arange(len(records)), len(columns)), np.concatenate(codes)
-    graph = coo_array((np.ones(len(edges[0])), edges), (count, count))
-    component = connected_components(graph, directed=False)[1][: len(records)]
-    own = records[columns].bfill(axis=1)["patient_id"]
+    names = [
+        (image_id, *groups)
+        for image_id, groups in zip(records["image_id"], records["groups"], strict=True)
+    ]
+    codes, unique = pd.factorize(np.array([n for own in names for n in own], object))
+    rows, count = np.repeat(np.arange(len(names)), list(map(len, names))), len(names)
+    size = count + len(unique)
+    graph = coo_array((np.ones(len(rows)), (rows, codes + count)), (size, size))
+    component = connected_components(graph, directed=False)[1][:count]
+    own = records[[*_GROUPS, "image_id"]].bfill(axis=1)["patient_id"]
     return own.groupby(component).transform("min")
 
 

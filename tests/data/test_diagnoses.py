@@ -399,9 +399,9 @@ def test_one_table_gives_the_labels_and_all_the_metadata(folder):
 
 
 def test_a_source_says_table_column_and_meaning(folder):
-    records = records_of(folder, "image,dx\na,mel\nb,nv\nc,?\n", "t/m.csv")
+    records = records_of(folder, "image,dx\na,mel\nb,nv\nc,?\n", "tables/m.csv")
     [source] = records.loc["a", "label_sources"]
-    assert source == "t/m.csv, column dx"
+    assert source == "tables/m.csv, column dx"
     meaning = "mel = malignant; nv = benign; ? = no label"
     assert records.attrs["meanings"] == {source: meaning}
 

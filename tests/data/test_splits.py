@@ -1,5 +1,6 @@
 """How images are drawn into train, val and test, and which stay together."""
 
+import re
 from collections import Counter
 
 import pandas as pd
@@ -7,13 +8,20 @@ import pytest
 
 from mrcnn_skin.data.diagnoses import LabelOptions
 from mrcnn_skin.data.isic_layouts import read_records
-from mrcnn_skin.data.splits import assign_splits, find_groups, take_stratified
+from mrcnn_skin.data.splits import (
+    add_groups,
+    assign_splits,
+    find_groups,
+    split_notes,
+    take_stratified,
+)
 
 
 def records(**columns):
     frame = pd.DataFrame(columns, dtype=object)
     missing = dict.fromkeys(["split", "label", "lesion_id", "patient_id"])
-    return frame.assign(**{k: v for k, v in missing.items() if k not in frame})
+    frame = frame.assign(**{k: v for k, v in missing.items() if k not in frame})
+    return add_groups(frame, frame, frame["image_id"])
 
 
 @pytest.mark.parametrize("column", ["lesion_id", "patient_id"])
@@ -120,6 +128,8 @@ def test_an_unknown_patient_is_no_group(tmp_path, column):
 SPLITS = {
     "words": ("image,split\na,TRAINING SET\nb,Test-set\n", ["train", "test"]),
     "empty": ("image,split\na,val\nb,NA\n", ["val", None]),
+    "short": ("image,split\na,trn\nb,tst\n", ["train", "test"]),
+    "folds": ("image,split\na,0\nb,1.0\n", [None, None]),
 }
 
 
@@ -135,7 +145,6 @@ UNCLEAR_SPLITS = {
         {"t.csv": "image,split\na,train\nb,hold-out\n"},
         "t.csv, column split must say train, val, test or nothing, got 'hold-out'",
     ),
-    "numbers": ({"t.csv": "image,split\na,0\nb,1\n"}, "got '0', '1'"),
     "two words": ({"t.csv": "image,split\na,train or val\n"}, "got 'train or val'"),
     "two tables": (
         {"t.csv": "image,split\na,train\n", "u.csv": "image,split\na,test\n"},
@@ -176,3 +185,115 @@ def test_columns_that_look_like_groups_or_splits_are_noted(tmp_path):
     told = {"group_column": "Subject No", "split_column": "partition"}
     found = read(tmp_path, ["a.jpg", "b.jpg"], {"t.csv": text}, **told)
     assert not found.attrs["notes"] and list(found["split"]) == ["train", "test"]
+
+
+LABELS = "image,label\n{},benign\n{},malignant\n"
+NAMED_SPLITS = {
+    "tables": (
+        {"train.csv": LABELS.format("a", "b"), "test.csv": LABELS.format("c", "d")},
+        dict(a="train", b="train", c="test", d="test"),
+        None,
+    ),
+    "one table": (
+        {"train.csv": LABELS.format("a", "b")},
+        dict.fromkeys("abcd"),
+        "4 images are assigned to splits at random, though .* such as train.csv:",
+    ),
+    "tables that overlap": (
+        {"train.csv": LABELS.format("a", "b"), "test.csv": LABELS.format("b", "c")},
+        dict.fromkeys("abcd"),
+        "such as test.csv, train.csv",
+    ),
+    "lists": (
+        {"train.txt": "a\nb", "test.txt": "c\nd"},
+        dict.fromkeys("abcd"),
+        "such as test.txt, train.txt",
+    ),
+    "a column": (
+        {"t.csv": "image,label,is_test\na,0,1\nb,1,0\nc,0,1\n"},
+        dict.fromkeys("abcd"),
+        "t.csv: column 'is_test' is ignored: split_column reads",
+    ),
+    "folds": (
+        {"t.csv": "image,split\na,0\nb,1\nc,0\n"},
+        dict.fromkeys("abcd"),
+        "t.csv: column 'split' is ignored: split_column reads",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NAMED_SPLITS)
+def test_splits_in_names(tmp_path, case):
+    tables, wanted, note = NAMED_SPLITS[case]
+    found = read(tmp_path, [f"{name}.jpg" for name in "abcd"], tables)
+    assert found["split"].to_dict() == wanted
+    notes = found.attrs["notes"]
+    assert not notes if note is None else re.search(note, " ".join(notes)), notes
+
+
+@pytest.mark.parametrize(
+    "image, split, note",
+    [
+        ("imagesTr/a.jpg", "train", None),
+        ("imagesTs/a.jpg", "test", None),
+        ("train_test_split/a.jpg", None, "such as train_test_split:"),
+        ("train_test_split/train/a.jpg", "train", None),
+        ("holdout/a.jpg", None, "such as holdout:"),
+        ("images/test_12.jpg", None, "such as test_#.jpg"),
+        ("devices/a.jpg", None, None),
+    ],
+)
+def test_splits_in_the_names_of_folders_and_images(tmp_path, image, split, note):
+    found = read(tmp_path, [image], {})
+    assert list(found["split"]) == [split]
+    notes = found.attrs["notes"]
+    assert not notes if note is None else note in notes[0]
+
+
+def groups_in(folder, images, tables):
+    return find_groups(read(folder, images, tables).reset_index())
+
+
+@pytest.mark.parametrize(
+    "first, second, other",
+    [("1.0", "1", "2"), ("p3", "P03", "P30"), ("007", "7", "70")],
+)
+def test_a_patient_may_be_written_in_several_ways(tmp_path, first, second, other):
+    text = f"image,patient_id\na,{first}\nb,{second}\nc,{other}\n"
+    found = groups_in(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], {"t.csv": text})
+    assert found[0] == found[1] != found[2]
+
+
+def test_tables_that_name_different_patients_link_them(tmp_path):
+    tables = {
+        "t.csv": "image,patient_id\na,P1\nb,P2\n",
+        "u.csv": "image,patient_id\na,X\nb,X\nc,Y\n",
+    }
+    found = groups_in(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], tables)
+    assert found[0] == found[1] != found[2]
+
+
+def test_folders_of_patients_are_groups(tmp_path):
+    images = ["patient1/a.jpg", "patient1/b.jpg", "patient 2/x/c.jpg", "d.jpg"]
+    found = read(tmp_path, images, {})
+    assert found["patient_id"].to_dict() == dict(
+        a="patient1", b="patient1", c="patient 2", d=None
+    )
+    assert find_groups(found.reset_index()).nunique() == 3
+
+
+def test_words_in_a_column_of_lesions_are_no_groups(tmp_path):
+    """They once put all nevi into one split."""
+    text = "image,lesion,dx\na,nevus,nv\nb,nevus,nv\nc,melanoma,mel\n"
+    found = read(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], {"t.csv": text})
+    assert find_groups(found.reset_index()).nunique() == 3
+    assert list(found["lesion_name"]) == ["nevus", "nevus", "melanoma"]
+
+
+def test_a_group_of_most_images_is_noted():
+    """Lesions that are numbered for each patient link all patients."""
+    frame = records(
+        image_id=list("abcdef"), patient_id=list("ppqqrr"), lesion_id=list("121212")
+    )
+    assert "6 of 6 images are linked" in split_notes(frame, "train", 0.1, 0)[0]
+    assert len(split_notes(frame.assign(groups=[()] * 6), "train", 0.1, 0)) == 1
