@@ -183,6 +183,8 @@ def photographs(paths):
 def sort_images(paths):
     """Tell photographs from masks, and assign the masks to the photographs.
 
+    Copies in folders such as "old" or "predictions" are neither.
+
     Args:
         paths: relative, with forward slashes; files other than images are ignored.
 
@@ -192,9 +194,12 @@ def sort_images(paths):
             pictures that may be masks.
     """
     paths = sorted(filter(is_image_file, paths), key=lambda path: path.rpartition("/"))
-    masks, by_id, left = {path: [] for path in photographs(paths)}, {}, []
-    for path in masks:
+    by_id, left = {}, []
+    for path in photographs(paths):
         by_id.setdefault(image_id(path), []).append(path)
+    for name, images in by_id.items():
+        by_id[name] = [p for p in images if not says_no_truth(_folder(p))] or images
+    masks = {path: [] for images in by_id.values() for path in images}
     for path in paths:
         if path not in masks and not _NEITHER.search(path):
             owner = _owner(path, by_id)

@@ -133,6 +133,12 @@ def test_masks_come_from_folders_of_their_image(image, mask):
     assert masks == {image: [mask] * is_own} and left == [mask] * (not is_own)
 
 
+def test_copies_are_no_photographs():
+    copies = ["backup/x.jpg", "old/images/x.jpg", "predictions/x.png"]
+    images = ["images/x.jpg", "old/y.jpg"]
+    assert sort_images(images + copies) == ({path: [] for path in images}, copies)
+
+
 def test_a_number_may_be_the_annotators_or_the_images():
     images = ["images/x.jpg", "images/x_1.jpg"]
     masks, left = sort_images([*images, "masks/x_mask_1.png", "masks/x_mask_2.png"])
