@@ -48,7 +48,7 @@ def faulty(tmp_path):
     Image.new("1", (10_000, 9_000)).save(path(image, 7), "PNG")
     table = folder / "ISIC-2017_Training_Part3_GroundTruth.csv"
     rows = table.read_text().splitlines()
-    rows[1 + 8] = "ISIC_0000008,7,0.0"
+    rows[1 + 8] = "ISIC_0000008,,"
     rows += ["ISIC_0000009,0.0,0.0", "ISIC_0000009,1.0,0.0", "ISIC_7777777,1.0,0.0"]
     table.write_bytes("\r\n".join(rows).replace(",", ";").encode("utf-8-sig"))
     test_image = next((folder / "ISIC-2017_Test_v2_Data").iterdir())
@@ -65,7 +65,7 @@ WRONG = {
     5: r"mask size mismatch: mask \(32, 64\), image \(64, 64\)",
     6: "unreadable mask: ",
     7: "unreadable image: 9000 x 10000 pixels are more than the limit of 80000000",
-    8: "no label: ISIC-2017_Training_Part3_GroundTruth.csv says melanoma=7",
+    8: "no label: ISIC-2017_Training_Part3_GroundTruth.csv says no mark",
     9: "contradictory labels: ISIC-2017_Training_Part3_GroundTruth.csv says no mark; ",
     10: "looks like held out: ISIC_0000015 of data, 0 of 255 signs differ",
 }
