@@ -33,6 +33,7 @@ def main(argv=None):
 
     results.require_own_results(args.out)
     other = run.read_other(args.compare)
+    args.weights = models.trained_weights(args.weights, args.logs)
     model = models.load_model(args.weights, args)
     folder = args.dataset or datasets.default_dataset()
     dataset = open_split(folder, args.split, model.config, args)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 SHEET = 24  # pictures on a contact sheet
 CELL_WIDTH = 320  # pixels of each
+WHITE = (255, 255, 255)
 
 
 def write_contact_sheet(detector, dataset, folder):
@@ -35,7 +36,7 @@ def write_contact_sheet(detector, dataset, folder):
     places = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
     rows = ranked.iloc[places.astype(int)].to_dict("records")
     ids = image_ids_of(dataset, [row["image"] for row in rows])
-    colors = "white", TRUTH_COLOR, PREDICTION_COLOR
+    colors = WHITE, TRUTH_COLOR, PREDICTION_COLOR
     pictures = []
     for row, image_id in zip(rows, ids, strict=True):
         captions = list(zip(describe_case(row), colors, strict=True))

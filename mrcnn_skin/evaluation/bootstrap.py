@@ -1,8 +1,7 @@
-"""How sure the figures are: bootstrap intervals, and two models on the same images.
+"""Bootstrap confidence intervals, and paired comparison of two models.
 
-Images are drawn with replacement, those of one patient or lesion together, because
-they are alike. No metric is defined here: each resample goes through summarize as
-weights of the images.
+Images are drawn with replacement; those of one patient or lesion are drawn together,
+since they are alike. A resample is passed to summarize as weights of the images.
 """
 
 import numpy as np
@@ -12,16 +11,22 @@ from .summary import flatten, summarize
 
 RESAMPLES = 2000
 LEVEL = 0.95
-CLUSTERS = ("patient_id", "lesion_id")  # columns of the table, the widest first
-MAX_CELLS = 2_000_000  # resamples x images at a time, which bounds the memory
+CLUSTERS = ("patient_id", "lesion_id")  # columns, the larger groups first
+MAX_CELLS = 2_000_000  # resamples x images at a time, which limits the memory
 
 
 def confidence_intervals(per_image, resamples=RESAMPLES, seed=0, threshold=0.5):
-    """95 % percentile intervals of all metrics.
+    """Compute 95 % percentile intervals of all metrics.
 
-    per_image: DataFrame as for summarize; with a column patient_id or lesion_id,
-        images of one are drawn together.
-    Returns {task: {name: [low, high]}}; nan where no resample defines the metric.
+    Args:
+        per_image: DataFrame as for summarize; images with the same patient_id or
+            lesion_id are drawn together.
+        resamples: their number.
+        seed: of the resampling.
+        threshold: of P(malignant).
+
+    Returns:
+        {task: {name: [low, high]}}, nan where no resample defines the metric.
     """
     intervals = {}
     (resampled,) = _resample([per_image], resamples, seed, threshold)
@@ -31,7 +36,7 @@ def confidence_intervals(per_image, resamples=RESAMPLES, seed=0, threshold=0.5):
 
 
 def interval(values, level=LEVEL):
-    """[low, high] that hold the middle `level` of resampled values [n], without nan."""
+    """Return [low, high] of the middle share `level` of values [n], without nan."""
     values = np.asarray(values)[~np.isnan(values)]
     if not values.size:
         return [float("nan")] * 2
@@ -40,15 +45,23 @@ def interval(values, level=LEVEL):
 
 
 def compare(per_image, other, resamples=RESAMPLES, seed=0):
-    """Compare two models on the images that both have scored: a paired bootstrap test.
+    """Compare two models on the images that both have scored (paired bootstrap test).
 
-    per_image, other: DataFrames as for summarize. Each resample draws the same images
-    for both, so that how hard they are cancels out.
+    Each resample draws the same images for both, so that their difficulty cancels out.
 
-    Returns a DataFrame, a row a metric: task, metric, value, other, difference (value
-    - other), low, high (95 %), p (two-sided: twice the share of resampled differences
-    on the rarer side of 0), images. p is not corrected for the number of metrics.
-    Raises ValueError if no image is in both or a true_class differs.
+    Args:
+        per_image: DataFrame as for summarize.
+        other: the same of the other model.
+        resamples: their number.
+        seed: of the resampling.
+
+    Returns:
+        DataFrame, one row per metric: task, metric, value, other, difference (value -
+        other), low, high (95 %), p (two-sided: twice the share of resampled differences
+        on the rarer side of 0; not corrected for the number of metrics), images.
+
+    Raises:
+        ValueError: if no image is in both, or a true_class differs.
     """
     first, second = align(per_image, other)
     values, others = _resample([first, second], resamples, seed)
@@ -68,9 +81,10 @@ def compare(per_image, other, resamples=RESAMPLES, seed=0):
 
 
 def align(per_image, other):
-    """The rows of two tables whose image is in both, in the order of the first.
+    """Return the rows of two tables whose image is in both, in the first's order.
 
-    Raises ValueError if no image is in both, or a true_class differs.
+    Raises:
+        ValueError: if no image is in both, or a true_class differs.
     """
     both = per_image["image"].isin(other["image"])
     first = per_image[both].reset_index(drop=True)
@@ -90,7 +104,7 @@ def align(per_image, other):
 
 
 def draw(per_image, resamples, seed):
-    """Yield weights of the images, int [some resamples, n], until all are drawn."""
+    """Yield weights of the images, int [resamples, n], in chunks."""
     rng = np.random.default_rng(seed)
     cluster, count = _clusters(per_image)
     chunk = max(1, MAX_CELLS // max(len(per_image), 1))
@@ -100,7 +114,7 @@ def draw(per_image, resamples, seed):
 
 
 def _clusters(per_image):
-    """Number of each image's cluster int [n], and how many there are."""
+    """Return the cluster of each image, int [n], and the number of clusters."""
     names = per_image["image"].astype(str)
     for column in reversed(CLUSTERS):
         if column in per_image:
@@ -111,7 +125,7 @@ def _clusters(per_image):
 
 
 def _resample(tables, resamples, seed, threshold=0.5):
-    """{(task, name): values [resamples]} of each table, the same draws for all."""
+    """Return {(task, name): values [resamples]} of each table, with equal draws."""
     parts = [{} for _ in tables]
     for weights in draw(tables[0], resamples, seed):
         for table, part in zip(tables, parts, strict=True):
@@ -124,9 +138,9 @@ def _resample(tables, resamples, seed, threshold=0.5):
 
 
 def _forget_lost_classes(part):
-    """Set the diagnoses' scores to nan where a resample drew one class of two only.
+    """Set the diagnoses' scores to nan where a resample has only one class of two.
 
-    The challenge counts an empty denominator as 1, which would widen the interval.
+    The challenge's 1 for a denominator of 0 would widen the interval.
     """
     area = part.get(("classification", "AUC"), np.array([np.nan]))
     if not np.isnan(area).all():
@@ -136,7 +150,7 @@ def _forget_lost_classes(part):
 
 
 def _p_value(differences):
-    """Two-sided; a tie counts for both sides, and no p is 0 after finitely many."""
+    """Return the two-sided p; ties count for both sides, and p is never 0."""
     differences = differences[~np.isnan(differences)]
     rarer = min(np.sum(differences <= 0), np.sum(differences >= 0))
     return float(min(1.0, 2 * (rarer + 1) / (differences.size + 1)))

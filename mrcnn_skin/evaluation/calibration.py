@@ -1,7 +1,6 @@
-"""Whether P(malignant) means what it says, and where to cut it.
+"""Calibration and operating points of P(malignant).
 
-Temperature and thresholds are chosen on one set of images and applied to another; the
-functions that choose and those that apply are apart. Scores are those of metrics.py.
+Temperature and thresholds are chosen on one set of images and applied to another.
 """
 
 import numpy as np
@@ -18,17 +17,23 @@ SMALLEST = 1e-6  # keeps logits and logarithms of 0 and 1 finite
 
 
 def choose_threshold(labels, p_malignant, sensitivity):
-    """Highest threshold with at least this sensitivity on these images.
+    """Return the highest threshold with at least this sensitivity on these images.
 
-    labels: bool [n], True = malignant; p_malignant: float [n]. It lies midway between
-    the last probability that must be above it and the next lower one.
-    Raises ValueError without a malignant image.
+    It lies midway between the lowest probability above it and the next lower one.
+
+    Args:
+        labels: bool [n], True = malignant.
+        p_malignant: float [n].
+        sensitivity: 0 to 1.
+
+    Raises:
+        ValueError: without a malignant image.
     """
     labels, p_malignant = np.asarray(labels, bool), np.asarray(p_malignant, float)
     if not labels.any():
         raise ValueError("a threshold needs malignant calibration images, got none")
     curve = curves.rank(labels, p_malignant, np.ones(len(labels)))
-    # Less a rounding error: .8 of 5 images are 4.
+    # Without a rounding error, .8 of 5 images are 4
     needed = sensitivity * labels.sum() - 1e-9
     last = int(np.searchsorted(curve.tp, needed))
     below = np.append(curve.thresholds, 0.0)[last + 1]
@@ -38,10 +43,14 @@ def choose_threshold(labels, p_malignant, sensitivity):
 def operating_points(calibration, test, sensitivities=SENSITIVITIES):
     """Choose thresholds on calibration images and apply them to test images.
 
-    calibration, test: (labels bool [n], p_malignant [n]).
-    Returns a list of dicts: target (the sensitivity asked for), threshold, then AC,
-    SE, SP, PPV, NPV of the test images, which decide; SE of the calibration images is
-    calibration_SE.
+    Args:
+        calibration: (labels bool [n], p_malignant [n]).
+        test: the same.
+        sensitivities: the targets.
+
+    Returns:
+        A list of dicts: target, threshold, calibration_SE (sensitivity on the
+        calibration images), and SE, SP, PPV, NPV, AC of the test images.
     """
     points = []
     for target in sensitivities:
@@ -55,10 +64,17 @@ def operating_points(calibration, test, sensitivities=SENSITIVITIES):
 
 
 def fit_temperature(labels, p_malignant):
-    """The temperature that makes the labels likeliest (Guo et al., 2017).
+    """Fit the temperature that maximises the likelihood (Guo et al., 2017).
 
-    labels: bool [n]; p_malignant: float [n]. Above 1 the model was too sure. Returns a
-    float within TEMPERATURES. Raises ValueError when the labels hold one class only.
+    Args:
+        labels: bool [n].
+        p_malignant: float [n].
+
+    Returns:
+        A float within TEMPERATURES, above 1 for an overconfident model.
+
+    Raises:
+        ValueError: for labels of one class only.
     """
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
@@ -82,20 +98,25 @@ def apply_temperature(p_malignant, temperature):
 
 
 def negative_log_likelihood(labels, p_malignant):
-    """Mean of -log of the probability given to the true class.
+    """Return the mean of -log of the true class's probability.
 
-    labels: bool [n], True = malignant; p_malignant: float [n]. Returns a float.
+    labels: bool [n], True = malignant; p_malignant: float [n].
     """
     p = np.clip(np.asarray(p_malignant, float), SMALLEST, 1 - SMALLEST)
     return float(-np.mean(np.log(np.where(labels, p, 1 - p))))
 
 
 def reliability(labels, p_malignant, bins=BINS):
-    """Say how often images were malignant, by the probability given to them.
+    """Compare predicted probabilities with observed frequencies.
 
-    labels: bool [n]; p_malignant: float [n].
-    Returns a DataFrame, a row for each of the equal bins of [0, 1] that holds images:
-    low, high, images, p_malignant (mean), malignant (share).
+    Args:
+        labels: bool [n].
+        p_malignant: float [n].
+        bins: number of equal bins of [0, 1].
+
+    Returns:
+        DataFrame, one row per bin with images: low, high, images, p_malignant (mean),
+        malignant (share).
     """
     edges = np.linspace(0, 1, bins + 1)
     number = np.clip(np.digitize(p_malignant, edges) - 1, 0, bins - 1)
@@ -109,20 +130,14 @@ def reliability(labels, p_malignant, bins=BINS):
 
 
 def calibration_error(labels, p_malignant, bins=BINS):
-    """Expected calibration error of P(malignant): the mean gap of `reliability`.
-
-    The arguments are those of `reliability`. Returns a float.
-    """
+    """Return the expected calibration error: the mean gap of `reliability`."""
     rows = reliability(labels, p_malignant, bins)
     gap = (rows["p_malignant"] - rows["malignant"]).abs()
     return float(np.average(gap, weights=rows["images"]))
 
 
 def calibration_scores(labels, p_malignant):
-    """Return {"ECE", "brier", "NLL"} of labels bool [n], p_malignant float [n].
-
-    0 is best for each.
-    """
+    """Return {"ECE", "brier", "NLL"}, best at 0; arguments as of `reliability`."""
     labels = np.asarray(labels, bool)
     squares = (np.asarray(p_malignant, float) - labels) ** 2
     return {
@@ -133,13 +148,18 @@ def calibration_scores(labels, p_malignant):
 
 
 def risk_coverage(labels, p_malignant, threshold=0.5):
-    """Error rate when only the surest images are answered (El-Yaniv & Wiener, 2010).
+    """Compute the error rate of the most certain images (El-Yaniv & Wiener, 2010).
 
-    How sure an answer is, is the distance of its logit from the threshold's. Images
-    that are equally sure are answered together.
-    labels: bool [n]; p_malignant: float [n].
-    Returns a DataFrame: coverage (share answered, rising to 1), risk (share of the
-    answered that is wrong).
+    The certainty is the distance of the logit from the threshold's logit. Images of
+    equal certainty are taken together.
+
+    Args:
+        labels: bool [n].
+        p_malignant: float [n].
+        threshold: of P(malignant).
+
+    Returns:
+        DataFrame: coverage (share of images, rising to 1), risk (their error rate).
     """
     labels, p = np.asarray(labels, bool), np.asarray(p_malignant, float)
     wrong = (p > threshold) != labels
@@ -153,9 +173,6 @@ def risk_coverage(labels, p_malignant, threshold=0.5):
 
 
 def area_under_risk(curve):
-    """Mean risk over all coverages, each image's own; 0 is best.
-
-    curve: DataFrame of risk_coverage. Returns a float.
-    """
+    """Return the mean risk over all coverages (AURC) of a risk_coverage DataFrame."""
     steps = np.diff(curve["coverage"], prepend=0)
     return float(np.sum(steps * curve["risk"]))

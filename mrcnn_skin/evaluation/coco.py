@@ -1,7 +1,6 @@
-"""Average precision of boxes and masks as COCO defines it, by pycocotools (extra coco).
+"""COCO's average precision of boxes and masks, by pycocotools (extra coco).
 
-It asks another question than the challenges: every detection counts, ranked by its
-score, and has to be of the right class.
+Unlike in the challenges, every detection counts, ranked by its score.
 """
 
 import contextlib
@@ -15,18 +14,19 @@ NAMES = ("AP", "AP50", "AP75")  # the first three of COCOeval.stats
 
 
 def is_installed():
-    """Whether pycocotools is there."""
+    """Whether pycocotools is installed."""
     return importlib.util.find_spec("pycocotools") is not None
 
 
 class CocoScorer:
-    """Collect images, then score them all.
+    """Collect the results of images, then score them.
 
-    An object of it is one of the details of scoring.score_images; it adds no column.
-    Masks are kept run-length encoded. Crowds count neither as found nor as missed.
+    It is one of the details of scoring.score_images and adds no column. Crowds count
+    neither as found nor as missed.
 
-    classifies: whether the model tells the class. If not, every instance counts as
-    class 1; if it does, images with instances of unknown class are left out.
+    Args:
+        classifies: whether the model classifies. If so, images with instances of
+            unknown class are skipped; if not, all instances have class 1.
     """
 
     def __init__(self, classifies):

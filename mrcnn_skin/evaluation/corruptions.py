@@ -1,8 +1,7 @@
-"""What spoils dermoscopy photographs, put over an image: hair, ruler, ink, blur ...
+"""Corruptions of dermoscopy images: hair, rulers, ink, blur ...
 
 Each function takes an image uint8 [h, w, 3] and a NumPy Generator, and returns a new
-image; sizes are shares of the shorter side, so that they look alike at every size. No
-lesion is moved but by "rotation", which turns the mask along.
+image. Sizes are relative to the shorter side. Only "rotation" moves the lesion.
 """
 
 import io
@@ -11,11 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-SUPERSAMPLING = 2  # lines are drawn larger and shrunk, which smooths their edges
+SUPERSAMPLING = 2  # lines are drawn larger and shrunk, for smooth edges
 
 
 def hair(image, rng):
-    """Forty dark, curved hairs all over the image."""
+    """Draw forty dark, curved hairs."""
     side, tone = min(image.shape[:2]), tuple(rng.integers(15, 60, 3).tolist())
 
     def paint(draw, scale):
@@ -33,7 +32,7 @@ def hair(image, rng):
 
 
 def ruler(image, rng):
-    """Black tick marks along one edge, each fifth twice as long."""
+    """Draw black tick marks along one edge, every fifth twice as long."""
     h, w = image.shape[:2]
     side, at_top = min(h, w), rng.random() < 0.5
 
@@ -48,7 +47,7 @@ def ruler(image, rng):
 
 
 def ink(image, rng):
-    """A surgeon's violet marker beside the lesion: three strokes near the corners."""
+    """Draw three strokes of a violet marker near the corners."""
     h, w = image.shape[:2]
     side = min(h, w)
 
@@ -63,7 +62,7 @@ def ink(image, rng):
 
 
 def patch(image, rng):
-    """A coloured sticker, as beside many lesions of children, at an edge."""
+    """Draw a coloured patch at an edge, as next to many lesions of children."""
     h, w = image.shape[:2]
     side = min(h, w)
     colours = [(240, 170, 40), (60, 140, 200), (230, 80, 90), (80, 170, 90)]
@@ -79,7 +78,7 @@ def patch(image, rng):
 
 
 def dark_corners(image, rng):
-    """The round field of a dermatoscope: black beyond a circle."""
+    """Black out the corners, as the round field of a dermatoscope does."""
     h, w = image.shape[:2]
     y, x = np.ogrid[:h, :w]
     radius = rng.uniform(0.40, 0.45) * np.hypot(h, w)
@@ -89,13 +88,13 @@ def dark_corners(image, rng):
 
 
 def blur(image, rng):
-    """Out of focus: a Gaussian of 1 to 1.5 % of the shorter side."""
+    """Blur by a Gaussian of 1 to 1.5 % of the shorter side."""
     sigma = rng.uniform(0.010, 0.015) * min(image.shape[:2])
     return _pixels(gaussian_filter(image.astype(np.float32), (sigma, sigma, 0)))
 
 
 def jpeg(image, rng):
-    """Saved as JPEG at quality 8 to 14."""
+    """Compress as JPEG at quality 8 to 14."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=int(rng.integers(8, 15)))
     with Image.open(file) as read:
@@ -103,12 +102,12 @@ def jpeg(image, rng):
 
 
 def brightness(image, rng):
-    """A third darker or brighter."""
+    """Make the image a third darker or brighter."""
     return _pixels(image * (0.67 if rng.random() < 0.5 else 1.33))
 
 
 def rotation(image, rng):
-    """A quarter turn, half a turn or three quarters; also for masks."""
+    """Rotate by 90, 180 or 270 degrees; also for masks."""
     return np.ascontiguousarray(np.rot90(image, rng.integers(1, 4)))
 
 
@@ -126,7 +125,7 @@ CORRUPTIONS = {
 
 
 def _painted(image, paint):
-    """Let paint(draw, scale) draw over an image, with smooth edges."""
+    """Draw over an image with paint(draw, scale), with smooth edges."""
     h, w = image.shape[:2]
     size = (w * SUPERSAMPLING, h * SUPERSAMPLING)
     picture = Image.fromarray(image).resize(size, Image.Resampling.NEAREST)

@@ -1,7 +1,6 @@
-"""ROC and precision-recall curves of one ranking, under any weights of the images.
+"""ROC and precision-recall curves, with weights of the images.
 
-Weights make one pass serve the score itself (all ones) and thousands of bootstrap
-resamples (how often each image was drawn). Nothing here knows files or models.
+One pass with weights computes thousands of bootstrap resamples.
 """
 
 from typing import NamedTuple
@@ -12,11 +11,13 @@ MIN_SENSITIVITY = 0.8
 
 
 class Curve(NamedTuple):
-    """A ranking from the most suspicious image to the least; ties share a point.
+    """A ranking of images by probability, highest first; ties share a point.
 
-    thresholds: float [points], the distinct probabilities, falling.
-    tp, fp: float [..., points], weight of the malignant and of the benign images
-        whose probability is at least the threshold.
+    Attributes:
+        thresholds: float [points], the distinct probabilities, falling.
+        tp: float [..., points], weight of the malignant images whose probability is at
+            least the threshold.
+        fp: the same of the benign images.
     """
 
     thresholds: np.ndarray
@@ -35,12 +36,12 @@ class Curve(NamedTuple):
 
     @property
     def precision(self):
-        """float [..., points]; 1 where nobody is called malignant yet."""
+        """float [..., points]; 1 where no image is at or above the threshold."""
         return _divide(self.tp, self.tp + self.fp, 1.0)
 
 
 def as_labels(labels):
-    """Return labels, bool or 0/1, as a bool array; raises ValueError for others."""
+    """Return labels, bool or 0/1, as a bool array; raise ValueError for others."""
     labels = np.asarray(labels)
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"labels must be 0 or 1, got {np.unique(labels)}")
@@ -50,9 +51,16 @@ def as_labels(labels):
 def rank(labels, p_malignant, weights):
     """Rank images by probability.
 
-    labels: bool or 0/1 [n], 1 = malignant. p_malignant: float [n]. weights: [..., n].
-    Returns a Curve with the leading axes of weights. Raises ValueError for any other
-    label.
+    Args:
+        labels: bool or 0/1 [n], 1 = malignant.
+        p_malignant: float [n].
+        weights: [..., n].
+
+    Returns:
+        A Curve with the leading axes of weights.
+
+    Raises:
+        ValueError: for other labels.
     """
     labels, p_malignant = as_labels(labels), np.asarray(p_malignant, float)
     order = np.argsort(-p_malignant, kind="stable")
@@ -89,9 +97,9 @@ def area_above_sensitivity(curve, min_sensitivity=MIN_SENSITIVITY):
 
 
 def average_precision(curve):
-    """Precision averaged over the steps of recall, [...]; nan with one class only.
+    """Return the precision averaged over steps of recall, [...]; nan with one class.
 
-    scikit-learn's definition: no interpolation.
+    As in scikit-learn, without interpolation.
     """
     total = np.sum(np.diff(curve.sensitivity, axis=-1) * curve.precision, axis=-1)
     return np.where(curve.fp[..., -1] > 0, total, np.nan)

@@ -1,8 +1,7 @@
-"""Matching of detected instances with the true ones, and average precision.
+"""Match detections with true instances; average precision.
 
-The definitions are those of Matterport's utils, which follow the VOC challenge with
-mask overlaps. The scores of the ISIC challenges, one lesion an image, are in
-metrics.py.
+The definitions are those of Matterport's utils: VOC's, with the IoU of masks. The
+scores of the ISIC challenges are in metrics.py.
 """
 
 import numpy as np
@@ -24,20 +23,27 @@ def compute_matches(
     iou_threshold=0.5,
     score_threshold=0.0,
 ):
-    """Pair detections with true instances, the best scores first.
+    """Match detections with true instances, in the order of their scores.
 
-    A detection takes the free instance of its class whose mask it overlaps most, if
-    the IoU is at least iou_threshold.
+    A detection matches the free instance of its class with the largest mask IoU, if
+    that is at least iou_threshold.
 
-    gt_boxes, pred_boxes: [N, (y1, x1, y2, x2)] and [M, ...]; rows of zeros at the end
-        are padding. gt_masks, pred_masks: [height, width, N] and [..., M], bool.
-    gt_class_ids, pred_class_ids: int [N] and [M]; pred_scores: [M]. These and the masks
-        may be padded too.
-    score_threshold: least IoU that is looked at, as Matterport has it.
-    Returns gt_match [N], the detection of each instance; pred_match [M], the instance
-    of each detection, -1 for none; overlaps [M, N], mask IoU. Detections are counted
-    in the order of their scores.
-    Raises ValueError for boxes, masks or other values that are missing or unusable.
+    Args:
+        gt_boxes: [N, (y1, x1, y2, x2)]; rows of zeros at the end are padding.
+        gt_class_ids: int [N], or padded as the boxes are.
+        gt_masks: bool [height, width, N], or padded.
+        pred_boxes, pred_class_ids, pred_masks: the same of M detections.
+        pred_scores: [M], or padded.
+        iou_threshold: lowest IoU of a match.
+        score_threshold: a second one, as in Matterport.
+
+    Returns:
+        gt_match [N], the detection of each instance; pred_match [M], the instance of
+        each detection, -1 for none; overlaps [M, N], IoU of masks. Detections are
+        numbered by falling score.
+
+    Raises:
+        ValueError: for values that are missing or unusable.
     """
     gt_class_ids, gt_masks = _without_padding(
         gt_boxes, gt_masks, "gt_", gt_class_ids=gt_class_ids
@@ -87,14 +93,14 @@ def compute_ap(
     pred_masks,
     iou_threshold=0.5,
 ):
-    """Average precision of one image's detections at one IoU threshold.
+    """Compute the average precision of one image at one IoU threshold.
 
-    The arguments are those of compute_matches. Precision is made to fall with recall
-    and summed over its steps. Despite the name that Matterport gives it, the value is
-    no mean over classes: all of them share one ranking.
+    Precision is made monotonic and summed over the steps of recall. All classes share
+    one ranking. The arguments are those of compute_matches.
 
-    Returns AP, 0 where there is no true instance; precisions and recalls [M + 2],
-    after each detection in the order of scores, with both ends; overlaps [M, N].
+    Returns:
+        AP, 0 without a true instance; precisions and recalls [M + 2], after each
+        detection by falling score, with both ends; overlaps [M, N].
     """
     gt_match, pred_match, overlaps = compute_matches(
         gt_boxes,
@@ -127,10 +133,9 @@ def compute_ap_range(
     iou_thresholds=None,
     verbose=1,
 ):
-    """Mean of compute_ap over IoU thresholds, those of COCO if none are given.
+    """Return the mean of compute_ap over IoU thresholds, by default COCO's.
 
-    The arguments are those of compute_matches. verbose: print every threshold's AP.
-    Returns a float.
+    The arguments are those of compute_matches; verbose prints the AP of each threshold.
     """
     thresholds = COCO_THRESHOLDS if iou_thresholds is None else iou_thresholds
     truth = gt_box, gt_class_id, gt_mask
@@ -147,12 +152,17 @@ def compute_ap_range(
 
 
 def compute_recall(pred_boxes, gt_boxes, iou):
-    """Part of the true boxes that some predicted box overlaps by at least `iou`.
+    """Compute the share of true boxes that a predicted box overlaps by `iou` or more.
 
-    pred_boxes, gt_boxes: [M, (y1, x1, y2, x2)] and [N, ...], in the same unit. Each
-    predicted box counts for the true one that it overlaps most.
-    Returns recall, 0 where there is no true box, and int [K], the predicted boxes
-    that reach the IoU.
+    A predicted box counts for the true box that it overlaps most.
+
+    Args:
+        pred_boxes: [M, (y1, x1, y2, x2)].
+        gt_boxes: [N, ...], in the same unit.
+        iou: lowest IoU.
+
+    Returns:
+        Recall, 0 without a true box, and int [K], the predicted boxes that reach `iou`.
     """
     overlaps = compute_overlaps(pred_boxes, gt_boxes)  # [M, N]
     if not overlaps.size:

@@ -1,8 +1,6 @@
 """The curves of an evaluation as matplotlib Figures.
 
-They only draw: the points come from curves.py and calibration.py. No screen is needed,
-and nothing is written. Each function takes labels, bool [n], True = malignant, and
-p_malignant, float [n], unless it says otherwise, and returns the Figure.
+The functions take labels, bool [n], True = malignant, and p_malignant, float [n].
 """
 
 import numpy as np
@@ -15,7 +13,7 @@ SIZE = (4.6, 4.2)  # inches
 
 
 def plot_roc(labels, p_malignant, operating_points=()):
-    """ROC curve, and where the operating points lie on it; those are of analyse()."""
+    """Plot the ROC curve with the operating points of statistics.analyse."""
     curve = _rank(labels, p_malignant)
     figure, ax = _axes("1 - specificity", "sensitivity", "ROC")
     area = float(curves.area_under_roc(curve))
@@ -31,7 +29,7 @@ def plot_roc(labels, p_malignant, operating_points=()):
 
 
 def plot_precision_recall(labels, p_malignant):
-    """Precision against recall, as steps; the dotted line is the share malignant."""
+    """Plot precision against recall; the dotted line is the share of malignant."""
     figure = Figure(figsize=SIZE, layout="constrained")
     ax = figure.subplots()
     draw_precision_recall(ax, labels, p_malignant)
@@ -40,7 +38,7 @@ def plot_precision_recall(labels, p_malignant):
 
 
 def draw_precision_recall(ax, labels, p_malignant):
-    """Draw the curve of plot_precision_recall into axes, without a legend."""
+    """Draw plot_precision_recall into axes, without a legend."""
     curve = _rank(labels, p_malignant)
     _prepare(ax, "sensitivity (recall)", "PPV (precision)", "Precision and recall")
     precision = np.r_[curve.precision[:1], curve.precision]
@@ -51,15 +49,15 @@ def draw_precision_recall(ax, labels, p_malignant):
 
 
 def legend_below(ax):
-    """Put the legend of axes below them, where it covers no point."""
+    """Put the legend below the axes, where it covers no point."""
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=8, ncols=2)
 
 
 def plot_reliability(labels, p_malignant, temperature=None):
-    """Share malignant against P(malignant) by bins; a perfect model is the diagonal."""
+    """Plot the share of malignant images against P(malignant), by bins."""
     figure, ax = _axes("mean P(malignant)", "share malignant", "Reliability")
     ax.plot([0, 1], [0, 1], color="grey", ls=":", label="perfect")
-    series = {"as it is": p_malignant}
+    series = {"uncalibrated": p_malignant}
     if temperature is not None:
         scaled = cal.apply_temperature(p_malignant, temperature)
         series[f"temperature {temperature:.2f}"] = scaled
@@ -76,10 +74,10 @@ def plot_reliability(labels, p_malignant, temperature=None):
 
 
 def plot_risk_coverage(labels, p_malignant):
-    """Error rate when the least sure images are left to somebody else."""
+    """Plot the error rate of the most certain images against their share."""
     rows = cal.risk_coverage(labels, p_malignant)
     area = cal.area_under_risk(rows)
-    figure, ax = _axes("coverage (share answered)", "error rate", "Risk and coverage")
+    figure, ax = _axes("coverage (share of images)", "error rate", "Risk and coverage")
     ax.step(rows["coverage"], rows["risk"], where="pre", label=f"AURC {area:.3f}")
     ax.set_ylim(0, max(0.05, 1.1 * rows["risk"].max()))
     legend_below(ax)
@@ -87,7 +85,7 @@ def plot_risk_coverage(labels, p_malignant):
 
 
 def plot_jaccard(jaccard):
-    """Histogram of the Jaccard index of images, float [n]; .65 counts for ISIC 2018."""
+    """Plot a histogram of Jaccard indices, float [n], with ISIC 2018's threshold."""
     figure, ax = _axes("Jaccard index", "images", "Outlines")
     ax.hist(jaccard, bins=np.linspace(0, 1, 21), color="#4477aa", edgecolor="white")
     ax.axvline(0.65, color="grey", ls=":", label="ISIC 2018's threshold")

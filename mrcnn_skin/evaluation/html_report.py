@@ -1,8 +1,7 @@
-"""report.html: one page with everything, which needs no other address.
+"""Write report.html, a self-contained page.
 
-Pictures are part of the file, there is no script, and a policy in its head forbids the
-browser to load anything. The page shows metrics; it computes none. On narrow screens
-each row of a table becomes a block, so that nothing is cut.
+Pictures are embedded, there is no script, and a policy forbids the browser to load
+anything. On narrow screens each row of a table becomes a block.
 """
 
 import base64
@@ -48,9 +47,13 @@ figcaption { font-size: 14px; overflow-wrap: anywhere; white-space: pre-line; }
 def write_page(path, title, facts, metrics, per_image, cases=None):
     """Write report.html.
 
-    title: of the page. facts: {name: text}, what was evaluated. metrics: of analyse.
-    per_image: of score_images.
-    cases: {heading: list of (lines of a caption, picture uint8 [h, w, 3])}.
+    Args:
+        path: of the file.
+        title: of the page.
+        facts: {name: text}, what was evaluated.
+        metrics: of statistics.analyse.
+        per_image: DataFrame of scoring.score_images.
+        cases: {heading: list of (caption lines, picture uint8 [h, w, 3])}.
     """
     body = "".join(
         [
@@ -84,17 +87,17 @@ SCORES_NOTE = (
 )
 CURVES_NOTE = (
     "ROC (receiver operating characteristic): sensitivity against 1 - specificity for "
-    "all thresholds. Reliability: how often images of a probability are malignant; ECE "
-    "is the mean distance from the diagonal. Risk and coverage: the error rate if only "
-    "the surest images are answered; AURC is the area below."
+    "all thresholds. Reliability: share of malignant images by predicted probability; "
+    "ECE is the mean distance from the diagonal. Risk and coverage: the error rate of "
+    "the most certain images; AURC is the area below."
 )
 _IMAGES = {
-    "AC": "accuracy: share of the images called right",
-    "SE": "sensitivity: share of the malignant images called malignant",
-    "SP": "specificity: share of the benign images called benign",
-    "DI": "Dice coefficient (F1) of the malignant calls",
-    "PPV": "positive predictive value: share of the malignant calls that are right",
-    "NPV": "negative predictive value: share of the benign calls that are right",
+    "AC": "accuracy: share of correct predictions",
+    "SE": "sensitivity: share of malignant images predicted as malignant",
+    "SP": "specificity: share of benign images predicted as benign",
+    "DI": "Dice coefficient (F1) of the class malignant",
+    "PPV": "positive predictive value: share of correct malignant predictions",
+    "NPV": "negative predictive value: share of correct benign predictions",
     "AUC": "area under the ROC curve",
     "AUC_SENS80": "area under the ROC curve where the sensitivity is .80 or more",
     "AP": "average precision: area under the curve of precision and recall",
@@ -102,12 +105,12 @@ _IMAGES = {
 }
 MEANINGS = {
     "segmentation": {
-        "JA": "Jaccard index: overlap of predicted and true mask, of their union",
+        "JA": "Jaccard index: intersection over union of predicted and true mask",
         "JA65": "Jaccard index, 0 for images below .65 (ISIC 2018)",
         "DI": "Dice coefficient of the masks",
-        "AC": "accuracy: share of the pixels that agree",
-        "SE": "sensitivity: share of the lesion's pixels found",
-        "SP": "specificity: share of the other pixels left out",
+        "AC": "accuracy: share of correct pixels",
+        "SE": "sensitivity: share of lesion pixels predicted as lesion",
+        "SP": "specificity: share of other pixels predicted as no lesion",
     },
     "detection": {"box_iou": "intersection over union of the boxes"},
     "classification": _IMAGES,
@@ -117,34 +120,33 @@ SECTIONS = [
     (
         "comparison",
         "Against another model",
-        "The same images, resampled together. p is two-sided and not corrected for "
-        "the number of rows.",
+        "Paired bootstrap on the same images. p is two-sided and not corrected for the "
+        "number of rows.",
     ),
     (
         "tta",
         "Test-time augmentation",
-        "value: the mean of four mirror images, which is what this page shows; other: "
-        "one look at each image.",
+        "value: mean over four mirror images, as on this page; other: without it.",
     ),
     (
         "subgroups",
         "Subgroups",
-        "Small groups have wide intervals, and one of no width says that no image of "
-        "the group disagreed, not that the value is certain. A difference between two "
-        "of many groups is no proof. Skin tone is estimated from the photograph. "
-        "Abbreviations as under Scores.",
+        "Small groups have wide intervals. An interval of width 0 means that all "
+        "images of the group agree, not that the value is certain. One difference "
+        "among many groups proves nothing. Skin tone is estimated from the image. See "
+        "Scores for abbreviations.",
     ),
     (
         "coco",
         "Average precision as in COCO",
-        "Every detection counts, by its score. AP is averaged over thresholds of the "
-        "intersection over union from .50 to .95; AP50 and AP75 are at .50 and .75.",
+        "All detections, ranked by score. AP is averaged over IoU thresholds from .50 "
+        "to .95; AP50 and AP75 are at .50 and .75.",
     ),
 ]
 
 
 def score_rows(metrics):
-    """DataFrame of all scores with their intervals, as text."""
+    """Return a DataFrame of all scores with their intervals, as text."""
     rows = []
     for task, name, value in flatten(metrics):
         row = {"task": task, "score": name, "value": _number(value)}
@@ -156,10 +158,10 @@ def score_rows(metrics):
 
 
 def operating_rows(metrics):
-    """DataFrame of the operating points, as text."""
+    """Return a DataFrame of the operating points, as text."""
     rows = []
     for point in metrics.get("operating_points", ()):
-        row = {"asked for": f"{point['target']:.0%}"}
+        row = {"target SE": f"{point['target']:.0%}"}
         row["threshold"] = _number(point["threshold"])
         row["SE on calibration images"] = _number(point["calibration_SE"])
         for name in ("SE", "SP", "PPV", "NPV", "AC"):
@@ -170,7 +172,7 @@ def operating_rows(metrics):
 
 
 def robustness_rows(metrics):
-    """DataFrame of a row a corruption: the drop of each metric, as text."""
+    """Return a DataFrame, one row per corruption, of the drop of each metric."""
     rows = {}
     for drop in metrics.get("robustness", ()):
         row = rows.setdefault(drop["corruption"], {"corruption": drop["corruption"]})
@@ -180,7 +182,7 @@ def robustness_rows(metrics):
 
 
 def _facts(facts):
-    rows = pd.DataFrame(facts.items(), columns=["what", "value"])
+    rows = pd.DataFrame(facts.items(), columns=["item", "value"])
     return _section("What was evaluated", _table(rows))
 
 
@@ -217,14 +219,14 @@ def _probabilities(metrics):
     calibration = metrics.get("calibration", {})
     rows = [
         {"P(malignant)": name} | {n: _number(v) for n, v in calibration[key].items()}
-        for key, name in (("raw", "as it is"), ("scaled", "temperature-scaled"))
+        for key, name in (("raw", "uncalibrated"), ("scaled", "temperature-scaled"))
         if key in calibration
     ]
     if rows:
         risk = metrics["risk_coverage"]
         note = (
             "ECE: expected calibration error; brier: Brier score; NLL: negative "
-            "log-likelihood; 0 is best. Error rate of the surest 80 %: "
+            "log-likelihood; 0 is best. Error rate of the most certain 80 %: "
             f"{_number(risk['risk_at_80'])}; area under risk and coverage (AURC): "
             f"{_number(risk['AURC'])}."
         )
@@ -233,7 +235,7 @@ def _probabilities(metrics):
 
 
 def _rows(metrics, key, heading, note):
-    """A section for a list of rows, or for a dict of dicts; "" without."""
+    """Return the section of a list of rows or a dict of dicts; "" if absent."""
     value = metrics.get(key)
     if not value:
         return ""
@@ -253,8 +255,8 @@ def _robustness(metrics):
     if not metrics.get("robustness"):
         return ""
     note = (
-        "The same images, corrupted: how far each score drops below that of the clean "
-        "images, with the paired 95 % interval. Below 0 is a rise."
+        "Drop of each score from the clean to the corrupted images, with its paired "
+        "95 % interval; negative values are gains."
     )
     return _section("Robustness", _table(robustness_rows(metrics)), note)
 
@@ -264,8 +266,8 @@ def _explanation(metrics):
     if not shares:
         return ""
     note = (
-        "Grad-CAM (gradient-weighted class activation map) of P(malignant). Evenly "
-        "spread heat would have the lesion's share of the image inside the outline."
+        "Grad-CAM (gradient-weighted class activation map) of P(malignant). The share "
+        "of uniform heat inside the outline is the lesion's share of the image."
     )
     row = {
         "images": shares["images"],
@@ -288,7 +290,7 @@ def _cases(heading, pictures):
 
 
 def _line(text):
-    """A line of a caption in the colour of the outline that it is about."""
+    """Colour a caption line like the outline that it describes."""
     for start, kind in (("ground truth", "truth"), ("prediction", "prediction")):
         if text.startswith(start):
             return f'<span class="{kind}">{text}</span>'
@@ -301,7 +303,7 @@ def _section(heading, content, note=""):
 
 
 def _table(rows):
-    """HTML of a DataFrame; each cell knows its heading, for narrow screens."""
+    """Return a DataFrame as HTML; cells repeat their heading for narrow screens."""
     names = [html.escape(str(name)) for name in rows]
     lines = []
     for row in rows.itertuples(index=False):

@@ -1,9 +1,7 @@
 """The official scores of the ISIC challenges, for one image or one set of images.
 
-The definitions are those of the challenge's own scorer, isic-challenge-scoring.
-Nothing here runs a model or touches a file, and nothing adopts the reporting style
-of the paper: malignant is the positive class, every image counts once. Training,
-evaluation, bootstrap and ablation all call these functions.
+The definitions are those of the challenge's scorer, isic-challenge-scoring: malignant
+is the positive class, and every image counts once.
 """
 
 import numpy as np
@@ -19,11 +17,16 @@ JACCARD_THRESHOLD = 0.65
 def segmentation_scores(truth, prediction):
     """Score one predicted mask (ISIC 2018, task 1).
 
-    truth, prediction: bool [height, width].
-    Returns a dict of floats: accuracy AC, sensitivity SE, specificity SP, Jaccard JA,
-    JA65 (JA, but 0 below .65) and Dice DI. An empty denominator counts as 1: two
-    empty masks agree.
-    Raises ValueError when the shapes differ.
+    Args:
+        truth: bool [height, width].
+        prediction: the same.
+
+    Returns:
+        A dict of floats: accuracy AC, sensitivity SE, specificity SP, Jaccard JA, JA65
+        (JA, but 0 below .65) and Dice DI. They are 1 where the denominator is 0.
+
+    Raises:
+        ValueError: if the shapes differ.
     """
     truth = as_mask(truth, name="truth")
     prediction = as_mask(prediction, name="prediction")
@@ -47,11 +50,17 @@ def segmentation_scores(truth, prediction):
 def mean_scores(scores, weights=None):
     """Average the scores of single images.
 
-    scores: a list of dicts from segmentation_scores or detection_scores, or a
-        DataFrame of them with one row per image.
-    weights: [..., n]; None: every image weighs the same.
-    Returns a dict of the same keys: floats, or float [...] with weights, nan where
-    all weights are 0. Raises ValueError when there is no image.
+    Args:
+        scores: list of dicts of segmentation_scores or detection_scores, or a DataFrame
+            of them with one row per image.
+        weights: [..., n]; None for equal weights.
+
+    Returns:
+        A dict of the same keys: floats, or float [...] with weights, nan where all
+        weights are 0.
+
+    Raises:
+        ValueError: without an image.
     """
     table = pd.DataFrame(scores)
     if table.empty:
@@ -67,19 +76,22 @@ def mean_scores(scores, weights=None):
 def classification_scores(labels, p_malignant, threshold=0.5, weights=None):
     """Score the diagnoses of a set of images (ISIC 2016-2018, classification).
 
-    labels: int or bool [n], 1 = malignant.
-    p_malignant: float [n], probabilities.
-    threshold: an image is called malignant when its probability is above it.
-    weights: [..., n], how often each image counts; None: once.
+    Args:
+        labels: int or bool [n], 1 = malignant.
+        p_malignant: float [n], probabilities.
+        threshold: images with a higher probability are classified as malignant.
+        weights: [..., n], how often each image counts; None for once.
 
-    Returns a dict of floats, or of float [...] with weights: AC, SE, SP, DI, PPV and
-    NPV at the threshold, where an empty denominator counts as 1; BMA, the recall
-    averaged over the classes present, to which a probability equal to the threshold
-    is undecided and so always wrong; and, free of any threshold, AUC, AUC_SENS80 (see
-    curves.area_above_sensitivity) and AP, the average precision. These three are nan
-    when the labels hold one class only.
-    Raises ValueError for lengths that differ, no image at all, labels other than
-    0 and 1, or probabilities outside [0, 1].
+    Returns:
+        A dict of floats, or of float [...] with weights: AC, SE, SP, DI, PPV and NPV at
+        the threshold, 1 where the denominator is 0; BMA, the mean recall of the classes
+        present, where a probability equal to the threshold is always wrong; and without
+        a threshold AUC, AUC_SENS80 (see curves.area_above_sensitivity) and AP, the
+        average precision, nan for labels of one class only.
+
+    Raises:
+        ValueError: for different lengths, no image, labels other than 0 and 1, or
+            probabilities outside [0, 1].
     """
     labels, p_malignant = _checked_diagnoses(labels, p_malignant)
     weights = np.ones(len(labels)) if weights is None else np.asarray(weights, float)
@@ -101,12 +113,14 @@ def classification_scores(labels, p_malignant, threshold=0.5, weights=None):
 
 
 def detection_scores(truth_box, predicted_box):
-    """Score one predicted box by its overlap with the true one.
+    """Score one predicted box.
 
-    truth_box, predicted_box: [y1, x1, y2, x2] in pixels, y2 and x2 exclusive;
-        a box of zeros stands for none.
-    Returns {"box_iou": float}: intersection over union, 1 when there is neither,
-    as for masks.
+    Args:
+        truth_box: (y1, x1, y2, x2) in pixels, y2 and x2 exclusive; zeros for none.
+        predicted_box: the same.
+
+    Returns:
+        {"box_iou": float}, intersection over union, 1 without either box.
     """
     if not np.any(truth_box) and not np.any(predicted_box):
         return {"box_iou": 1.0}
@@ -114,9 +128,9 @@ def detection_scores(truth_box, predicted_box):
 
 
 def _confusion(truth, prediction, weights=None):
-    """Weight of true positives, false positives, false negatives, true negatives.
+    """Count true positives, false positives, false negatives and true negatives.
 
-    truth, prediction: bool, one shape. weights: [..., n] for a shape of [n]; None: 1.
+    truth, prediction: bool, one shape; weights: [..., n] for a shape of [n], or None.
     """
     if weights is None:
         tp = np.count_nonzero(truth & prediction)
@@ -129,7 +143,7 @@ def _confusion(truth, prediction, weights=None):
 
 
 def _ratio(numerator, denominator):
-    """Element by element; an empty denominator counts as 1."""
+    """Divide elementwise; the result is 1 where the denominator is 0."""
     is_empty = np.equal(denominator, 0)
     return _plain(
         np.where(is_empty, 1.0, numerator / np.where(is_empty, 1, denominator))

@@ -1,8 +1,8 @@
-"""model_card.md: the headings of TRIPOD+AI and CLEAR Derm, filled from a run.
+"""Write model_card.md: the items of TRIPOD+AI and CLEAR Derm, filled from a run.
 
-What a run cannot know, such as consent or ethics, is said to be unknown: the card
-never guesses. TRIPOD+AI: the 27 items of Collins et al., BMJ 2024;385:e078378; CLEAR
-Derm: the 25 of Daneshjou et al., JAMA Dermatology 2022;158(1):90; in words of our own.
+Items that a run cannot know, such as consent or ethics, are marked as unknown.
+TRIPOD+AI: 27 items, Collins et al., BMJ 2024;385:e078378. CLEAR Derm: 25 items,
+Daneshjou et al., JAMA Dermatology 2022;158(1):90. The headings are our own wording.
 """
 
 import pandas as pd
@@ -10,19 +10,23 @@ import pandas as pd
 from ..atomic import written_whole
 from .html_report import NOTICE, operating_rows, robustness_rows, score_rows
 
-UNKNOWN = "Not known to the evaluation; whoever publishes the model has to state it."
+UNKNOWN = "Unknown to the evaluation; to be stated by the publisher of the model."
 
 
 def write_model_card(path, title, facts, metrics, per_image):
-    """Write the card; an item that stands above under another heading is referred to.
+    """Write the card; items that repeat another one refer to it.
 
-    title: of the model. facts: {name: text} of the run, of which "weights", "data",
-    "network", "training", "losses", "skipped" and "software" are placed under their
-    headings. metrics: of analyse; per_image: the table.
+    Args:
+        path: of the file.
+        title: of the model.
+        facts: {name: text} of the run; "weights", "data", "network", "training",
+            "losses", "skipped" and "software" have items of their own.
+        metrics: of statistics.analyse.
+        per_image: DataFrame of scoring.score_images.
     """
     known = _known(facts, metrics, per_image)
     parts = [f"# Model card: {title}", f"**{NOTICE}**"]
-    places = {}  # {key: heading that it stands under}
+    places = {}  # {key: first heading with its text}
     for guideline, headings in (("TRIPOD+AI", TRIPOD), ("CLEAR Derm", CLEAR_DERM)):
         parts.append(f"## {guideline}")
         for heading, key in headings:
@@ -100,7 +104,7 @@ CLEAR_DERM = [
 
 
 def _known(facts, metrics, per_image):
-    """Text by the keys of the headings."""
+    """Return {key of a heading: text}."""
     counts = per_image["true_class"].value_counts()
     balance = ", ".join(f"{count} {label}" for label, count in counts.items())
     network = [facts.get(k) for k in ("network", "losses", "training", "weights")]
@@ -130,43 +134,43 @@ def _known(facts, metrics, per_image):
     }
 
 
-# What holds for every model of this package.
+# Texts for every model of this package
 FIXED = {
     "use": "Research on methods for dermoscopic images of single lesions. Not for "
     "diagnosis, triage or screening of patients.",
-    "objective": "To say whether a lesion is benign or malignant, where it is, and "
-    "what its outline is, from one image.",
-    "preparation": "The image is resized into the network's square, with zeros where "
-    "it is no square, and the training set's mean colour is subtracted. Nothing is "
-    "removed from it, neither hair nor rulers.",
-    "outcome": "The labels of the collection, as benign or malignant; how they were "
-    "established, by histopathology or otherwise, is the collection's to say.",
+    "objective": "Predict from one image whether a lesion is benign or malignant, "
+    "where it is, and its outline.",
+    "preparation": "The image is resized to the network's square, padded with zeros, "
+    "and the training set's mean colour is subtracted. Hair and rulers are not "
+    "removed.",
+    "outcome": "The labels of the collection, as benign or malignant; the collection "
+    "documents how they were established, by histopathology or otherwise.",
     "predictors": "One RGB image of one lesion. No age, sex, site or history.",
     "output": "P(malignant), a box, an outline, and flags for low confidence and for "
     "images unlike the training images. Every image gets an answer.",
-    "limits": "One collection's images are no population: malignant lesions are more "
-    "frequent than in practice, so PPV and NPV do not carry over. Images of dark skin "
-    "are rare in public collections. Intervals cover the sampling of the test images, "
-    "not that of training.",
-    "labels": "Benign and malignant only: the collection's diagnoses are put into "
-    "these two classes.",
-    "fairness": "Nothing was done for it; the scores by subgroup are under 23.",
-    "external": "The card tells of one collection. A test on another one is an "
-    "evaluation, and a card, of its own.",
-    "usability": "A file that cannot be decoded is named and gets no answer; every "
-    "other image gets one, flagged where the detector is unsure. Image quality is not "
-    "assessed. How clinicians would use the answers was not studied.",
+    "limits": "A collection is not a population: malignant lesions are more frequent "
+    "than in practice, so PPV and NPV do not transfer. Images of dark skin are rare in "
+    "public collections. Intervals cover the sampling of the test images, not the "
+    "variation between trainings.",
+    "labels": "Benign and malignant; the collection's diagnoses are mapped to these "
+    "two classes.",
+    "fairness": "No measures; the scores by subgroup are under 23.",
+    "external": "This card describes one collection. A test on another collection "
+    "needs an evaluation and a card of its own.",
+    "usability": "Files that cannot be decoded are listed; every other image gets an "
+    "answer, flagged where the confidence is low. Image quality is not assessed. The "
+    "use by clinicians was not studied.",
 }
 
 
 def _uncertain(metrics):
     text = (
-        f"{metrics['low_confidence']} of {metrics['images']} images were answered with "
-        "low confidence, that is, no region exceeded the detector's minimal score. "
+        f"{metrics['low_confidence']} of {metrics['images']} images have low "
+        "confidence: no region exceeds the detector's minimum score. "
     )
     if "unfamiliar" in metrics:
-        text += f"{metrics['unfamiliar']} were flagged as unlike the training images. "
-    return text + "Images that show no lesion were not tested."
+        text += f"{metrics['unfamiliar']} are flagged as unlike the training images. "
+    return text + "Images without a lesion were not tested."
 
 
 def _paragraphs(*texts):
@@ -205,8 +209,8 @@ def _skin(metrics):
     if not any(row["by"] == "skin tone" for row in metrics.get("subgroups", [])):
         return None
     return (
-        "Estimated from each photograph: the individual typology angle (ITA) of the "
-        "skin round the lesion. The scores by tone are under 23."
+        "Estimated from each image: the individual typology angle (ITA) of the skin "
+        "around the lesion. The scores by skin tone are under 23."
     )
 
 
@@ -218,7 +222,7 @@ def _groups(metrics):
 
 def _robustness(metrics):
     table = markdown_table(robustness_rows(metrics))
-    return table and f"Drops when they are overlaid on the test images:\n\n{table}"
+    return table and f"Drops on test images with synthetic artefacts:\n\n{table}"
 
 
 def _calibration(metrics):
@@ -241,10 +245,7 @@ def _comparison(metrics):
 
 
 def markdown_table(table):
-    """A DataFrame without its index as a Markdown table; "" for an empty one.
-
-    Numbers get three decimals, what is missing a dash.
-    """
+    """Return a DataFrame as a Markdown table, with three decimals; "" if empty."""
     if table.empty:
         return ""
     rows = [list(table), ["---"] * table.shape[1]]

@@ -1,7 +1,6 @@
-"""How much worse the scores get when the same images are spoiled.
+"""Measure how much the scores drop on corrupted images.
 
-Image by image and corruption by corruption, seeded: the same seed spoils the same
-image alike, for any model. What spoils is in corruptions.py.
+The corruptions of an image depend on the seed only, not on the model.
 """
 
 import numpy as np
@@ -23,10 +22,12 @@ SHOWN = [
 
 
 class CorruptedDataset:
-    """A dataset whose images are spoiled in one way as they are loaded.
+    """A dataset whose images are corrupted when they are loaded.
 
-    dataset: a prepared Dataset. name: of CORRUPTIONS. Whatever is not loaded, labels
-    and image_info among it, is the dataset's own.
+    Args:
+        dataset: a prepared Dataset.
+        name: of CORRUPTIONS.
+        seed: of the corruptions.
     """
 
     def __init__(self, dataset, name, seed=0):
@@ -36,12 +37,12 @@ class CorruptedDataset:
         return getattr(self._dataset, name)
 
     def load_image(self, image_id):
-        """uint8 [h, w, 3], spoiled."""
+        """Return the corrupted image, uint8 [h, w, 3]."""
         image = as_image(self._dataset.load_image(image_id))
         return CORRUPTIONS[self._name](image, self._rng(image_id))
 
     def load_mask(self, image_id):
-        """As of the dataset, turned as the image is."""
+        """Return masks and class ids of the corrupted image."""
         masks, class_ids = load_instances(self._dataset, image_id)
         if self._name == "rotation":
             masks = CORRUPTIONS[self._name](masks, self._rng(image_id))
@@ -55,24 +56,30 @@ class CorruptedDataset:
 def robustness_table(
     detector, dataset, per_image, resamples, seed=0, progress=True, image_ids=None
 ):
-    """Score a detector on every corruption, against its scores on the clean images.
+    """Score a detector on every corruption, compared with the clean images.
 
-    detector, dataset, image_ids: as of scoring.score_images. per_image: what that
-    returned for the clean images. progress: whether to show progress bars, or a
-    function of a corruption's name that returns the title of its bar.
+    Args:
+        detector, dataset, image_ids: see scoring.score_images.
+        per_image: DataFrame of scoring.score_images for the clean images.
+        resamples: of the bootstrap.
+        seed: of corruptions and bootstrap.
+        progress: whether to show progress bars, or a function of a corruption's name
+            that returns the title of its bar.
 
-    Returns a DataFrame, a row a corruption and metric of SHOWN: corruption, metric,
-    clean, value, drop (clean - value), low and high (its paired 95 % interval), images.
+    Returns:
+        DataFrame, one row per corruption and metric of SHOWN: corruption, metric,
+        clean, value, drop (clean - value), low and high (its paired 95 % interval),
+        images.
     """
     tables = []
     for name in CORRUPTIONS:
-        spoiled, _ = score_images(
+        corrupted, _ = score_images(
             detector,
             CorruptedDataset(dataset, name, seed),
             progress=progress(name) if callable(progress) else progress,
             image_ids=image_ids,
         )
-        rows = compare(per_image, spoiled, resamples, seed)
+        rows = compare(per_image, corrupted, resamples, seed)
         keys = list(zip(rows["task"], rows["metric"], strict=True))
         rows = rows[[key in SHOWN for key in keys]]
         rows = rows.rename(

@@ -1,8 +1,7 @@
-"""Run a detector over a dataset, score it, and write what was found.
+"""Run a detector over a dataset, score it, and write the results.
 
-A detector is any function from an image to a result dict, so that nothing here knows
-the model. The scores are defined in metrics.py, their summary in summary.py, the forms
-of the challenges in submission.py.
+A detector is any function from an image to a result dict. metrics.py defines the
+scores, summary.py averages them, submission.py has the formats of the challenges.
 """
 
 import json
@@ -25,11 +24,14 @@ from .summary import ANSWER, BOX, COLUMNS, TASKS, summarize
 
 
 class Case(NamedTuple):
-    """One image with its truth and the model's answer.
+    """One image with its ground truth and the detector's result.
 
-    info: image_info of the dataset. image: uint8 [height, width, 3]. masks: bool
-    [height, width, n] and class_ids: int [n], the true instances and crowds. result:
-    of the detector.
+    Attributes:
+        info: image_info of the dataset.
+        image: uint8 [height, width, 3].
+        masks: bool [height, width, n], true instances and crowds.
+        class_ids: int [n], negative for crowds.
+        result: dict of the detector.
     """
 
     info: dict
@@ -40,25 +42,27 @@ class Case(NamedTuple):
 
     @property
     def truth(self):
-        """bool [height, width], the union of the true instances; None without any.
+        """bool [height, width], the union of the true instances without crowds.
 
-        A crowd, whose class id is negative, is none: its outlines are not known.
+        None without an instance.
         """
         masks = self.masks[..., self.class_ids >= 0]
         return masks.any(axis=-1) if masks.shape[-1] else None
 
 
 def evaluate(detector, dataset, out_dir=None, progress=True, image_ids=None):
-    """Score a detector on every image of a dataset; what training calls.
+    """Score a detector on the images of a dataset, as the validation of a training.
 
-    out_dir: folder for metrics.json, per_image.csv, classification.csv and masks/;
-        nothing is written without. For the other arguments see score_images.
+    Args:
+        detector, dataset, progress, image_ids: see score_images.
+        out_dir: folder for metrics.json, per_image.csv, classification.csv and masks/;
+            None to write nothing.
 
-    Returns {"images": int, "unreadable": int, "low_confidence": int, "unfamiliar":
-    int, "segmentation": {...}, "detection": {"box_iou"}, "classification": {...}},
-    each task with the number of its images; scores as in metrics.py. "unfamiliar" is
-    absent where the detector does not measure it.
-    Raises ValueError if no image can be read.
+    Returns:
+        The dict of summarize, and "unreadable", the number of unreadable images.
+
+    Raises:
+        ValueError: if no image can be read.
     """
     per_image, unreadable = score_images(
         detector, dataset, out_dir, progress, image_ids
@@ -74,32 +78,34 @@ def score_images(
 ):
     """Score a detector on images, one by one.
 
-    detector: function of an image, uint8 [height, width, 3], that returns a dict of
-        rois: [n, (y1, x1, y2, x2)], pixels, the best lesion first;
-        scores: float [n];
-        masks: bool [height, width, n], or no such key: the model does not segment;
-        p_malignant: float, or None: the model does not classify;
-        class_ids: int [n], and probs: [n, classes], which only a model that classifies
-            has;
-        low_confidence: bool;
-        unfamiliar: bool, and unfamiliar_score: float; None, or no such keys: the model
-            does not measure it.
-    dataset: a prepared mrcnn_skin.data.dataset.Dataset.
-    out_dir: folder for masks/<image>_segmentation.png; None: none are written.
-    progress: show a progress bar; a text is its title.
-    image_ids: of the dataset, which images to score; None for all.
-    details: functions of a Case that return {column: value} to add.
-
     The true mask is the union of an image's instances without crowds, the predicted one
-    is that of the best lesion in the challenge's form (official_mask), empty without a
-    lesion.
-    Images whose dataset has no mask, or no diagnosis, are left out of that task only;
-    so is a task that the model does not have. An image that cannot be read costs a
-    warning and is counted.
+    is the official_mask of the best lesion, empty without a lesion. An image without
+    mask or diagnosis is skipped for that task only. Unreadable images are counted, with
+    a warning.
 
-    Returns a DataFrame with summary.COLUMNS and those of details, a row an image, and
-    the number of unreadable images. Raises ValueError if no image can be read, or if
-    masks of the dataset are pseudo-masks.
+    Args:
+        detector: function of an image, uint8 [height, width, 3], that returns a dict:
+            rois: [n, (y1, x1, y2, x2)], pixels, the best lesion first;
+            scores: float [n];
+            masks: bool [height, width, n], absent without segmentation;
+            p_malignant: float, None without classification;
+            class_ids: int [n];
+            probs: [n, classes], absent without classification;
+            low_confidence: bool;
+            unfamiliar: bool, and unfamiliar_score: float; None or absent if not
+            measured.
+        dataset: a prepared Dataset.
+        out_dir: folder for masks/<image>_segmentation.png; None to write none.
+        progress: whether to show a progress bar, or its title.
+        image_ids: of the dataset, the images to score; None for all.
+        details: functions of a Case that return {column: value} to add.
+
+    Returns:
+        A DataFrame with summary.COLUMNS and the columns of `details`, one row per
+        image, and the number of unreadable images.
+
+    Raises:
+        ValueError: if no image can be read, or if the dataset has pseudo-masks.
     """
     require_dataset(dataset)
     labels = dataset.labels()
@@ -143,7 +149,7 @@ def score_images(
 
 
 def format_metrics(metrics):
-    """Return the metrics of evaluate as a small table of text, for printing."""
+    """Format the metrics of evaluate as a table of text."""
     counts = f"{metrics['images']} images, {metrics['low_confidence']} low confidence"
     if "unfamiliar" in metrics:
         counts += f", {metrics['unfamiliar']} unfamiliar"
@@ -163,10 +169,7 @@ def format_metrics(metrics):
 
 
 def write_tables(out_dir, per_image, metrics):
-    """Write per_image.csv, metrics.json and, with diagnoses, classification.csv.
-
-    A score that is nan becomes null in metrics.json, which stays valid JSON.
-    """
+    """Write per_image.csv, metrics.json (nan as null) and classification.csv."""
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     with written_whole(out_dir / "per_image.csv") as partial:
@@ -184,10 +187,13 @@ def write_tables(out_dir, per_image, metrics):
 
 
 def predicted_mask(result, shape):
-    """Return the best lesion's mask in the official form, bool [height, width].
+    """Return the official_mask of the best lesion, bool [height, width].
 
-    result: of a detector, as in score_images; shape: (height, width) of the image. The
-    mask is empty without a lesion, and None without a mask head.
+    It is empty without a lesion, and None without a mask head.
+
+    Args:
+        result: of a detector, see score_images.
+        shape: (height, width) of the image.
     """
     if "masks" not in result:
         return None
@@ -197,20 +203,19 @@ def predicted_mask(result, shape):
 
 
 def describe_answer(result, shape, class_names):
-    """Describe what a detector found in an image, for every table and page.
+    """Describe a detector's result, for every table and page.
 
     Args:
-        result: of a detector, as in score_images.
+        result: of a detector, see score_images.
         shape: (height, width) of the image.
-        class_names: by class id, the background's first.
+        class_names: by class id, the background first.
 
     Returns:
-        A dict with the keys summary.ANSWER, None where there is nothing to say:
-        p_malignant; predicted_class, by the threshold of P(malignant) if there is one,
-        else the best region's; score, the confidence that
-        this region is a lesion, not the certainty of the diagnosis; low_confidence and
-        unfamiliar (bool); unfamiliar_score; y1, x1, y2, x2 and lesion_area in pixels.
-        And predicted_mask(result, shape).
+        A dict with the keys summary.ANSWER, None where unknown: p_malignant;
+        predicted_class, by the threshold of P(malignant) or else the best region's
+        class; score, the confidence that this region is a lesion, not the certainty of
+        the diagnosis; low_confidence and unfamiliar (bool); unfamiliar_score; y1, x1,
+        y2, x2 and lesion_area in pixels. And predicted_mask(result, shape).
     """
     mask = predicted_mask(result, shape)
     row = dict.fromkeys(ANSWER)
@@ -222,7 +227,7 @@ def describe_answer(result, shape, class_names):
         row["score"] = _short(result["scores"][0])
         box = (round(float(side), 1) for side in result["rois"][0])
         row |= zip(BOX, box, strict=True)
-        if "probs" in result:  # without, every region is of class 1
+        if "probs" in result:  # else every region has class 1
             decided = result.get("predicted_class_id", result["class_ids"][0])
             row["predicted_class"] = class_names[decided]
             row["threshold"] = result.get("threshold")
@@ -232,7 +237,7 @@ def describe_answer(result, shape, class_names):
 
 
 def _short(value):
-    """Return a float32 as the Python float with the fewest digits that equals it."""
+    """Return a float32 as the shortest equal Python float."""
     return None if value is None else float(str(np.float32(value)))
 
 

@@ -1,7 +1,7 @@
-"""The tone of the skin round a lesion, estimated from the photograph.
+"""Estimate the tone of the skin around a lesion from the image.
 
-The individual typology angle (ITA; Chardon et al., 1991) of camera colours depends on
-light and camera: it sorts images of one collection, and is no measurement of a person.
+The individual typology angle (ITA; Chardon et al., 1991) depends on light and camera:
+it compares images of one collection, and does not measure a person.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ from skimage.color import rgb2lab
 
 from ..geometry.inputs import as_image, as_mask
 
-SIDE = 256  # pixels of the longer side that are looked at; colour needs no detail
-GAP, WIDTH = 0.03, 0.10  # of the ring, in sides: its distance from the lesion, its size
-BLACK, GLARE = 15.0, 97.0  # lightness L* outside of these is no skin
+SIDE = 256  # pixels of the longer side; colour needs no detail
+GAP, WIDTH = 0.03, 0.10  # of the ring around the lesion, relative to the longer side
+BLACK, GLARE = 15.0, 97.0  # range of the lightness L* of skin
 MIN_PIXELS = 30
-# Lower bound of each tone, degrees (Del Bino & Bernerd, 2013).
+# Lower bound of each tone in degrees (Del Bino & Bernerd, 2013)
 TONES = {
     "very light": 55.0,
     "light": 41.0,
@@ -26,11 +26,15 @@ TONES = {
 
 
 def typology_angle(image, lesion):
-    """Estimate the ITA of the skin round a lesion.
+    """Estimate the ITA of the skin around a lesion.
 
-    image: uint8 [h, w, 3], RGB. lesion: bool [h, w].
-    Returns degrees, atan2(L* - 50, b*), of the median colour of a ring round the
-    lesion; nan without a lesion or where the ring holds hardly any skin.
+    Args:
+        image: uint8 [h, w, 3], RGB.
+        lesion: bool [h, w].
+
+    Returns:
+        atan2(L* - 50, b*) in degrees, of the median colour of a ring around the lesion;
+        nan without a lesion or with fewer than MIN_PIXELS of skin.
     """
     image = as_image(image)
     lesion = as_mask(lesion, image.shape[:2], name="lesion")
@@ -49,5 +53,5 @@ def typology_angle(image, lesion):
 
 
 def tone(angle):
-    """The name of the tone of an ITA in degrees; None for nan."""
+    """Return the name in TONES of an ITA in degrees; None for nan."""
     return next((name for name, low in TONES.items() if angle > low), None)

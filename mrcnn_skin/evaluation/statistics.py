@@ -1,7 +1,7 @@
-"""All that an evaluation says beyond the bare scores, from tables of single images.
+"""Compute the content of metrics.json from per_image tables, without a model.
 
-Intervals, calibration, operating points, risk and coverage, subgroups, comparisons:
-everything here is computed from per_image tables, so that no model has to run again.
+It holds scores, intervals, calibration, operating points, risk and coverage, subgroups
+and comparisons.
 """
 
 from . import calibration as cal
@@ -27,20 +27,20 @@ def analyse(
 
     Args:
         per_image: DataFrame of scoring.score_images.
-        calibration: the same of images that no test image is among, to choose
-            thresholds and temperature on; None: there are no such figures.
+        calibration: the same of other images, on which thresholds and temperature are
+            chosen; None to choose none.
         other: the same of another model on the test images, to compare with.
-        resamples: of the bootstrap; 0: no intervals.
+        resamples: of the bootstrap; 0 for no intervals.
         seed: of the bootstrap.
         unreadable: number of images that could not be read.
         coco: scores of coco.CocoScorer.
         plain: per_image of the same model without test-time augmentation.
         robustness: DataFrame of robustness.robustness_table.
-        warnings: texts about the evaluation, to stand before those found here.
+        warnings: texts about the evaluation, placed before those found here.
 
     Returns:
-        The dict of summarize, the number of unreadable images and, as far as there is
-        something to say,
+        The dict of summarize, the number of unreadable images and, as far as they are
+        defined,
         bootstrap {"resamples", "seed"};
         confidence_intervals {task: {score: [low, high]}};
         calibration {"images", "temperature", "raw": scores, "scaled": scores};
@@ -82,40 +82,40 @@ def analyse(
 
 
 def temperature_warnings(metrics):
-    """Say so if the temperature made the probabilities worse. Returns a list."""
+    """Return a list with a warning if the temperature makes probabilities worse."""
     calibration = metrics.get("calibration", {})
     raw, scaled = calibration.get("raw"), calibration.get("scaled")
     worse = [name for name in raw or () if scaled and scaled[name] > raw[name]]
     if not worse:
         return []
-    told = ", ".join(f"{n} {scaled[n]:.3f} instead of {raw[n]:.3f}" for n in worse)
+    listed = ", ".join(f"{n} {scaled[n]:.3f} instead of {raw[n]:.3f}" for n in worse)
     return [
-        f"temperature-scaled probabilities are worse than the raw ones: {told}; the "
-        "calibration images are not like these"
+        f"temperature-scaled probabilities are worse than the raw ones: {listed}; the "
+        "calibration images differ from these"
     ]
 
 
 def _explanation(per_image):
-    """Mean share of the heat inside the outline, beside the outline's share."""
+    """Average the share of heat inside the outline, and the outline's share."""
     columns = ["heat_inside", "true_area_share"]
     table = per_image.reindex(columns=columns).dropna()
     return {"images": len(table), **{n: float(table[n].mean()) for n in columns}}
 
 
 def diagnoses(per_image):
-    """Labels bool [n] and P(malignant) float [n] of the images that have both."""
+    """Return labels bool [n] and P(malignant) float [n] of images that have both."""
     table = per_image.dropna(subset=["true_class", "p_malignant"])
     labels = (table["true_class"] == "malignant").to_numpy()
     return labels, table["p_malignant"].to_numpy(float)
 
 
 def as_records(table):
-    """Rows of a DataFrame as dicts of plain Python values."""
+    """Return the rows of a DataFrame as dicts of plain Python values."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def _of_probabilities(test, calibration):
-    """Calibration, operating points, risk and coverage of diagnoses."""
+    """Return calibration, operating points, risk and coverage of diagnoses."""
     curve = cal.risk_coverage(*test)
     answered = curve[curve["coverage"] <= 0.8]["risk"]
     risk = {"AURC": cal.area_under_risk(curve)}
@@ -146,10 +146,16 @@ def _add_intervals(point, per_image, resamples, seed):
 
 
 def choose_cases(per_image, count=3):
-    """Rows whose pictures tell most: best, median and worst by Jaccard, and errors.
+    """Choose the best, median and worst cases by Jaccard index, and wrong diagnoses.
 
-    Returns a dict {heading: list of rows as dicts}, of at most `count` each; without
-    masks, cases are ranked by the overlap of the boxes.
+    Without masks, cases are ranked by the IoU of the boxes.
+
+    Args:
+        per_image: DataFrame of scoring.score_images.
+        count: highest number of cases of each kind.
+
+    Returns:
+        {heading: list of rows as dicts}.
     """
     score = "JA" if per_image["JA"].notna().any() else "box_iou"
     ranked = per_image.dropna(subset=[score]).sort_values(
@@ -166,6 +172,6 @@ def choose_cases(per_image, count=3):
     benign = known[known["true_class"] == "benign"].sort_values("p_malignant")
     missed = malignant[malignant["p_malignant"] <= 0.5]
     alarms = benign[benign["p_malignant"] > 0.5]
-    cases["malignant, given the lowest probability"] = missed[:count]
-    cases["benign, given the highest probability"] = alarms[::-1][:count]
+    cases["malignant lesions with the lowest probability"] = missed[:count]
+    cases["benign lesions with the highest probability"] = alarms[::-1][:count]
     return {name: as_records(rows) for name, rows in cases.items() if len(rows)}

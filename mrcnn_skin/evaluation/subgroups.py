@@ -1,7 +1,6 @@
-"""The same metrics for parts of the images: by sex, age, site, lesion size, skin tone.
+"""Metrics of subgroups: by sex, age, site, lesion size and skin tone.
 
-A table of subgroups shows where a model may fail; small groups have wide intervals,
-and a difference between two of many groups is no proof.
+Small groups have wide intervals, and one difference among many groups proves nothing.
 """
 
 import pandas as pd
@@ -15,12 +14,12 @@ SHOWN = {
     "classification": ("AUC", "SE", "SP"),
 }
 RECALLS = {"SE": "malignant", "SP": "benign"}
-MAX_GROUPS = 12  # a column of more values is no grouping
+MAX_GROUPS = 12  # columns with more values are ignored
 AGE_EDGES = [0, 30, 50, 70, 200]
 AGE_NAMES = ["under 30", "30 to 49", "50 to 69", "70 and over"]
 SIZE_EDGES = [0, 0.05, 0.20, 1.01]
 SIZE_NAMES = ["under 5 %", "5 to 20 %", "over 20 %"]
-# How a column of the table is called in the tables of collections.
+# {column: its names in the tables of the collections}
 METADATA = {
     "age": ("age", "age_approximate", "age_approx"),
     "sex": ("sex",),
@@ -32,11 +31,15 @@ METADATA = {
 
 
 def describe(case):
-    """Columns to group an image by, for scoring.score_images: metadata, size and skin.
+    """Return the columns that images are grouped by, for scoring.score_images.
 
-    case: a scoring.Case. Returns a dict of age, sex, site, source, patient_id and
-    lesion_id as far as they are known, height and width in pixels, and, with a true
-    mask, true_area_share, its share of the image, and ITA, see skin_tone.
+    Args:
+        case: a scoring.Case.
+
+    Returns:
+        A dict of age, sex, site, source, patient_id and lesion_id if known, height and
+        width in pixels, and with a true mask true_area_share, its share of the image,
+        and ITA, see skin_tone.
     """
     height, width = case.image.shape[:2]
     columns = metadata_columns(case.info) | {"height": height, "width": width}
@@ -48,11 +51,7 @@ def describe(case):
 
 
 def metadata_columns(info):
-    """What is known of an image: {name of METADATA: value}.
-
-    info: an image_info of a Dataset; its "metadata", if any, holds the columns of the
-    collection's table.
-    """
+    """Return {name of METADATA: value}, as known from an image_info of a Dataset."""
     known = info.get("metadata") or {}
     columns = {}
     for name, spellings in METADATA.items():
@@ -64,9 +63,9 @@ def metadata_columns(info):
 
 
 def groupings(per_image):
-    """Return {column: names of the images' groups, [n]}, where there are two or more.
+    """Return {column: group of each image, [n]} of columns with two or more groups.
 
-    per_image: DataFrame; numbers become classes of age, size and skin tone.
+    Numbers are binned by age, lesion size and skin tone.
     """
     groups = {}
     if "age" in per_image:
@@ -90,8 +89,14 @@ def groupings(per_image):
 def subgroup_table(per_image, resamples, seed=0):
     """Score every group of `groupings`.
 
-    Returns a DataFrame: by (column), group, images, malignant, then for each score of
-    SHOWN its value, and its 95 % interval as NAME_low and NAME_high.
+    Args:
+        per_image: DataFrame of scoring.score_images.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        DataFrame of by (column), group, images, malignant, and each score of SHOWN with
+        its 95 % interval, NAME_low and NAME_high.
     """
     rows = []
     for column, names in groupings(per_image).items():
@@ -111,7 +116,7 @@ def _order(names):
 
 
 def _shown(part, resamples, seed):
-    """Scores of a group with their intervals; a recall needs images to recall."""
+    """Score a group, with intervals; omit recalls of a class without images."""
     intervals = confidence_intervals(part, resamples, seed)
     labels = set(part.loc[part["p_malignant"].notna(), "true_class"].dropna())
     columns = {}

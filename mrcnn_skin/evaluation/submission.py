@@ -1,7 +1,7 @@
-"""Files in the form that the ISIC challenges take, ready for their scorer.
+"""Write predictions in the format of an ISIC challenge submission.
 
-One mask of one region without holes for each image, at the image's own size, and one
-table of probabilities. Nothing is scored here.
+Each image has a mask of its size, one region without holes; all images have a table of
+probabilities.
 """
 
 import io
@@ -18,11 +18,13 @@ from ..geometry.inputs import as_mask
 
 
 def official_mask(mask):
-    """Give a mask the form that ISIC 2018 asks for: one region without holes.
+    """Return the largest connected component of a mask, with holes filled (ISIC 2018).
 
-    mask: bool [height, width].
-    Returns bool [height, width]: its largest connected component (8 neighbours), holes
-    filled; empty when the mask is.
+    Args:
+        mask: bool [height, width].
+
+    Returns:
+        bool [height, width], of 8-connected pixels; empty for an empty mask.
     """
     mask = as_mask(mask)
     official = np.zeros(mask.shape, bool)
@@ -34,9 +36,9 @@ def official_mask(mask):
 
 
 def mask_png(mask):
-    """Return a predicted mask, bool [height, width], as a grey PNG, 0 or 255.
+    """Encode a predicted mask, bool [height, width], as a grey PNG, 0 or 255.
 
-    The file says that it is a prediction, so that it is never read as ground truth.
+    The file is marked as a prediction, so that it is never read as ground truth.
     """
     buffer, text = io.BytesIO(), PngImagePlugin.PngInfo()
     text.add_text("Software", PREDICTION_MARK)
@@ -46,20 +48,20 @@ def mask_png(mask):
 
 
 def write_mask(path, mask):
-    """Write mask_png(mask) to a file, whole or not at all; folders are made."""
+    """Write mask_png(mask) to a file; make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as partial:
         partial.write_bytes(mask_png(mask))
 
 
 def mask_path(folder, image):
-    """Where the mask of an image belongs; the scorer finds it by the digits."""
+    """Return the path of an image's mask; the scorer finds it by the digits."""
     return Path(folder, "masks", f"{image}_segmentation.png")
 
 
 def write_classification(path, images, p_malignant):
-    """Write the table of probabilities: columns image and malignant."""
+    """Write the table of probabilities, with the columns image and malignant."""
     rows = pd.DataFrame({"image": list(images), "malignant": list(p_malignant)})
     with written_whole(path) as partial:
-        # The scorer takes a column of bare integers for a mistake: always a point.
+        # The scorer refuses columns of integers, so every number has a point
         rows.to_csv(partial, index=False, float_format="%.12f")

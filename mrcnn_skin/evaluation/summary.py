@@ -1,14 +1,14 @@
-"""From the table of single images to the metrics of a set, of a part, of a resample.
+"""Average the scores of single images.
 
-Every figure of the project that stands for more than one image comes from summarize:
-validation while training, metrics.json, confidence intervals, subgroups, ablation.
+summarize computes all scores of several images: validation during training,
+metrics.json, confidence intervals, subgroups and ablation.
 """
 
 from .metrics import classification_scores, mean_scores
 
 SEGMENTATION = ["JA", "JA65", "DI", "AC", "SE", "SP"]
 BOX = ["y1", "x1", "y2", "x2"]
-# What is said of an image, in every table and on every page (scoring.describe_answer)
+# Columns that describe the result of an image, in every table and on every page
 ANSWER = [
     "p_malignant",
     "predicted_class",
@@ -25,16 +25,18 @@ TASKS = ("segmentation", "detection", "classification")
 
 
 def summarize(per_image, weights=None, threshold=0.5):
-    """Turn a table of images into its metrics.
+    """Compute the metrics of a table of images.
 
-    per_image: DataFrame with COLUMNS, one row per image; nan is not scored.
-    weights: [..., n], how often each image counts; None: once.
-    threshold: of P(malignant).
+    Args:
+        per_image: DataFrame with COLUMNS, one row per image; nan is not scored.
+        weights: [..., n], how often each image counts; None for once.
+        threshold: of P(malignant).
 
-    Returns {"images", "low_confidence", "unfamiliar" if that was measured, and as far
-    as there is something to score "segmentation", "detection", "classification"}: each
-    task a dict of the number of its images and of the scores that metrics.py defines,
-    floats, or [...] with weights.
+    Returns:
+        A dict of the counts "images", "low_confidence" and, if measured, "unfamiliar",
+        and of the tasks that have images: "segmentation", "detection",
+        "classification", each a dict of "images" and the scores of metrics.py, floats,
+        or float [...] with weights.
     """
     metrics = {
         "images": len(per_image),
@@ -57,7 +59,7 @@ def summarize(per_image, weights=None, threshold=0.5):
 
 
 def flatten(metrics):
-    """Yield (task, name, value) for each score of summarize, without the counts."""
+    """Yield (task, name, value) for each score of summarize, without counts."""
     for task in TASKS:
         for name, value in metrics.get(task, {}).items():
             if name != "images":
@@ -65,6 +67,6 @@ def flatten(metrics):
 
 
 def _scored(per_image, columns, weights):
-    """The rows that have all of the columns, and the weights of these rows."""
+    """Return the rows that have all of the columns, and their weights."""
     has_all = per_image[columns].notna().all(axis="columns").to_numpy()
     return per_image[has_all], None if weights is None else weights[..., has_all]

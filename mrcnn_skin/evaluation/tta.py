@@ -1,41 +1,36 @@
-"""Test-time augmentation: one answer from four views of an image.
+"""Test-time augmentation: average the results for an image and its mirror images.
 
-The views are the image and its mirror images, which cost no resampling and lose
-nothing. A view's answer is its best lesion.
+Mirroring needs no resampling. The result of a view is its best lesion.
 """
 
 import numpy as np
 
 from ..geometry.boxes import extract_bboxes
 
-VIEWS = ((), (0,), (1,), (0, 1))  # axes that are turned round
+VIEWS = ((), (0,), (1,), (0, 1))  # axes that are flipped
 
 
 class AugmentedDetector:
-    """A detector that asks another one four times and takes the mean.
+    """A detector that averages another one's results over VIEWS.
 
-    P(malignant), score and box are averaged over the views that found a lesion, a
-    pixel is lesion where at least half of those say so, and the confidence is low
-    where most views say so.
+    P(malignant), score and box are averaged over the views with a lesion; a pixel is
+    lesion in at least half of them. The confidence is low if it is in most views.
     """
 
     def __init__(self, detector):
         self._detector = detector
 
     def __call__(self, image):
-        """image: uint8 [h, w, 3]. Returns a dict as scoring.score_images describes it.
-
-        It holds one lesion, or none where no view found one.
-        """
+        """Return the result for an image uint8 [h, w, 3], with at most one lesion."""
         views = []
         for axes in VIEWS:
             view = self._detector(np.ascontiguousarray(np.flip(image, axes)))
-            views.append(_turned_back(view, axes, image.shape[:2]))
+            views.append(_flip_back(view, axes, image.shape[:2]))
         return _merged(views)
 
 
-def _turned_back(result, axes, shape):
-    """The result of a turned image as one of the image."""
+def _flip_back(result, axes, shape):
+    """Return the result for a flipped image as one for the image."""
     result = dict(result)
     boxes = np.array(result["rois"], float).reshape(-1, 4)
     for axis in axes:
@@ -64,14 +59,11 @@ def _merged(views):
         return views[0] | merged
     merged["rois"] = np.mean([view["rois"][:1] for view in found], axis=0)
     merged["scores"] = np.mean([view["scores"][:1] for view in found], axis=0)
-    merged["class_ids"] = _commonest([view["class_ids"][0] for view in found])
+    class_ids = [view["class_ids"][0] for view in found]
+    merged["class_ids"] = np.array([np.bincount(class_ids).argmax()])
     if "masks" in found[0]:
         votes = np.mean([view["masks"][:, :, 0] for view in found], axis=0)
         merged["masks"] = (votes >= 0.5)[:, :, None]
         if merged["masks"].any():
             merged["rois"] = extract_bboxes(merged["masks"]).astype(float)
     return merged
-
-
-def _commonest(class_ids):
-    return np.array([np.bincount(class_ids).argmax()])

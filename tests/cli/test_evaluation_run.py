@@ -53,6 +53,9 @@ def test_robustness_is_in_the_metrics(tmp_path):
     p = f"P(malignant) {worst['p_malignant']:.2f}"
     assert lines[2] == f"prediction: lesion  {p}  Jaccard {worst['JA']:.2f}"
     assert picture.shape == (run.CASE_WIDTH, run.CASE_WIDTH, 3)
+    run.write_results(tmp_path, "skin", {}, scored, dataset)
+    for name in ("per_image.csv", "contact_sheet.png", "report.html", "model_card.md"):
+        assert (tmp_path / name).stat().st_size
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def test_cases_by_hand():
         "best outlines": 1,
         "median outlines": 3,
         "worst outlines": 2,
-        "malignant, given the lowest probability": 0,
-        "benign, given the highest probability": 1,
+        "malignant lesions with the lowest probability": 0,
+        "benign lesions with the highest probability": 1,
     }
 
 
@@ -167,7 +167,7 @@ def test_the_card_has_every_heading_and_the_numbers(metrics, tmp_path):
     assert f"| JA | {metrics['segmentation']['JA']:.3f} |" in card
     assert "10 malignant" in card and "female 20" in card
     items = dict(re.findall("^### (.*)\n\n(.*)$", card, re.MULTILINE))
-    assert items["17 Ethical approval"].startswith("Not known")
+    assert items["17 Ethical approval"].startswith("Unknown")
     assert items["Data: public images"] == "See *5 Data: sources and dates*, above."
     assert items["Technical assessment: bias"].startswith("See *23 Model performance")
     for titles in ("| task | score |", "| by | group |", "| P(malignant) | ECE |"):
@@ -176,7 +176,7 @@ def test_the_card_has_every_heading_and_the_numbers(metrics, tmp_path):
 
 def test_the_card_says_how_the_tone_of_the_skin_was_assessed(tmp_path):
     images = table().assign(ITA=np.where(np.arange(40) % 2, 60.0, -40.0))
-    for per_image, words in ((table(), "Not known"), (images, "individual typology")):
+    for per_image, words in ((table(), "Unknown"), (images, "individual typology")):
         metrics = analyse(per_image, resamples=10)
         write_model_card(tmp_path / "card.md", "skin", FACTS, metrics, per_image)
         card = (tmp_path / "card.md").read_text()
