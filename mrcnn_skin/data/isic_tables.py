@@ -1,7 +1,7 @@
 """Read tables of labels and metadata, and find their header and image column.
 
 All cells are read as text; nothing in a table is run or opened. Labels are read from
-the columns by diagnoses.py.
+the columns by label_columns.py.
 """
 
 import codecs

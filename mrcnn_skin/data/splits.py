@@ -4,21 +4,14 @@ Images of one patient or lesion stay together.
 """
 
 import re
-from collections import defaultdict
 from pathlib import PurePosixPath
 
-import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .diagnoses import normalise
+from .groups import find_groups
 from .image_names import splits_in
 
-_GROUPS = ("patient_id", "lesion_id")
-_PATIENT_FOLDER = re.compile(
-    r"(patient|subject|person|participant|case)[ _-]?[a-z]{0,2}\d+", re.I
-)
 # Words that may name a split, besides train, val and test
 _SPLIT_HINT = re.compile(
     r"(?<![a-z])(hold.?out|held.?out|eval|evaluation|fold|tr|ts)(?![a-z])", re.I
@@ -118,43 +111,6 @@ def note_unread_splits(splits, paths, lists):
     ]
 
 
-def add_groups(records, rows, paths):
-    """Add patient_id, lesion_id, and the column groups: the names that images share.
-
-    Different tables may name different patients of an image; it belongs to all. If no
-    table names its patient, the folder may, such as patient7/.
-
-    Args:
-        records: with image_id; patient_id and lesion_id are optional.
-        rows: rows of all tables, with image_id.
-        paths: of the images, relative to the data set.
-    """
-    for column in _GROUPS:
-        values = records.get(column, pd.Series(None, records.index, dtype=object))
-        records[column] = values.astype(object).where(values.notna(), None)
-    folders = [
-        next(filter(_PATIENT_FOLDER.fullmatch, reversed(PurePosixPath(p).parts)), None)
-        for p in paths
-    ]
-    folders = pd.Series(folders, records.index, dtype=object)
-    records["patient_id"] = records["patient_id"].where(
-        records["patient_id"].notna(), folders
-    )
-    groups = defaultdict(set)
-    for table in (rows, records):
-        for column in table.columns.intersection(_GROUPS):
-            for image_id, name in zip(table["image_id"], table[column], strict=True):
-                if isinstance(name, str):
-                    groups[image_id].add(f"{column} {_group_key(name)}")
-    records["groups"] = [tuple(sorted(groups[i])) for i in records["image_id"]]
-    return records
-
-
-def _group_key(name):
-    """Return a name of a patient or lesion so that p3 and P03, 7 and 007 are equal."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", normalise(name))
-
-
 def assign_splits(records, val_fraction, seed):
     """Return "train", "val" or "test" for each record; see IsicDataset.load_isic.
 
@@ -221,25 +177,6 @@ def split_notes(found, subset, val_fraction, seed):
         f"{what[0]}: {val_fraction:.0%} {what[1]} (seed {seed}); subset None, or "
         "--split=all, takes all images",
     ]
-
-
-def find_groups(records):
-    """Return the group of each record: what shares a patient or lesion directly or not.
-
-    Args:
-        records: with image_id and what add_groups adds.
-    """
-    names = [
-        (image_id, *groups)
-        for image_id, groups in zip(records["image_id"], records["groups"], strict=True)
-    ]
-    codes, unique = pd.factorize(np.array([n for own in names for n in own], object))
-    rows, count = np.repeat(np.arange(len(names)), list(map(len, names))), len(names)
-    size = count + len(unique)
-    graph = coo_array((np.ones(len(rows)), (rows, codes + count)), (size, size))
-    component = connected_components(graph, directed=False)[1][:count]
-    own = records[[*_GROUPS, "image_id"]].bfill(axis=1)["patient_id"]
-    return own.groupby(component).transform("min")
 
 
 def _sample_groups(records, group, fraction, seed):

@@ -7,14 +7,9 @@ import pandas as pd
 import pytest
 
 from mrcnn_skin.data.diagnoses import LabelOptions
+from mrcnn_skin.data.groups import add_groups, find_groups
 from mrcnn_skin.data.isic_layouts import read_records
-from mrcnn_skin.data.splits import (
-    add_groups,
-    assign_splits,
-    find_groups,
-    split_notes,
-    take_stratified,
-)
+from mrcnn_skin.data.splits import assign_splits, split_notes, take_stratified
 
 
 def records(**columns):

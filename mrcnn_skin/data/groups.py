@@ -1,0 +1,102 @@
+"""Find which images belong together because they share a patient or a lesion."""
+
+import re
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .diagnoses import normalise
+from .isic_tables import column_name
+
+GROUPS = ("patient_id", "lesion_id")
+_PATIENT_FOLDER = re.compile(
+    r"(patient|subject|person|participant|case)[ _-]?[a-z]{0,2}\d+", re.I
+)
+# Cells of an unknown patient or lesion, as are cells without letters and digits
+_NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"}
+
+
+def name_groups(rows, group_column=None):
+    """Return rows of a table with the names of unknown patients and lesions cleared.
+
+    Args:
+        rows: DataFrame of texts.
+        group_column: column that is used as patient_id.
+    """
+    group = column_name(group_column or "")
+    if group in rows:
+        rows = rows.assign(patient_id=rows[group])
+    for name in rows.columns.intersection(GROUPS):
+        rows = rows.assign(**{name: rows[name].where(rows[name].map(_is_known))})
+    if (
+        "lesion_id" in rows
+        and not rows["lesion_id"].str.contains(r"\d", na=False).any()
+    ):
+        rows = rows.rename(columns={"lesion_id": "lesion_name"})  # such as "nevus"
+    return rows
+
+
+def add_groups(records, rows, paths):
+    """Add patient_id, lesion_id, and the column groups: the names that images share.
+
+    Different tables may name different patients of an image; it belongs to all. If no
+    table names its patient, the folder may, such as patient7/.
+
+    Args:
+        records: with image_id; patient_id and lesion_id are optional.
+        rows: rows of all tables, with image_id.
+        paths: of the images, relative to the data set.
+    """
+    for column in GROUPS:
+        values = records.get(column, pd.Series(None, records.index, dtype=object))
+        records[column] = values.astype(object).where(values.notna(), None)
+    folders = [
+        next(filter(_PATIENT_FOLDER.fullmatch, reversed(PurePosixPath(p).parts)), None)
+        for p in paths
+    ]
+    folders = pd.Series(folders, records.index, dtype=object)
+    records["patient_id"] = records["patient_id"].where(
+        records["patient_id"].notna(), folders
+    )
+    groups = defaultdict(set)
+    for table in (rows, records):
+        for column in table.columns.intersection(GROUPS):
+            for image_id, name in zip(table["image_id"], table[column], strict=True):
+                if isinstance(name, str):
+                    groups[image_id].add(f"{column} {_group_key(name)}")
+    records["groups"] = [tuple(sorted(groups[i])) for i in records["image_id"]]
+    return records
+
+
+def find_groups(records):
+    """Return the group of each record: what shares a patient or lesion directly or not.
+
+    Args:
+        records: with image_id and what add_groups adds.
+    """
+    names = [
+        (image_id, *groups)
+        for image_id, groups in zip(records["image_id"], records["groups"], strict=True)
+    ]
+    codes, unique = pd.factorize(np.array([n for own in names for n in own], object))
+    rows, count = np.repeat(np.arange(len(names)), list(map(len, names))), len(names)
+    size = count + len(unique)
+    graph = coo_array((np.ones(len(rows)), (rows, codes + count)), (size, size))
+    component = connected_components(graph, directed=False)[1][:count]
+    own = records[[*GROUPS, "image_id"]].bfill(axis=1)["patient_id"]
+    return own.groupby(component).transform("min")
+
+
+def _is_known(name):
+    """Whether a cell names a patient or lesion that is not unknown."""
+    text = normalise(name)
+    return text not in _NOBODY and any(map(str.isalnum, text)) and name != "-1"
+
+
+def _group_key(name):
+    """Return a name of a patient or lesion so that p3 and P03, 7 and 007 are equal."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", normalise(name))
