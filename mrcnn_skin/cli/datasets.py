@@ -41,13 +41,14 @@ LABEL_OPTIONS = {
     ),
     "malignant": (
         "VALUE,...",
-        "values of the label column that mean malignant, such as mel,bcc,akiec; the "
-        "others are benign, except empty and unknown ones (default: the words and "
-        "codes of mrcnn_skin/data/diagnoses.py)",
+        "values of the label column that mean malignant, such as mel,bcc,akiec; known "
+        "benign diagnoses and all other numbers are benign then, and the rest has no "
+        "label (default: the words and codes of mrcnn_skin/data/diagnoses.py)",
     ),
     "benign": (
         "VALUE,...",
-        "values that mean benign; values in neither list are no label then",
+        "values that mean benign; with --malignant, values in neither list have no "
+        "label",
     ),
     "mask_values": (
         "VALUE,...",
@@ -63,12 +64,13 @@ LABEL_OPTIONS = {
     ),
     "split_column": (
         "COLUMN",
-        "the column with train, val or test, which overrides folders (default: split)",
+        "the column with train, val or test, which overrides folders (default: split, "
+        "or the names of tables such as train.csv and test.csv)",
     ),
     "group_column": (
         "COLUMN",
         "rows with the same value stay in one split; so do rows of one lesion_id "
-        "(default: patient_id)",
+        "(default: patient_id, or folders such as patient7)",
     ),
 }
 

@@ -7,7 +7,6 @@ and loads the masks. Copies of a photograph under another id are found by leaks.
 
 from collections import Counter
 from functools import lru_cache
-from itertools import compress
 from numbers import Integral, Real
 from os import PathLike
 from os.path import dirname
@@ -15,15 +14,13 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
-from skimage import measure
 
 from . import files, isic_layouts
-from .annotators import MAJORITY, choose_all, join_masks
 from .dataset import Dataset
 from .diagnoses import BENIGN, MALIGNANT, LabelOptions
+from .drawings import check_drawings, choose_drawings, read_union, split_components
 from .file_checks import DEPTHS, check_files
 from .file_names import MASK_HINT
-from .polygons import draw_outlines, outline_problem
 from .splits import assign_splits, split_notes, take_stratified
 
 SOURCE = "isic"
@@ -39,14 +36,8 @@ _INFO_COLUMNS = [
     *("path", "mask_paths", "outlines", "split"),
     *("label", "label_sources", "label_problem"),
 ]
-_NOT_METADATA = [
-    *_INFO_COLUMNS,
-    *_DROPPED_COLUMNS,
-    "groups",
-    "height",
-    "width",
-    "orientation",
-]
+_NOT_METADATA = [*_INFO_COLUMNS, *_DROPPED_COLUMNS, "height", "width"]
+_NOT_METADATA += ["groups", "orientation"]
 
 
 class IsicDataset(Dataset):
@@ -98,7 +89,7 @@ class IsicDataset(Dataset):
         annotators: str = "union",
         **label_options,
     ) -> None:
-        """Add the images of a folder in one of the layouts isic_layouts.LAYOUTS.
+        """Add the images of a folder, with masks and labels of any public data set.
 
         Official splits are read from the folder names. Images without a split are
         assigned by seed: val_fraction each to val and test, the rest to train. If
@@ -141,31 +132,25 @@ class IsicDataset(Dataset):
         for name, class_id in CLASS_IDS.items():
             self.add_class(SOURCE, class_id, name)
         options = LabelOptions.of(**label_options)
-        values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
         names = tuple(v for v in mask_values or () if isinstance(v, str)) or None
+        values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
 
         found = isic_layouts.read_records(dataset_dir, options, names)
-        self.unknown_ids += found.attrs["unknown_ids"]
-        self.label_meanings |= found.attrs["meanings"]
         notes = found.attrs["notes"] + split_notes(found, subset, val_fraction, seed)
-        notes += _choose_drawings(found, dataset_dir, annotators)
+        notes += choose_drawings(found, dataset_dir, annotators)
         found["split"] = assign_splits(found, val_fraction, seed)
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         found["file"] = found["path"]
-
         records = found if subset is None else found[found["split"] == subset]
-        records = check_files(
-            records, require_masks, check, self.max_image_pixels, cache, values
+        how = require_masks, check, self.max_image_pixels, cache, values
+        records = check_drawings(
+            check_files(records, *how), require_masks, annotators, values
         )
-        records = _check_drawings(records, require_masks, annotators, values)
-        dropped = records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
-        usable = records[records["height"].notna()]
-        self.notes += [note for note in notes if note not in self.notes]
+        usable = self._add_notes(found.attrs, notes, records)
         if usable.empty and not may_be_empty:
-            raise ValueError(_nothing_left(dataset_dir, subset, found, dropped, notes))
+            raise ValueError(_nothing_left(dataset_dir, subset, found, records, notes))
         if limit is not None:
             usable = take_stratified(usable, limit, seed)
-        self.dropped = pd.concat([self.dropped, dropped], ignore_index=True)
         self._add_records(
             usable,
             folder=Path(dataset_dir).expanduser().resolve(),
@@ -205,19 +190,11 @@ class IsicDataset(Dataset):
                 be used to evaluate a segmentation, not for training.
         """
         info = self.image_info[image_id]
-        shape = (info["height"], info["width"])
-        options = (shape, self.max_image_pixels, info["mask_values"])
-        drawings = [
-            files.read_mask(path, *options, info["is_pseudo_mask"])
-            for path in info["mask_paths"]
-        ] or [draw_outlines(outlines, shape) for outlines in info["outlines"] or ()]
-        union = np.zeros(shape, bool)
-        if drawings:
-            union = join_masks(drawings, info["annotators"])
+        union = read_union(info, self.max_image_pixels)
         if info["instances"] == "component":
             masks = split_components(union, info["min_component_area"])
         else:
-            masks = union[:, :, None] if union.any() else np.zeros((*shape, 0), bool)
+            masks = union[:, :, None][:, :, : int(union.any())]
         return masks, np.full(masks.shape[-1], self.label(image_id), np.int32)
 
     def image_reference(self, image_id: int) -> str:
@@ -283,6 +260,14 @@ class IsicDataset(Dataset):
                 f"it had the shape {checked} when it was checked, now {tuple(size)}",
             )
 
+    def _add_notes(self, attrs, notes, records):
+        """Note what was found and dropped; return the usable records."""
+        self.unknown_ids += attrs["unknown_ids"]
+        self.label_meanings |= attrs["meanings"]
+        self.notes += [note for note in notes if note not in self.notes]
+        self.dropped = pd.concat([self.dropped, _dropped(records)], ignore_index=True)
+        return records[records["height"].notna()]
+
     def _add_records(self, records, **options):
         for record in records.to_dict("records"):
             self.add_image(
@@ -327,80 +312,6 @@ class IsicDataset(Dataset):
         return reasons
 
 
-def _choose_drawings(records, dataset_dir, annotators):
-    """Keep the masks, or else outlines, of the chosen annotators; return notes."""
-    notes, files_of = [], []
-    both = (records["mask_paths"].map(len) > 0) & records["outlines"].notna()
-    records.loc[both, "outlines"] = None
-    if both.any():
-        notes.append(f"{both.sum()} images have masks and outlines: masks are taken")
-    root = Path(dataset_dir).expanduser()
-    for paths, outlines in zip(records["mask_paths"], records["outlines"], strict=True):
-        names = [Path(path).relative_to(root).as_posix() for path in paths]
-        files_of.append(names + [one.source for one in outlines or ()])
-    chosen, done = choose_all(files_of, annotators)
-    for column in ("mask_paths", "outlines"):
-        records[column] = [
-            drawings and tuple(compress(drawings, own))
-            for drawings, own in zip(records[column], chosen, strict=True)
-        ]
-    records["outlines"] = [outlines or None for outlines in records["outlines"]]
-    return notes + [done] * bool(done)
-
-
-def _majority_problem(record, shape, mask_values):
-    """Return why the majority of an image's masks is unusable, or None."""
-    masks = [draw_outlines(one, shape) for one in record["outlines"] or ()]
-    try:
-        for path in record["mask_paths"]:
-            masks.append(files.read_mask(path, shape, values=mask_values))
-    except files.UnreadableImage as error:
-        return f"unreadable mask: {error.reason}"
-    has_any = join_masks(masks, MAJORITY).any()
-    return None if has_any else "empty mask: no pixel is in more than half of its masks"
-
-
-def _check_drawings(records, require_masks, annotators, mask_values):
-    """Check outlines and majority masks; arguments and result as of check_files."""
-    records = records.copy()
-    judged = records["outlines"].notna()
-    judged |= (annotators == MAJORITY) & (records["mask_paths"].map(len) > 1)
-    for index, record in records[judged & records["height"].notna()].iterrows():
-        shape = record["height"], record["width"]
-        problems = (
-            outline_problem(one, shape, record["orientation"])
-            for one in record["outlines"] or ()
-        )
-        problem = next(filter(None, problems), None)
-        if not problem and annotators == MAJORITY:
-            problem = _majority_problem(record, shape, mask_values)
-        if problem:
-            records.at[index, "reason"] = problem
-            records.at[index, "outlines"], records.at[index, "mask_paths"] = None, ()
-            if require_masks:
-                records.at[index, "height"] = None
-    return records
-
-
-def split_components(mask, min_area):
-    """Split a mask into its connected components (8 neighbours).
-
-    Args:
-        mask: bool [height, width].
-        min_area: share of the image's area below which a component is dropped, unless
-            it is the largest one.
-
-    Returns:
-        bool [height, width, components], the largest first.
-    """
-    components = measure.label(mask, connectivity=2)
-    areas = np.bincount(components.ravel())[1:]
-    order = np.argsort(-areas, kind="stable")
-    large = [i for i in order if areas[i] >= min_area * mask.size]
-    numbers = np.array(large or order[:1], int) + 1
-    return components[:, :, None] == numbers
-
-
 @lru_cache(1024)
 def _shorter(path, folder):
     """Return a path relative to a resolved folder, if it is below it."""
@@ -408,9 +319,13 @@ def _shorter(path, folder):
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
-def _nothing_left(dataset_dir, subset, found, dropped, notes):
+def _dropped(records):
+    return records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
+
+
+def _nothing_left(dataset_dir, subset, found, records, notes):
     """Return the message of a load without usable images."""
-    layouts = ", ".join(layout.name for layout in isic_layouts.LAYOUTS)
+    dropped = _dropped(records)
     splits = dict(Counter(found["split"])) or "none"
     kinds = dict(_count_reasons(dropped)) or "none"
     first = "".join(
@@ -418,7 +333,7 @@ def _nothing_left(dataset_dir, subset, found, dropped, notes):
     )
     return (
         f"no usable image for subset {subset!r} in {dataset_dir}. "
-        f"Looked for: {layouts}. Found {len(found)} images, by split: {splits}. "
+        f"Found {len(found)} images, by split: {splits}. "
         f"Dropped from the subset: {kinds}{first}"
         + "".join(f"; {note}" for note in notes[:_SHOWN_NOTES])
     )

@@ -6,7 +6,6 @@ opened or dropped here.
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,28 +14,6 @@ from .file_names import describe_unread, sort_images, split_name, walk_files
 from .isic_labels import add_labels
 from .polygons import find_outlines
 from .splits import note_unread_splits
-
-
-class Layout(NamedTuple):
-    """A collection, and a regular expression for its folders of images."""
-
-    name: str
-    images: str
-
-
-# The first match counts. All are read alike and joined by image id.
-LAYOUTS = (
-    Layout("ISIC 2016", r"ISBI2016_ISIC_Part\w+_Data$"),
-    Layout("ISIC 2017", r"ISIC-2017_\w+_Data$"),
-    Layout("ISIC 2018", r"ISIC2018_Task[\d-]+_\w+_(Input|Images)$"),
-    Layout("ISIC 2019", r"ISIC_2019_\w+_Input$"),
-    Layout("ISIC 2020", r"ISIC_2020_\w+(Input|JPEG(/\w+)?)$"),
-    Layout("HAM10000", r"HAM10000_images\w*$"),
-    Layout("BCN20000", r"BCN_?20k\w*$|BCN20000"),
-    Layout("PAD-UFES-20", r"imgs_part_\d$"),
-    Layout("PH2", r"IMD\d+_Dermoscopic_Image$"),
-    Layout("ISIC Archive, a folder per class or plain folders (images/, masks/)", r""),
-)
 
 _TABLE = re.compile(
     r"\.(csv|tsv|tab|xlsx)$|(^|/)(PH2_dataset\.txt|HAM10000_metadata(\.txt)?)$", re.I
@@ -47,18 +24,18 @@ _LEGEND = re.compile(
     re.I,
 )
 _LIST = re.compile(r"\.(csv|tsv|tab|xlsx|txt|lst|json)$", re.I)
-_UNREAD_TABLE = re.compile(
-    r"\.(xls|xlsm|ods|numbers|parquet|rds|sav|dta|(csv|tsv|txt|xlsx)\.(gz|bz2|zip|xz))$"
-    r"|(label|diagnos|truth|metadata)[^/]*\.txt$",
+_OTHER_TABLE = re.compile(
+    r"\.(xls|xlsm|ods|numbers|parquet|sav|dta|(csv|tsv|txt|xlsx)\.(gz|bz2|zip|xz))$"
+    r"|(label|diagnos|truth)[^/]*\.txt$",
     re.I,
 )
 
 
 def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
-    """Describe the images below a folder, whichever of LAYOUTS it follows.
+    """Describe the images below a folder.
 
-    A folder may hold several collections; their tables and masks are joined by image
-    id.
+    It may hold several public collections, a folder per class, or plain folders;
+    tables and masks are joined by image id.
 
     Args:
         dataset_dir: the folder.
@@ -68,7 +45,7 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     Returns:
         DataFrame sorted by path, with the attrs of isic_labels.add_labels and columns
         image_id: the file's stem, with its folder if several images share it.
-        path, layout: of the image; name of its Layout.
+        path: of the image.
         mask_paths: tuple of paths, empty without a mask.
         outlines: tuple of polygons.Outlines, or None.
         label, label_problem: "benign", "malignant" or None; why it is None.
@@ -87,7 +64,6 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
     paths = sorted(walk_files(dataset_dir, results))
     masks, left = sort_images(paths)
     images = list(masks)
-    folders = [path.rpartition("/")[0] for path in images]
     outlines, notes = find_outlines(dataset_dir, paths, images, area_names)
     columns = {
         "outlines": [outlines.get(path) for path in images],
@@ -95,38 +71,31 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
         "mask_paths": [
             tuple(str(dataset_dir / mask) for mask in masks[path]) for path in images
         ],
-        "split": [split_name(folder) for folder in folders],
-        "layout": [_layout_name(folder) for folder in folders],
+        "split": [split_name(path.rpartition("/")[0]) for path in images],
     }
     records = pd.DataFrame(columns, dtype=object)
     tables = [path for path in paths if _TABLE.search(path)]
     legends = [path for path in paths if _LEGEND.search(path)]
     records = add_labels(records, images, dataset_dir, tables, options, legends)
-    records = _complete(records)
-    lists = [path for path in paths if _LIST.search(path)]
-    records.attrs["notes"] += note_unread_splits(records["split"], images, lists)
-    records.attrs["notes"] += [*describe_unread(paths, left), *notes]
-    unread = [path for path in paths if _UNREAD_TABLE.search(path)]
-    unread = [path for path in unread if path not in tables]
-    if unread:
-        records.attrs["notes"].append(
-            f"{len(unread)} tables of other formats are ignored, such as "
-            f"{', '.join(unread[:3])}: .csv, .tsv, .tab and .xlsx are read"
-        )
-    if results:
-        records.attrs["notes"].append(
-            f"results of this package are ignored: {', '.join(results[:3])}"
-            + f" and {len(results) - 3} more" * (len(results) > 3)
-        )
-    return records
-
-
-def _layout_name(folder):
-    return next(name for name, images in LAYOUTS if re.search(images, folder, re.I))
-
-
-def _complete(records):
-    """Convert ages to numbers."""
     if "age" in records:
         records["age"] = pd.to_numeric(records["age"], errors="coerce")
+    lists = [path for path in paths if _LIST.search(path)]
+    records.attrs["notes"] += [
+        *note_unread_splits(records["split"], images, lists),
+        *describe_unread(paths, left),
+        *notes,
+        *_describe_ignored(paths, results),
+    ]
     return records
+
+
+def _describe_ignored(paths, results):
+    """Describe tables of other formats and results of this package."""
+    tables = [path for path in paths if _OTHER_TABLE.search(path)]
+    for files, what in (
+        (tables, "tables are ignored: .csv, .tsv, .tab and .xlsx are read, not"),
+        (results, "results of this package are ignored:"),
+    ):
+        if files:
+            more = f" and {len(files) - 3} more" * (len(files) > 3)
+            yield f"{what} {', '.join(files[:3])}{more}"

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mrcnn_skin.data.isic_layouts import LAYOUTS, read_records
+from mrcnn_skin.data.isic_layouts import read_records
 
 B, M = "benign", "malignant"
 
@@ -65,7 +65,6 @@ def test_isic_2016(tmp_path):
         zip(ids, ["train", "train", "test"], strict=True)
     )
     assert mask_names(records) == {i: [f"{i}_Segmentation.png"] for i in ids}
-    assert set(records["layout"]) == {"ISIC 2016"}
 
 
 def test_isic_2016_with_masks_beside_the_images_and_a_header(tmp_path):
@@ -291,16 +290,6 @@ def test_contradictory_labels_are_no_label(tmp_path):
     )
 
 
-def test_collections_side_by_side(tmp_path):
-    touch(tmp_path, "one/HAM10000_images/ISIC_0024300.jpg")
-    touch(tmp_path, "two/ISIC-2017_Training_Data/ISIC_0000000.jpg")
-    records = by_id(tmp_path)
-    assert column(records, "layout") == {
-        "ISIC_0000000": "ISIC 2017",
-        "ISIC_0024300": "HAM10000",
-    }
-
-
 def test_empty_and_absent_folder(tmp_path):
     records = read_records(tmp_path)
     assert len(records) == 0
@@ -324,8 +313,3 @@ def test_rows_without_an_image_are_listed(tmp_path):
     write(tmp_path, "labels.csv", "image,label\n1,benign\n2,benign\nx,1\n2,benign\n")
     records = read_records(tmp_path)
     assert records.attrs["unknown_ids"] == ["2", "x"]
-
-
-def test_layout_names_are_unique():
-    names = [layout.name for layout in LAYOUTS]
-    assert len(set(names)) == len(names)

@@ -1,0 +1,102 @@
+"""Choose, check and read the drawings of a lesion: its masks, or else its outlines."""
+
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+from skimage import measure
+
+from . import files
+from .annotators import MAJORITY, choose_all, join_masks
+from .polygons import draw_outlines, outline_problem
+
+
+def choose_drawings(records, dataset_dir, annotators):
+    """Keep the masks, or else outlines, of the chosen annotators; return notes."""
+    notes, files_of = [], []
+    both = (records["mask_paths"].map(len) > 0) & records["outlines"].notna()
+    records.loc[both, "outlines"] = None
+    if both.any():
+        notes.append(f"{both.sum()} images have masks and outlines: masks are taken")
+    root = Path(dataset_dir).expanduser()
+    for paths, outlines in zip(records["mask_paths"], records["outlines"], strict=True):
+        names = [Path(path).relative_to(root).as_posix() for path in paths]
+        files_of.append(names + [one.source for one in outlines or ()])
+    chosen, done = choose_all(files_of, annotators)
+    for column in ("mask_paths", "outlines"):
+        records[column] = [
+            drawings and tuple(compress(drawings, own))
+            for drawings, own in zip(records[column], chosen, strict=True)
+        ]
+    records["outlines"] = [outlines or None for outlines in records["outlines"]]
+    return notes + [done] * bool(done)
+
+
+def check_drawings(records, require_masks, annotators, mask_values):
+    """Check outlines and majority masks; arguments and result as of check_files."""
+    records = records.copy()
+    judged = records["outlines"].notna()
+    judged |= (annotators == MAJORITY) & (records["mask_paths"].map(len) > 1)
+    for index, record in records[judged & records["height"].notna()].iterrows():
+        shape = record["height"], record["width"]
+        problems = (
+            outline_problem(one, shape, record["orientation"])
+            for one in record["outlines"] or ()
+        )
+        problem = next(filter(None, problems), None)
+        if not problem and annotators == MAJORITY:
+            problem = _majority_problem(record, shape, mask_values)
+        if problem:
+            records.at[index, "reason"] = problem
+            records.at[index, "outlines"], records.at[index, "mask_paths"] = None, ()
+            if require_masks:
+                records.at[index, "height"] = None
+    return records
+
+
+def read_union(info, max_pixels):
+    """Read the drawings of an image and join them as its annotators option says.
+
+    Args:
+        info: of the image, see IsicDataset.
+        max_pixels: of an image file.
+
+    Returns:
+        bool [height, width].
+    """
+    shape = (info["height"], info["width"])
+    options = (shape, max_pixels, info["mask_values"], info["is_pseudo_mask"])
+    masks = [files.read_mask(path, *options) for path in info["mask_paths"]]
+    masks = masks or [draw_outlines(one, shape) for one in info["outlines"] or ()]
+    return join_masks(masks, info["annotators"]) if masks else np.zeros(shape, bool)
+
+
+def split_components(mask, min_area):
+    """Split a mask into its connected components (8 neighbours).
+
+    Args:
+        mask: bool [height, width].
+        min_area: share of the image's area below which a component is dropped, unless
+            it is the largest one.
+
+    Returns:
+        bool [height, width, components], the largest first.
+    """
+    components = measure.label(mask, connectivity=2)
+    areas = np.bincount(components.ravel())[1:]
+    order = np.argsort(-areas, kind="stable")
+    large = [i for i in order if areas[i] >= min_area * mask.size]
+    numbers = np.array(large or order[:1], int) + 1
+    return components[:, :, None] == numbers
+
+
+def _majority_problem(record, shape, mask_values):
+    """Return why the majority of an image's masks is unusable, or None."""
+    masks = [draw_outlines(one, shape) for one in record["outlines"] or ()]
+    try:
+        for path in record["mask_paths"]:
+            masks.append(files.read_mask(path, shape, values=mask_values))
+    except files.UnreadableImage as error:
+        return f"unreadable mask: {error.reason}"
+    has_any = join_masks(masks, MAJORITY).any()
+    return None if has_any else "empty mask: no pixel is in more than half of its masks"
