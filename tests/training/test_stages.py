@@ -121,7 +121,9 @@ def test_layers_of_another_type(model):
 
 
 def test_stages_that_can_be_trained(model):
+    before = learning(model)
     require_stages(model, [*PAPER_STAGES, Stage("res2.*", np.int64(2), np.float32(1))])
+    assert learning(model) == before != STAGE[2], "looked at, not set"
 
 
 def test_parse_stages():

@@ -53,8 +53,17 @@ def test_a_network_is_refused_as_it_is_built(monkeypatch, mode):
 
 
 def test_names_of_ones_own_and_layers_without_weights_are_taken():
-    require_names(one_layer(keras.layers.Conv2D(2, 1, name="conv2d_own")))
-    require_names(one_layer(keras.layers.ReLU()))
+    for layer, names in (
+        (keras.layers.Conv2D(2, 1, name="own"), ["own/kernel", "own/bias"]),
+        (
+            keras.layers.Conv2D(2, 1, name="conv2d_a"),
+            ["conv2d_a/kernel", "conv2d_a/bias"],
+        ),
+        (keras.layers.ReLU(), []),
+    ):
+        model = one_layer(layer)
+        require_names(model)
+        assert list(named_weights(model)) == names
 
 
 def test_files_of_keras_3_are_named(tmp_path):
