@@ -139,7 +139,7 @@ def test_masks_of_a_data_set(model):
     for masks, said in (
         (3 * mask.astype(int), "int64 from 0 to 3"),
         (mask[..., 0], r"\[height, width, n\], got bool \[64, 64\]"),
-        (mask[:32], r"as large as the image, \(64, 64\), got \(32, 64\)"),
+        (mask[:32], r"as large as its image, \(64, 64\), got \(32, 64\)"),
     ):
         with pytest.raises(ValueError, match=f"^the masks that .* image mole .*{said}"):
             gt_masks(masks)

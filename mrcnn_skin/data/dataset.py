@@ -339,7 +339,7 @@ def load_instances(dataset, image_id, shape=None):
             f"{type(answer).__name__}"
         )
     masks_name = f"the masks that load_mask returns for {name}"
-    masks = as_mask(answer[0], ndim=3, name=masks_name)
+    masks = as_mask(answer[0], shape, ndim=3, name=masks_name)
     given = np.asarray(answer[0])
     if given.dtype.kind == "f" and (given.any((0, 1)) & ~masks.any((0, 1))).any():
         raise ValueError(
@@ -354,11 +354,6 @@ def load_instances(dataset, image_id, shape=None):
         )
     if not len(class_ids):  # an empty array of masks may have any size
         return np.zeros((*(shape or masks.shape[:2]), 0), bool), np.zeros(0, np.int32)
-    if shape is not None and masks.shape[:2] != tuple(shape):
-        raise ValueError(
-            f"{masks_name} must be as large as the image, {tuple(shape)}, got "
-            f"{masks.shape[:2]}"
-        )
     last = dataset.num_classes - 1
     is_whole = class_ids.dtype.kind in "iu"
     if not is_whole or class_ids.min() < -last or class_ids.max() > last:
