@@ -106,7 +106,7 @@ def require_names(model):
         if layer.weights and stem == type(layer).__name__.lower():
             raise ValueError(
                 "every layer with weights must have a name of its own, got "
-                f"{layer.name!r}, as Keras would number it: make it with "
+                f"{layer.name!r}, as Keras would name it: make it with "
                 f"{type(layer).__name__}(..., name=...)"
             )
     try:

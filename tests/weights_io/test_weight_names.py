@@ -31,7 +31,7 @@ class Twice(keras.layers.Layer):
     [
         (
             lambda: keras.layers.Conv2D(2, 1),
-            r"got 'conv2d(_\d+)?', as Keras would number it: make it with Conv2D",
+            r"got 'conv2d(_\d+)?', as Keras would name it: make it with Conv2D",
         ),
         (lambda: keras.layers.Conv2D(2, 1, name="conv2d"), "'conv2d', as Keras would"),
         (lambda: keras.layers.Conv2DTranspose(2, 1), "got 'conv2d_transpose"),
