@@ -78,8 +78,7 @@ def _without_padding(boxes, masks, prefix, **values):
     count = np.flatnonzero(boxes.any(axis=1)).max(initial=-1) + 1
     masks = as_mask(masks, ndim=3, name=f"{prefix}masks")[..., :count]
     values = {name: np.asarray(value)[:count] for name, value in values.items()}
-    for name, value in (*values.items(), (f"{prefix}masks", np.moveaxis(masks, -1, 0))):
-        require_count(value, count, name)
+    require_count(count, **values, **{f"{prefix}masks": np.moveaxis(masks, -1, 0)})
     return *values.values(), masks
 
 

@@ -49,7 +49,7 @@ def compute_iou(box, boxes, box_area, boxes_area):
     Returns float32 [N]; 0 where neither box has an area.
     """
     boxes = as_boxes(boxes)
-    require_count(boxes_area, len(boxes), "boxes_area")
+    require_count(len(boxes), boxes_area=boxes_area)
     intersection = _intersections(as_boxes([box], name="box"), boxes)
     areas = np.array([box_area], np.float32), np.asarray(boxes_area, np.float32)
     return _over_union(intersection, *areas)[0]
@@ -88,7 +88,7 @@ def non_max_suppression(boxes, scores, threshold):
     Raises ValueError if boxes and scores differ in N.
     """
     boxes, scores = as_boxes(boxes), np.ravel(np.asarray(scores, float))
-    require_count(scores, len(boxes), "scores")
+    require_count(len(boxes), scores=scores)
     kept = []
     order = np.argsort(-scores, kind="stable")
     while order.size:

@@ -139,7 +139,7 @@ def as_mask(
             f"{array.shape[:2]}"
         )
     if count is not None:
-        require_count(range(array.shape[2]), count, name)
+        require_count(count, **{name: range(array.shape[2])})
     if array.dtype.kind == "b" or not array.size:
         return array.astype(bool, copy=False)
     low, high = array.min(), array.max()
@@ -192,7 +192,7 @@ def as_boxes(
         given = _describe_object(boxes) if array is None else _describe(array)
         raise ValueError(f"{name} must be numbers [N, (y1, x1, y2, x2)], got {given}")
     if count is not None:
-        require_count(array, count, name)
+        require_count(count, **{name: array})
     if not whole:
         return array.astype(np.float32, copy=False)
     is_whole = np.isfinite(array) & (array == np.floor(array))
@@ -231,14 +231,18 @@ def as_color(color, highest: int, channels: int = 3, name: str = "color") -> tup
     raise ValueError(f"{name} must be {channels} {kind}, got {color!r}")
 
 
-def require_count(values, count: int, name: str, of: str = "box") -> None:
-    """Raise ValueError unless there are `count` values, one for each box (`of`)."""
-    is_list = np.iterable(values) and not isinstance(values, str)
-    if not is_list or len(values) != count:
-        given = len(values) if is_list else repr(values)
-        raise ValueError(
-            f"{name} must have {count} entries, one for each {of}, got {given}"
-        )
+def require_count(count: int, of: str = "box", **values) -> None:
+    """Raise ValueError unless each of `values` is None or has `count` entries.
+
+    of: what an entry belongs to, in words. values: by the names for the message.
+    """
+    for name, entries in values.items():
+        is_list = np.iterable(entries) and not isinstance(entries, str)
+        given = len(entries) if is_list else repr(entries)
+        if entries is not None and given != count:
+            raise ValueError(
+                f"{name} must have {count} entries, one for each {of}, got {given}"
+            )
 
 
 def _as_array(value):

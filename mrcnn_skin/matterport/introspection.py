@@ -68,7 +68,7 @@ class Introspection:
         class_ids = detections[:, 4].astype(np.int32)
         masks = None if mrcnn_mask is None else np.asarray(mrcnn_mask)[:count]
         if masks is not None:
-            require_count(masks, count, "mrcnn_mask", of="detection")
+            require_count(count, of="detection", mrcnn_mask=masks)
             if masks.ndim == 4:
                 masks = masks[np.arange(count), :, :, class_ids]
         boxes, masks = unmold(detections, masks, canvas, image_shape[:2], shape)
@@ -131,7 +131,7 @@ class Introspection:
             )
         images = molded_images + np.asarray(self.config.MEAN_PIXEL, np.float32)
         windows = parse_image_meta(image_metas)["window"]
-        require_count(windows, len(images), "image_metas", of="image")
+        require_count(len(images), of="image", image_metas=windows)
         return model([images, norm_boxes(windows, images.shape[1:3])], training=False)
 
     def get_anchors(self, image_shape):

@@ -79,8 +79,8 @@ def plot_overlaps(
     overlaps = np.asarray(overlaps, float)
     if overlaps.ndim != 2:
         raise ValueError(f"overlaps must be [m, n], got {list(overlaps.shape)}")
-    for name, values in (("class_ids", pred_class_ids), ("scores", pred_scores)):
-        require_count(values, len(overlaps), f"pred_{name}", of="row of overlaps")
+    found = {"pred_class_ids": pred_class_ids, "pred_scores": pred_scores}
+    require_count(len(overlaps), of="row of overlaps", **found)
     gt_class_ids = np.asarray(gt_class_ids)[: overlaps.shape[1]]  # less padding
     figure = Figure(
         figsize=(3 + 1.2 * len(gt_class_ids), 2 + 0.7 * len(pred_class_ids)),

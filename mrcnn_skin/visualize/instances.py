@@ -82,7 +82,7 @@ def display_images(
     is_stack = getattr(images, "ndim", 0) == 3 and images.shape[2] not in (1, 3, 4)
     images = list(images) if is_stack else as_list(images)  # [n, h, w] of numbers
     titles = titles if titles is not None else [""] * len(images)
-    require_count(titles, len(images), "titles", of="image")
+    require_count(len(images), of="image", titles=titles)
     rows = max(1, -(-len(images) // cols))
     figure = Figure(figsize=(3 * cols, 3.2 * rows), layout="constrained")
     for ax in np.ravel(axes := figure.subplots(rows, cols, squeeze=False)):
@@ -120,11 +120,9 @@ def display_instances(
     if masks is not None:
         masks = as_mask(masks, image.shape[:2], 3, "masks", count)
     colors = random_colors(count) if colors is None else colors
-    given = {"class_ids": class_ids, "colors": colors}
-    given |= {"scores": scores} if scores is not None else {}
-    given |= {"captions": captions} if captions is not None else {}
-    for name, values in given.items():
-        require_count(values, count, name)
+    require_count(
+        count, class_ids=class_ids, colors=colors, scores=scores, captions=captions
+    )
     colors = [as_color(c, 1, name=f"colors[{i}]") for i, c in enumerate(colors)]
     figure, ax = _axes(ax, figsize, title)
     for i, box in enumerate(boxes):
@@ -166,13 +164,13 @@ def display_differences(
     detections say score / IoU with the instance that they match, or with the one that
     they overlap most. Returns the Figure.
     """
-    gt_box, pred_box = as_boxes(gt_box, name="gt_box"), as_boxes(pred_box)
+    gt_box = as_boxes(gt_box, name="gt_box")
+    pred_box = as_boxes(pred_box, name="pred_box")
     size = as_image(image).shape[:2]
     gt_mask = as_mask(gt_mask, size, 3, "gt_mask", len(gt_box))
     pred_mask = as_mask(pred_mask, size, 3, "pred_mask", len(pred_box))
-    require_count(gt_class_id, len(gt_box), "gt_class_id")
-    require_count(pred_class_id, len(pred_box), "pred_class_id")
-    require_count(pred_score, len(pred_box), "pred_score")
+    require_count(len(gt_box), gt_class_id=gt_class_id)
+    require_count(len(pred_box), pred_class_id=pred_class_id, pred_score=pred_score)
     scores = np.asarray(pred_score, float)
     order = np.argsort(-scores, kind="stable")  # as compute_matches
     pred_box, pred_score = pred_box[order], scores[order]
@@ -221,8 +219,7 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
     """
     image, rois = as_image(image), as_boxes(rois, name="rois")
     refined_rois = as_boxes(refined_rois, len(rois), name="refined_rois")
-    require_count(mask, len(rois), "mask")
-    require_count(class_ids, len(rois), "class_ids")
+    require_count(len(rois), mask=mask, class_ids=class_ids)
     class_ids = np.asarray(class_ids)
     chosen = np.random.default_rng(0).permutation(len(rois))[:limit]
     chosen = chosen[np.argsort(class_ids[chosen], kind="stable")]  # lesions on top
@@ -287,13 +284,12 @@ def draw_boxes(
     """
     image = as_image(image)
     figure, ax = _axes(ax, (12, 12), title)
-    names = "boxes", "refined_boxes", "masks", "captions", "visibilities"
-    values = boxes, refined_boxes, masks, captions, visibilities
-    given = {n: v for n, v in zip(names, values, strict=True) if v is not None}
-    count = len(next(iter(given.values()), ()))
-    for name, values in given.items():
-        check = as_boxes if name.endswith("boxes") else require_count
-        check(values, count, name=name)
+    count = max(len(v) for v in ((), boxes, refined_boxes, masks) if v is not None)
+    if boxes is not None:
+        boxes = as_boxes(boxes, count)
+    if refined_boxes is not None:
+        refined_boxes = as_boxes(refined_boxes, count, name="refined_boxes")
+    require_count(count, masks=masks, captions=captions, visibilities=visibilities)
     if visibilities is None:
         visibilities = [2 if refined_boxes is None else 1] * count
     for i, color in enumerate(random_colors(count)):
