@@ -183,6 +183,10 @@ REFUSED = {
         lambda: visualize.draw_rois(RGB, TWO, TWO, np.ones((1, 7, 7)), [1, 1], NAMES),
         "mask must have 2 entries, one for each box, got 1",
     ),
+    "display_roi_align": (
+        lambda: visualize.display_roi_align(RGB, TWO, np.ones((1, 7, 7, 2))),
+        "pooled must have 2 entries, one for each box, got 1",
+    ),
     "display_top_masks": (
         lambda: visualize.display_top_masks(RGB, ONE, [1, 1], NAMES),
         "mask must have 2 entries, one for each box, got 1",
@@ -328,7 +332,7 @@ TAKEN = {
     ),
     "regions beyond the image": (
         lambda: pixels(
-            visualize.display_roi_align(RGB, [[-5, 0, 9, 90]], np.ones((1, 7, 7, 2)))
+            visualize.display_roi_align(RGB, [[-5, 0, 9, 90]], np.ones((3, 7, 7, 2)))
         ),
         lambda: RGB[:9],
     ),

@@ -179,6 +179,7 @@ def display_roi_align(image, rois, pooled, limit=6):
     as the mean size of the channels. Returns the Figure, `limit` regions in a row.
     """
     image, rois = as_image(image), as_boxes(rois, name="rois")
+    pooled = np.asarray(pooled)[: len(rois)]  # less padding
     require_count(len(rois), pooled=pooled)
     window = 0, 0, *image.shape[:2]
     rois = clip_boxes(rois[:limit], window).round().astype(int)
