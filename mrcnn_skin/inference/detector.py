@@ -1,7 +1,7 @@
-"""From an image of any size to boxes and masks of that size, in one graph.
+"""Detect lesions in an image of any size, in one graph.
 
-Letter-boxing, the network and the pasting of masks are TensorFlow functions here,
-which MaskRCNN.detect() and the export both call. Weights are loaded elsewhere.
+MaskRCNN.detect() and the export share these functions for letter-boxing, the network
+and the pasting of masks.
 """
 
 from typing import NamedTuple
@@ -17,10 +17,12 @@ MASK_THRESHOLD = 0.5
 
 
 class Canvas(NamedTuple):
-    """An image as the network sees it, and how to get back.
+    """An image as the network sees it, and the way back.
 
-    image: float32 [canvas_h, canvas_w, channels]; window: [4], pixels of the canvas.
-    scale: float32 [2], canvas pixels for one pixel of the image, (y, x).
+    Attributes:
+        image: float32 [canvas_h, canvas_w, channels].
+        window: [4], the part that is not padding, pixels of the canvas.
+        scale: float32 [2], canvas pixels per pixel of the image, (y, x).
     """
 
     image: tf.Tensor
@@ -29,11 +31,10 @@ class Canvas(NamedTuple):
 
 
 def letterbox(image, config):
-    """Resize an image into the canvas that Config.IMAGE_RESIZE_MODE asks for.
+    """Resize an image [h, w, channels] to a Canvas by Config.IMAGE_RESIZE_MODE.
 
-    image: [h, w, channels], any size. Returns a Canvas. The graph's twin of
-    geometry.images.resize_image; "crop", which is for training, pads like "pad64", and
-    so does "square" if DETECTION_CANVAS cuts it to the content.
+    As geometry.images.resize_image, but "crop", which is for training, pads like
+    "pad64", as does "square" with DETECTION_CANVAS "content".
     """
     size = tf.cast(tf.shape(image)[:2], tf.float32)
     scale = _scale(size, config)
@@ -49,8 +50,7 @@ def letterbox(image, config):
     padding = [top_left, canvas - new_size - top_left]
     padding = tf.stack(padding, axis=1)  # [(top, bottom), (left, right)]
     resized = tf.pad(resized, tf.concat([padding, [[0, 0]]], axis=0))
-    # From its first to its last pixel, a window of one pixel would have no extent, and
-    # nothing could be found in it
+    # Between its first and last pixel, a window of one pixel would be empty
     bottom_right = top_left + tf.maximum(new_size, 2)
     window = tf.cast(tf.concat([top_left, bottom_right], axis=0), tf.float32)
     resized = tf.ensure_shape(resized, config.CANVAS_SHAPE)
@@ -58,7 +58,7 @@ def letterbox(image, config):
 
 
 def _scale(size, config):
-    """Factor of the resize, as in Matterport: up to IMAGE_MIN_DIM, within MAX_DIM."""
+    """Return the resize factor: up to IMAGE_MIN_DIM, at most to IMAGE_MAX_DIM."""
     if config.IMAGE_RESIZE_MODE == "none":
         return tf.constant(1.0)
     shorter, longer = tf.reduce_min(size), tf.reduce_max(size)
@@ -71,10 +71,9 @@ def _scale(size, config):
 
 
 def boxes_on_image(boxes, canvas, shape):
-    """Boxes of the canvas as boxes of the image.
+    """Convert boxes [n, 4] from pixels of the canvas to pixels of the image.
 
-    boxes: [n, 4], pixels of the canvas; shape: int [2], of the image.
-    Returns [n, 4], pixels of the image, clipped to it.
+    shape: int [2], of the image, to which the boxes are clipped.
     """
     origin = tf.tile(canvas.window[:2], [2])
     boxes = (boxes - origin) / tf.tile(canvas.scale, [2])
@@ -83,11 +82,17 @@ def boxes_on_image(boxes, canvas, shape):
 
 
 def unmold(detections, masks, canvas, canvas_shape, shape):
-    """Detections on the canvas as detections in the image.
+    """Convert detections on the canvas to detections in the image.
 
-    detections: [n, (y1, x1, y2, x2, ...)], normalised; masks: [n, mask_h, mask_w],
-    probabilities, or None. canvas: a Canvas; canvas_shape, shape: int [2].
-    Returns boxes [n, 4], pixels of the image, and masks uint8 [n, h, w] or None.
+    Args:
+        detections: [n, (y1, x1, y2, x2, ...)], normalised.
+        masks: [n, mask_h, mask_w], probabilities, or None.
+        canvas: a Canvas.
+        canvas_shape: int [2].
+        shape: int [2], of the image.
+
+    Returns:
+        Boxes [n, 4], pixels of the image, and masks uint8 [n, h, w] or None.
     """
     boxes = denorm_boxes(detections[:, :4], canvas_shape)
     pasted = None if masks is None else paste_masks(masks, boxes, canvas, shape)
@@ -95,29 +100,34 @@ def unmold(detections, masks, canvas, canvas_shape, shape):
 
 
 def paste_masks(masks, boxes, canvas, shape):
-    """Paste masks of boxes over the whole image: the inverse of the mask targets.
+    """Paste masks of boxes into the whole image: the inverse of the mask targets.
 
-    masks: [n, mask_h, mask_w], probabilities; boxes: [n, 4], pixels of the canvas.
-    shape: int [2], of the image. Returns uint8 [n, h, w], 0/1.
+    Cell i of a mask is at row y1 + i (y2 - 1 - y1) / (mask_h - 1) of the canvas; the
+    centre of row r of the image is at (r + .5) scale + top - .5. Rows in the box, up to
+    half a canvas pixel beyond the outermost cells, get the values of these.
 
-    Cell i of a mask belongs to the point y1 + i (y2 - 1 - y1) / (mask_h - 1) of the
-    canvas; the centre of the image's row r lies at (r + .5) scale + top - .5 there.
-    Rows that lie in the box but beyond its outermost cells, by half a pixel of the
-    canvas, take the value of those cells.
+    Args:
+        masks: [n, mask_h, mask_w], probabilities.
+        boxes: [n, 4], pixels of the canvas.
+        canvas: a Canvas.
+        shape: int [2], of the image.
+
+    Returns:
+        uint8 [n, h, w], 0 or 1.
     """
     origin, size = canvas.window[:2] - 0.5, tf.cast(shape, tf.float32)
-    # The image's rows and columns whose centres lie in the box, whose edges are half
-    # a pixel before its first pixel and behind its last
+    # Rows and columns of the image whose centres are in the box; its edges are half a
+    # pixel before its first and after its last pixel
     edges = tf.reshape(boxes, [-1, 2, 2]) - 0.5  # [n, (first, last), (y, x)]
     pixels = tf.math.ceil((edges - origin) / canvas.scale - 0.5)
     pixels = tf.clip_by_value(pixels, 0.0, size)
-    # ... in the mask's coordinates, normalised for one cell more all round
+    # The same in the mask's coordinates, normalised, with a border of one cell
     centers = (pixels + [[0.5], [-0.5]]) * canvas.scale + origin
     extent = tf.maximum(boxes[:, 2:] - 1.0 - boxes[:, :2], 1e-3)
     cells = tf.cast(tf.shape(masks)[1:], tf.float32)
     frame = (centers - boxes[:, None, :2]) / extent[:, None] * (cells - 1.0) + 1.0
     frame = tf.reshape(frame / (cells + 1.0), [-1, 4])
-    masks = tf.pad(masks, [[0, 0], [1, 1], [1, 1]], "SYMMETRIC")  # repeats the rim
+    masks = tf.pad(masks, [[0, 0], [1, 1], [1, 1]], "SYMMETRIC")  # repeat the border
 
     def paste(one):
         mask, frame, (top_left, bottom_right) = one[0], one[1], tf.unstack(one[2])
@@ -167,9 +177,9 @@ def decide(result, config):
 class Detector:
     """Detect lesions with an inference graph (graph.mask_rcnn.build_inference_model).
 
-    It runs the graph folded, in Config.INFERENCE_PRECISION (graph/folding.py). It is
-    traced once for images of any size and always uses the current weights of `model`,
-    also after further training.
+    The graph is folded and runs in Config.INFERENCE_PRECISION (graph/folding.py). It is
+    traced once, for images of any size, and uses the current weights of `model`, also
+    after further training.
     """
 
     def __init__(self, model, config):
@@ -183,10 +193,10 @@ class Detector:
         )
 
     def detect_graph(self, image):
-        """Tensors of the detections in one image.
+        """Detect in an image uint8 [h, w, channels]; return tensors.
 
-        image: uint8 [h, w, channels]. Returns the dict of `answer` with rois [n, 4],
-        pixels, and, with the task "segment", masks uint8 [n, h, w].
+        They are those of `answer`, rois [n, 4], pixels, and with the task "segment"
+        masks uint8 [n, h, w].
         """
         canvas = letterbox(image, self.config)
         outputs = self.run_network(canvas.image[None], canvas.window[None])
@@ -200,7 +210,7 @@ class Detector:
         return result
 
     def run_network(self, images, windows):
-        """Outputs of the network for canvases of one size, as the graph names them.
+        """Run the network on canvases; return its outputs by name.
 
         images: [batch, h, w, channels]; windows: [batch, 4], pixels of the canvas.
         """
@@ -208,13 +218,16 @@ class Detector:
         return self.folded.network([images, windows], training=False)
 
     def answer(self, outputs):
-        """The network's outputs for one image, without their padding.
+        """Remove the padding of the network's outputs for one image.
 
-        outputs: of run_network, one image's. Returns
-        result: a dict: class_ids int32 [n]; scores [n]; low_confidence bool; with the
-        task "classify" probs [n, classes] and p_malignant; with UNFAMILIAR_COMPONENTS
-        unfamiliar bool and unfamiliar_score.
-        detections: [n, 6] and masks [n, mask_h, mask_w] or None: what unmold takes.
+        Args:
+            outputs: of run_network, of one image.
+
+        Returns:
+            A dict of class_ids int32 [n], scores [n], low_confidence bool, with the
+            task "classify" probs [n, classes] and p_malignant, with
+            UNFAMILIAR_COMPONENTS unfamiliar bool and unfamiliar_score; and detections
+            [n, 6] and masks [n, mask_h, mask_w] or None, for unmold.
         """
         count = outputs["num_detections"]
         detections = outputs["detections"][:count]
@@ -226,7 +239,7 @@ class Detector:
         }
         if "unfamiliar_score" in outputs:
             result["unfamiliar_score"] = outputs["unfamiliar_score"]
-            # So that what is no number, as before the statistics are set, is not known
+            # NaN, as before the statistics are set, is unfamiliar
             result["unfamiliar"] = ~(outputs["unfamiliar_score"] <= 1.0)
         if "probs" in outputs:
             result["probs"] = outputs["probs"][:count]
@@ -235,7 +248,7 @@ class Detector:
         return result, detections, masks
 
     def _p_malignant(self, probs):
-        """P(malignant) among the foreground classes of the best lesion; NaN if none."""
+        """Return P(malignant) among the best lesion's foreground classes, or NaN."""
         malignant = tf.reduce_sum(tf.gather(probs, self.config.MALIGNANT_CLASS_IDS))
         p = malignant / tf.reduce_sum(probs[1:])
         if self.config.TEMPERATURE == 1.0:
@@ -247,15 +260,13 @@ class Detector:
     def __call__(self, image):
         """Detect in one image uint8 [h, w, channels].
 
-        Returns a dict of NumPy values: rois float32 [n, (y1, x1, y2, x2)], pixels;
-        class_ids int32 [n]; scores float32 [n], best first; masks bool [h, w, n];
-        probs [n, classes]; p_malignant float, or None if nothing is found or the model
-        gives no diagnosis; threshold, of the operating point that p_malignant is held
-        against, None without one; predicted_class_id int or None, see `decide`;
-        low_confidence bool; unfamiliar bool and unfamiliar_score float, or None without
-        UNFAMILIAR_COMPONENTS. "masks" is absent without the task "segment", "probs"
-        without "classify".
-        Raises ValueError for any other array (geometry.inputs.as_input).
+        Returns:
+            The dict of MaskRCNN.detect with NumPy values, and threshold, the operating
+            point for p_malignant, or None; predicted_class_id, int or None, see
+            `decide`.
+
+        Raises:
+            ValueError: for another array (geometry.inputs.as_input).
         """
         image = as_input(image, self.config)
         self.folded.follow()

@@ -1,7 +1,7 @@
-"""Where in an image the diagnosis comes from: Grad-CAM of P(malignant).
+"""Explain the diagnosis of an image: Grad-CAM of P(malignant).
 
-Heat shows which places of the pyramid moved the probability of the best lesion up; it
-says nothing on whether the model is right, nor what it saw there.
+The heat map shows which places raise the best lesion's probability. It does not show
+whether the model is right.
 """
 
 import functools
@@ -16,15 +16,20 @@ from ..layers.boxes import norm_boxes
 from .detector import letterbox
 
 SMOOTHING = 3  # cells of a pyramid level, the side of the window
-FULLY_READ = 0.15  # share of the cells near; heat fades out where fewer were read
+FULLY_READ = 0.15  # share of nearby cells; heat fades where fewer were read
 
 
 class GradCam:
-    """Grad-CAM (Selvaraju et al., 2017) on ROI_LEVELS, which the heads look at.
+    """Grad-CAM (Selvaraju et al., 2017) on the pyramid levels of the heads.
 
-    model: the inference graph; config: its Config. A region reads one level of the
-    pyramid, so the maps of all are added, each at its own gradient's weights.
-    Raises ValueError for a model without the task "classify" or malignant classes.
+    A region reads one level of the pyramid, so the maps of all levels are added.
+
+    Args:
+        model: the inference graph.
+        config: its Config.
+
+    Raises:
+        ValueError: without the task "classify" or malignant classes.
     """
 
     def __init__(self, model, config):
@@ -47,17 +52,19 @@ class GradCam:
         )
 
     def __call__(self, image):
-        """Heat of P(malignant), for an image uint8 [h, w, channels].
+        """Compute the heat map of an image uint8 [h, w, channels].
 
-        Returns float32 [h, w], 0 to 1, the hottest place 1; all 0 where nothing
-        speaks for malignancy, as in an image without a region. Warns, and gives 0, if
-        the network's numbers overflow, as those of an untrained one may. Raises
-        ValueError for any other array (geometry.inputs.as_input).
+        Returns:
+            float32 [h, w], with the maximum 1; all 0 if no place raises P(malignant),
+            or, with a warning, if values overflow.
+
+        Raises:
+            ValueError: for another array (geometry.inputs.as_input).
         """
         image = as_input(image, self.config)
         heat = self._heat(tf.constant(image)).numpy()
         if not np.isfinite(heat).all():
-            warnings.warn("heat is not finite, so none is shown", stacklevel=2)
+            warnings.warn("the heat map is not finite and set to 0", stacklevel=2)
             return np.zeros_like(heat)
         return heat / max(float(heat.max()), np.finfo(np.float32).tiny)
 
@@ -66,12 +73,12 @@ class GradCam:
         size = tf.shape(canvas.image)[:2]
         window = norm_boxes(canvas.window, size)
         with tf.GradientTape() as tape:
-            # Features depend on the input alone, so watching it records them all.
+            # Watching the input records all features
             tape.watch(canvas.image)
             outputs = self._model([canvas.image[None], window[None]], training=False)
             probs = outputs["probs"][0, 0]
             malignant = tf.gather(probs, self.config.MALIGNANT_CLASS_IDS)
-            # The logarithm of the odds: its gradient does not fade where p is near 1.
+            # The gradient of the log odds does not vanish near p = 1
             malignant = tf.reduce_sum(malignant)
             benign = tf.reduce_sum(probs[1:]) - malignant
             odds = tf.math.log(malignant + 1e-7) - tf.math.log(benign + 1e-7)
@@ -87,16 +94,10 @@ class GradCam:
 
 
 def _activation_map(features, gradients):
-    """Sum of the channels, each weighted by its mean gradient, where positive.
+    """Sum the channels weighted by their mean gradient; keep positive values.
 
-    Only cells that the head read count, those with a gradient: what lies outside of
-    the region does not influence its diagnosis.
-
-    Args:
-        features, gradients: [1, h, w, channels].
-
-    Returns:
-        The heat, and 1 where a cell was read, else 0; both [1, h, w, 1].
+    Only cells with a gradient count: the head reads no others. features, gradients:
+    [1, h, w, channels]. Returns heat and 1 for cells that were read, both [1, h, w, 1].
     """
     is_read = tf.reduce_any(gradients != 0, axis=-1, keepdims=True)
     is_read = tf.cast(is_read, tf.float32)
@@ -107,10 +108,9 @@ def _activation_map(features, gradients):
 
 
 def _smooth(heat, is_read):
-    """Average the heat of the cells near each cell, of those that were read.
+    """Average the heat over nearby cells that were read, [1, h, w, 1].
 
-    RoIAlign reads single cells of a large region, a few apart: without this, heat is a
-    grid of dots. heat, is_read: of _activation_map. Returns [1, h, w, 1].
+    RoIAlign reads single cells of a large region, so the heat would be a grid of dots.
     """
     for _ in range(2):  # a triangular window
         heat, is_read = (
@@ -120,20 +120,14 @@ def _smooth(heat, is_read):
 
 
 def share_inside(heat, mask):
-    """The share of the heat, float [h, w], that lies in a mask, bool [h, w].
-
-    Returns a float; nan without any heat.
-    """
+    """Return the share of heat, float [h, w], inside a mask, bool [h, w]; or nan."""
     mask = as_mask(mask, heat.shape)
     total = float(heat.sum(dtype=np.float64))
     return float(heat[mask].sum(dtype=np.float64)) / total if total else float("nan")
 
 
 class HeatShare:
-    """Detail of evaluation.scoring.score_images: column heat_inside.
-
-    grad_cam: a GradCam. An image without true mask has no such column.
-    """
+    """Add the column heat_inside to evaluation.scoring.score_images, by a GradCam."""
 
     def __init__(self, grad_cam):
         self._grad_cam = grad_cam
@@ -153,10 +147,18 @@ def _colours():
 
 
 def overlay_heat(image, heat, strength=0.6):
-    """Lay heat, float [h, w] of 0 to 1, over an image uint8 [h, w, 3].
+    """Draw a heat map over an image.
 
-    strength: opacity of the hottest place, 0 to 1. Returns uint8 [h, w, 3].
-    Raises ValueError for other numbers, or heat of another size.
+    Args:
+        image: uint8 [h, w, 3].
+        heat: float [h, w], 0 to 1.
+        strength: opacity at the maximum, 0 to 1.
+
+    Returns:
+        uint8 [h, w, 3].
+
+    Raises:
+        ValueError: for other values or sizes.
     """
     image = as_image(image)
     heat = as_probabilities(heat, size=image.shape[:2], name="heat")

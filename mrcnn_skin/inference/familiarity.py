@@ -1,7 +1,7 @@
-"""The statistics by which detect() tells images unlike those a network learned from.
+"""Fit the statistics that flag images unlike the training images.
 
-They are weights of the inference graph (layers/familiarity.py) and set once, after
-training: Config.UNFAMILIAR_COMPONENTS says of what size they are.
+They are weights of the inference graph (layers/familiarity.py), set after training;
+Config.UNFAMILIAR_COMPONENTS is their size.
 """
 
 from typing import NamedTuple
@@ -16,15 +16,17 @@ from ..graph.folding import Folded
 from .detector import letterbox
 
 LAYER = "unfamiliar_score"
-HELD_OUT = 0.2  # of the images, for the threshold
-FLAGGED = 0.015  # of these
-CUT = 0.4  # of an image's height or width, at most
+HELD_OUT = 0.2  # share of the images that choose the threshold
+FLAGGED = 0.015  # share of these that is above it
+CUT = 0.4  # highest share of the height or width that is cut off
 
 
 class Statistics(NamedTuple):
     """Weights of layers.familiarity.Unfamiliarity.
 
-    mean, scale: [size]; factors: [size, components].
+    Attributes:
+        mean, scale: [size].
+        factors: [size, components].
     """
 
     mean: np.ndarray
@@ -32,7 +34,7 @@ class Statistics(NamedTuple):
     factors: np.ndarray
 
     def distances(self, features):
-        """Squared distances [n] of features [n, size], as the layer gives them."""
+        """Return the squared distances [n] of features [n, size], as the layer does."""
         x = (features - self.mean) * self.scale
         return np.square(x).sum(axis=-1) - np.square(x @ self.factors).sum(axis=-1)
 
@@ -40,14 +42,14 @@ class Statistics(NamedTuple):
 def fit_familiarity(model, dataset, seed=0, progress=True):
     """Set the statistics of a model from the images that it was trained on.
 
-    The statistics are those of all images but HELD_OUT, which choose the threshold:
-    FLAGGED of them are unfamiliar. Images of one patient or lesion stay together.
+    The share HELD_OUT of the images chooses the threshold, so that FLAGGED of them are
+    unfamiliar; the others give the statistics. Images of one patient or lesion stay
+    together.
 
     Args:
         model: a MaskRCNN of mode "inference" with its weights; its Config has
             UNFAMILIAR_COMPONENTS above 0.
-        dataset: a prepared Dataset of training images, none of which is to test what
-            is unfamiliar.
+        dataset: a prepared Dataset of training images.
         seed: of the choice of held-out images.
         progress: show a progress bar.
 
@@ -85,7 +87,7 @@ def fit_familiarity(model, dataset, seed=0, progress=True):
 
 
 def pooled_features(model, images):
-    """What the layer sees of images uint8 [h, w, channels]: float32 [n, size]."""
+    """Return the layer's input for images uint8 [h, w, channels], float32 [n, size]."""
     network, config = model.keras_model, model.config
     source = keras.Model(network.inputs[0], network.get_layer(LAYER).input)
     folded = Folded(source, config.INFERENCE_PRECISION)
@@ -101,10 +103,10 @@ def pooled_features(model, images):
 
 
 def _with_cuts(dataset, seed, progress):
-    """Yield the images of a dataset, every other one cut to another aspect ratio.
+    """Yield the images of a dataset, every second one cut to another aspect ratio.
 
-    Convolutions see the padding that oblong images have in a square canvas; it has to
-    be familiar also where all training images have one shape.
+    The padding of oblong images must be familiar, too, if all training images have one
+    shape.
     """
     rng = np.random.default_rng(seed)
     for image_id in tqdm(dataset.image_ids, desc="measure", disable=not progress):
@@ -129,11 +131,11 @@ def principal_statistics(features, components):
         components: how many eigenvectors are kept.
 
     Returns:
-        Statistics, whose distances are these.
+        Statistics with these distances.
     """
     features = np.asarray(features, np.float64)
     mean, deviation = features.mean(axis=0), features.std(axis=0)
-    # What never varies in training, such as a dead channel, must not outweigh the rest
+    # A channel that hardly varies in training must not dominate the distance
     deviation = np.maximum(deviation, 0.1 * np.median(deviation))
     x = (features - mean) / deviation
     _, singular, vectors = np.linalg.svd(x, full_matrices=False)
@@ -145,7 +147,7 @@ def principal_statistics(features, components):
 
 
 def _held_out(dataset, seed):
-    """Which images choose the threshold, bool [n]."""
+    """Choose the images for the threshold, bool [n]."""
     infos = [dataset.image_info[i] for i in dataset.image_ids]
     table = pd.DataFrame([info.get("metadata", {}) for info in infos])
     table = table.reindex(columns=["patient_id", "lesion_id"]).astype(object)

@@ -1,7 +1,6 @@
-"""JPEG and PNG bytes to pixels inside the graph, and what cannot be read to words.
+"""Decode JPEG and PNG inside the graph, for the export.
 
-For the export alone, where no Python runs; files are read by data/files.py, and both
-give the same pixels. Only TensorFlow's own operations are used.
+It gives the same pixels as data/files.py, with TensorFlow's operations only.
 """
 
 import tensorflow as tf
@@ -15,19 +14,21 @@ _HEADERS = 1 << 18  # bytes of a JPEG, or of a PNG's EXIF, that are searched
 
 
 def decode_image(encoded, max_pixels):
-    """Decode one image as it is meant to be seen, and never fail.
-
-    encoded: string scalar, JPEG or PNG. max_pixels: height * width above which the
-    image is not decoded; Config.MAX_IMAGE_PIXELS. Returns
-    image: uint8 [h, w, 3], RGB; one black pixel where there is an error.
-    error: string scalar: empty, UNREADABLE or TOO_LARGE.
+    """Decode one image without raising errors.
 
     The EXIF orientation is applied; grey, palette and CMYK become RGB, alpha is
-    dropped, 16 bits become 8. An orientation that stands in XMP alone, which Pillow
-    respects, is not seen. A JPEG has no checksum: bytes changed in its middle may
-    decode to other pixels.
+    dropped, 16 bits become 8. Unlike in Pillow, an orientation in XMP alone is ignored.
+    A JPEG has no checksum, so changed bytes may decode to other pixels.
+
+    Args:
+        encoded: string scalar, JPEG or PNG.
+        max_pixels: highest height * width that is decoded.
+
+    Returns:
+        image: uint8 [h, w, 3], RGB; one black pixel with an error.
+        error: string scalar: empty, UNREADABLE or TOO_LARGE.
     """
-    # A graph has no "try", but a tf.data.Dataset that passes over what raises
+    # A graph has no "try", but a tf.data.Dataset can skip errors
     image = tf.data.Dataset.from_tensors(encoded)
     image = image.map(lambda encoded: _decode(encoded, max_pixels)).ignore_errors()
     fallback = tf.data.Dataset.from_tensors((_blank(), UNREADABLE))
@@ -35,7 +36,7 @@ def decode_image(encoded, max_pixels):
 
 
 def _decode(encoded, max_pixels):
-    """As decode_image, but raises tf.errors.InvalidArgumentError where it must."""
+    """Decode as decode_image, but raise tf.errors.InvalidArgumentError."""
     is_png = _is_png(encoded)
     size = tf.cond(
         is_png,
@@ -63,19 +64,19 @@ def _blank():
 
 
 def _png_size(encoded):
-    """(height, width) of the header, int32 [2]."""
+    """Return (height, width) of the header, int32 [2]."""
     width_and_height = tf.strings.substr(encoded, len(_PNG) + 8, 8)
     size = tf.io.decode_raw(width_and_height, tf.int32, little_endian=False)
     return tf.ensure_shape(size, [2])[::-1]
 
 
 def _decode_jpeg(encoded):
-    # The method that Pillow takes, too; TensorFlow's own choice may be a faster one
+    # Pillow's method; TensorFlow's default may be a faster, less accurate one
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def turn_upright(image, orientation):
-    """Turn an image [h, w, channels] as its EXIF orientation, 1..8, asks for."""
+    """Rotate and flip an image [h, w, channels] by its EXIF orientation, 1..8."""
 
     def is_one_of(*values):
         return tf.reduce_any(orientation == tf.constant(values))
@@ -90,7 +91,7 @@ def turn_upright(image, orientation):
 
 
 def exif_orientation(encoded):
-    """The EXIF orientation of a JPEG or PNG, string scalar: int32 1..8, 1 if none."""
+    """Return the EXIF orientation of a JPEG or PNG, int32 1..8; 1 if none."""
     at = tf.cond(
         _is_png(encoded), lambda: _exif_of_png(encoded), lambda: _exif_of_jpeg(encoded)
     )
@@ -106,9 +107,9 @@ def exif_orientation(encoded):
 
 
 def _exif_of_png(png):
-    """Where the TIFF of the first eXIf chunk of a PNG begins, int64; 0 if none.
+    """Return the offset of the TIFF in the first eXIf chunk of a PNG; 0 if none.
 
-    A chunk is its length, its name, so many bytes, and four of a checksum.
+    A chunk has its length, its name, its data, and a checksum of four bytes.
     """
     end = tf.cast(tf.strings.length(png), tf.int64) - 8  # room for length and name
 
@@ -119,7 +120,7 @@ def _exif_of_png(png):
         length = tf.io.decode_raw(
             tf.strings.substr(png, at, 4), tf.int32, little_endian=False
         )[0]
-        # Lengths of a broken file may be anything; the search must come to its end
+        # The search must end whatever lengths a broken file has
         at += 12 + tf.maximum(tf.cast(length, tf.int64), 0)
         return [tf.minimum(at, end)]
 
@@ -132,7 +133,7 @@ def _exif_of_png(png):
 
 
 def _exif_of_jpeg(jpeg):
-    """Where the TIFF of the EXIF segment of a JPEG begins, int64; 0 if none."""
+    """Return the offset of the TIFF in the EXIF segment of a JPEG; 0 if none."""
     raw = tf.io.decode_raw(tf.strings.substr(jpeg, 0, _HEADERS), tf.uint8)
     raw = tf.pad(tf.cast(raw, tf.int32), [[0, 16]])  # to look ahead at the end
     at = tf.while_loop(
@@ -144,7 +145,7 @@ def _exif_of_jpeg(jpeg):
 
 
 def _is_header(raw, at):
-    """Whether a segment of the JPEG begins here that is not yet its pixels."""
+    """Whether a JPEG segment before the pixels begins here."""
     return _equal(raw[at : at + 1], b"\xff") & ~_equal(raw[at + 1 : at + 2], b"\xda")
 
 
@@ -154,7 +155,7 @@ def _is_exif(raw, at):
 
 
 def _equal(found, wanted):
-    """Whether int32 [n] are these bytes; false where the file ends before."""
+    """Whether int32 [n] are these bytes; false after the end of the file."""
     return tf.cond(
         tf.size(found) == len(wanted),
         lambda: tf.reduce_all(found == list(wanted)),
@@ -163,9 +164,9 @@ def _equal(found, wanted):
 
 
 def _tiff_orientation(tiff):
-    """Value of the orientation's tag in the first directory of a TIFF; 1 if none.
+    """Return the orientation tag in the first directory of a TIFF; 1 if none.
 
-    tiff: int32 [bytes], its header first: byte order, 42, offset of the directory.
+    tiff: int32 [bytes], beginning with byte order, 42, offset of the directory.
     """
     is_little = _equal(tiff[:2], b"II")
 

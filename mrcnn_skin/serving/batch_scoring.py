@@ -1,8 +1,6 @@
-"""Answers for archives of millions of images: one row per image, in Parquet files.
+"""Score archives of millions of images into Parquet files, one row per image.
 
-It finds the images that have no row yet, scores them, and writes the parts. The model
-is any function as in evaluation/scoring.py; cli/score.py distributes the work. It needs
-pyarrow (extra "archive").
+cli/score.py distributes the work. Needs pyarrow (extra "archive").
 """
 
 import codecs
@@ -25,26 +23,25 @@ from ..evaluation.scoring import describe_answer
 from ..evaluation.submission import mask_png
 from ..evaluation.summary import BOX
 
-# Of an image that cannot be read: image and error. The others are those of
-# evaluation.scoring.describe_answer, and its mask as PNG.
+# The columns of evaluation.scoring.describe_answer, error and the mask as PNG
 SCHEMA = pa.schema(
     [
-        ("image", pa.string()),  # its path as listed; unique
+        ("image", pa.string()),  # path as listed, unique
         ("p_malignant", pa.float32()),
         ("predicted_class", pa.string()),
         ("threshold", pa.float32()),  # of P(malignant); null: most probable class
         ("score", pa.float32()),
         ("low_confidence", pa.bool_()),
-        ("unfamiliar", pa.bool_()),  # null where the weights hold no measure of it
+        ("unfamiliar", pa.bool_()),  # null if the weights hold no statistics
         ("unfamiliar_score", pa.float32()),
         *((side, pa.float32()) for side in BOX),
         ("lesion_area", pa.int64()),
-        ("error", pa.string()),
+        ("error", pa.string()),  # null if the image could be read
         ("mask_png", pa.binary()),
     ]
 )
 PART_ROWS = 1000
-_FIRST_LINES = 100  # of a list, which show how it is written
+_FIRST_LINES = 100  # of a list, from which its format is read
 _TITLES = set(map(column_name, IMAGE_COLUMNS))
 
 
@@ -65,7 +62,7 @@ def list_images(source, results=None):
         yield from _listed(source)
         return
     for path in photographs(walk_files(source, results)):
-        # A name that is no UTF-8 becomes one that is not there, and so an error
+        # A name that is not UTF-8 is escaped: the file is not found, an error row
         yield path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -142,17 +139,22 @@ def _path(text, root):
 
 
 def root_of(source):
-    """The folder that the paths of list_images(source) start from."""
+    """Return the folder that the paths of list_images(source) are relative to."""
     source = Path(source).resolve()
     return source if source.is_dir() else source.parent
 
 
 class Parts:
-    """The Parquet files of answers in a folder, part-00000.parquet and so on.
+    """The Parquet files of answers in a folder: part-00000.parquet ...
 
-    origin: {name: text}, what the answers come from: kept in the schema of each part.
-    As a context manager it writes what still waits when the block ends or raises.
-    Raises ValueError for a part of another origin, or one that cannot be read.
+    As a context manager, it writes pending answers when the block ends or raises.
+
+    Args:
+        folder: of the parts.
+        origin: {name: text} on the network, stored in the schema of each part.
+
+    Raises:
+        ValueError: if a part has another origin or cannot be read.
     """
 
     def __init__(self, folder, origin):
@@ -169,35 +171,34 @@ class Parts:
             self.scored = pa.chunked_array(chunks, self.scored.type)
 
     def _images(self, file):
-        """The column `image` of a part."""
+        """Read the column `image` of a part."""
         try:
             table = pq.read_table(file, columns=["image"])
         except pa.ArrowException as error:
             raise ValueError(
-                f"{file} is no part of answers, or one of a version before 0.2, to be "
-                f"kept in another folder: {error}"
+                f"{file} is not a file of answers, or of a version before 0.2: choose "
+                f"another folder ({error})"
             ) from error
         for name, wanted in self.schema.metadata.items():
             if (table.schema.metadata or {}).get(name) != wanted:
                 raise ValueError(
-                    f"{file} must have been made with the same {name.decode()}; "
-                    "other answers go into another folder"
+                    f"{file} was made with other {name.decode()}: choose another folder"
                 )
         return table["image"]
 
     def left_of(self, paths):
-        """The paths of an iterable that have no answer yet, each once; a pa.Array."""
+        """Return the distinct paths without an answer as a pa.Array."""
         paths = pc.unique(pa.array(paths, self.scored.type))
         return paths.filter(pc.invert(pc.is_in(paths, value_set=self.scored)))
 
     def add(self, table):
-        """Take a table of answers; parts of PART_ROWS are written."""
+        """Add a table of answers; write a part once there are PART_ROWS."""
         self.waiting.append(table)
         if sum(map(len, self.waiting)) >= PART_ROWS:
             self.write()
 
     def write(self):
-        """Write what waits as one part, whole or not at all."""
+        """Write the pending answers as one part."""
         if not self.waiting:
             return
         table = pa.concat_tables(self.waiting).cast(self.schema)
@@ -214,12 +215,17 @@ class Parts:
 
 
 def score_files(detector, root, paths, config, masks=False):
-    """Score image files; those that cannot be read have the reason in `error`.
+    """Score image files; read one image ahead.
 
-    detector: function of an image, as for evaluation.scoring.score_images. root:
-    folder; paths: texts, relative to it. config: a Config, for CLASS_NAMES and
-    MAX_IMAGE_PIXELS. masks: fill mask_png too.
-    Returns a pa.Table of SCHEMA in the order of paths. One image is read ahead.
+    Args:
+        detector: function of an image, as for evaluation.scoring.score_images.
+        root: folder.
+        paths: texts, relative to it.
+        config: a Config, for CLASS_NAMES and MAX_IMAGE_PIXELS.
+        masks: whether to fill mask_png.
+
+    Returns:
+        A pa.Table of SCHEMA in the order of paths.
     """
     files = [Path(root, path) for path in paths]
     rows = []
@@ -238,7 +244,7 @@ def score_files(detector, root, paths, config, masks=False):
 
 
 def _read_ahead(files, max_pixels):
-    """Yield _read of each file, while the next one is being read."""
+    """Yield _read of each file while the next one is read."""
     pending = deque()
     with ThreadPoolExecutor(1) as reader:
         for file in files:
@@ -250,10 +256,10 @@ def _read_ahead(files, max_pixels):
 
 
 def _read(path, max_pixels):
-    """(image, None), or (None, the reason)."""
+    """Return (image, None), or (None, the reason)."""
     try:
         return read_image(path, max_pixels), None
     except UnreadableImage as error:
         return None, error.reason
     except FileNotFoundError:
-        return None, "there is no such file"
+        return None, "no such file"

@@ -1,7 +1,7 @@
-"""A SavedModel for TensorFlow Serving that does all that detect() does, in the graph.
+"""Export a SavedModel for TensorFlow Serving that does the same as detect().
 
-Decoding, letter-boxing, the network and the masks at the image's own size run without
-Python. What a server wants beside the model is in serving/server_files.py.
+Decoding, letter-boxing, the network and pasting of masks are all in the graph. The
+server's other files are written by serving/server_files.py.
 """
 
 from pathlib import Path
@@ -22,33 +22,46 @@ FROM_PIXELS = "pixels"
 def export_saved_model(model, model_dir, version=None, warmup=()):
     """Write a model as model_dir/version for TensorFlow Serving.
 
-    model: a MaskRCNN of mode "inference" with its weights. model_dir: BASE/NAME, made
-    if need be. version: a whole number of at least 1; the one after the highest there
-    if None. warmup: bytes of JPEG or PNG files, which a server analyses on loading;
-    they need the package tensorflow-serving-api.
+    The folder is written whole or not at all, so no server loads half a model.
 
-    The folder is written whole or not at all: no server ever loads half a model.
-    Returns its path. Raises ValueError for another mode, a version below 1 or images
-    without three channels, FileExistsError if the version is there already.
-
-    Signatures, with the batch in dimension 0 of everything:
-    serving_default: image_bytes, strings, JPEG or PNG of any sizes.
+    Signatures, with the batch in dimension 0:
+    serving_default: image_bytes, strings, JPEG or PNG files of any size;
     pixels: images, uint8 [batch, h, w, 3], RGB.
-    Both give, with D = DETECTION_MAX_INSTANCES and padded with zeros or empty strings,
-    num_detections int32 [batch]; boxes [batch, D, (y1, x1, y2, x2)], pixels of the
-    image; class_ids int32 [batch, D]; scores [batch, D], best first; class_names,
-    strings [batch, classes], the background first; predicted_class, strings [batch],
-    of the best lesion, empty where nothing is found; low_confidence bool [batch];
-    error, strings [batch], empty where all is well. With the task "classify" probs
-    [batch, D, classes], and p_malignant [batch] with the threshold [batch] that decides
-    on predicted_class: NaN where nothing is found, and the threshold also where
-    SENSITIVITY chooses no operating point; with the task "segment" mask_png_bytes,
-    strings [batch, D]: for each detection a grey PNG of the image's size, 255 is
-    lesion; with UNFAMILIAR_COMPONENTS unfamiliar bool [batch] and unfamiliar_score
-    [batch], NaN where there is an error.
-    An image that cannot be read (decoding.decode_image), or whose sides do not fit
-    IMAGE_RESIZE_MODE "none" (geometry.inputs.SIDES), has its reason in `error`,
-    no detections, and no influence on the others.
+
+    Outputs of both, with D = DETECTION_MAX_INSTANCES, padded with zeros or empty
+    strings:
+    num_detections: int32 [batch];
+    boxes: [batch, D, (y1, x1, y2, x2)], pixels of the image;
+    class_ids: int32 [batch, D];
+    scores: [batch, D], best first;
+    class_names: strings [batch, classes], the background first;
+    predicted_class: strings [batch], of the best lesion, empty without one;
+    low_confidence: bool [batch];
+    error: strings [batch], why an image cannot be read (decode_image), or its sides do
+    not fit IMAGE_RESIZE_MODE "none"; else empty. Such images have no detections;
+    probs: [batch, D, classes], with the task "classify";
+    p_malignant: [batch], with the task "classify"; NaN without a lesion;
+    threshold: [batch], which decides on predicted_class; NaN without a lesion or
+    without an operating point (SENSITIVITY);
+    mask_png_bytes: strings [batch, D], with the task "segment": a grey PNG of the
+    image's size for each detection, 255 is lesion;
+    unfamiliar, unfamiliar_score: bool and float [batch], with UNFAMILIAR_COMPONENTS;
+    the score is NaN for images with an error.
+
+    Args:
+        model: a MaskRCNN of mode "inference" with its weights.
+        model_dir: BASE/NAME.
+        version: a whole number of at least 1; None for the next one.
+        warmup: bytes of JPEG or PNG files that the server analyses on loading; they
+            need the package tensorflow-serving-api.
+
+    Returns:
+        The path of the version.
+
+    Raises:
+        ValueError: for another mode, a version below 1, or images without three
+            channels.
+        FileExistsError: if the version exists already.
     """
     if model.mode != "inference":
         raise ValueError(
@@ -72,10 +85,9 @@ def export_saved_model(model, model_dir, version=None, warmup=()):
 
 
 def _archive(model):
-    """Both signatures, traced.
+    """Trace both signatures.
 
-    Without ExportArchive.track, which would write every weight a second time: the
-    signatures know the weights that they use.
+    ExportArchive.track is not needed, and would write every weight twice.
     """
     model.detector.folded.follow()
     batches = BatchDetector(model.detector)
@@ -88,10 +100,10 @@ def _archive(model):
 
 
 class BatchDetector:
-    """A Detector's graph for batches: the network once, all else image by image.
+    """A Detector's graph for batches: the network per batch, the rest per image.
 
-    One image is worked on after the other, so that a batch of large photographs needs
-    the memory of one. Where the canvas has no fixed size, the network does so, too.
+    Images are processed one after the other, so that a batch of large ones needs the
+    memory of one. If the canvas has no fixed size, this includes the network.
     """
 
     def __init__(self, detector):
@@ -118,7 +130,7 @@ class BatchDetector:
         return _map(detect_one, inputs, self._answer_specs())
 
     def _detect_batch(self, inputs, read):
-        """Detect in inputs [batch, ...]; `read` gives image and error of one."""
+        """Detect in inputs [batch, ...]; `read` returns image and error of one."""
 
         def prepare(one):
             image, error = self._fit(*read(one))
@@ -134,7 +146,7 @@ class BatchDetector:
         )
 
     def _fit(self, image, error):
-        """Replace an image of sides that the network cannot take, and say so."""
+        """Replace an image whose sides do not fit the network, and set its error."""
         if self.config.IMAGE_RESIZE_MODE != "none":
             return image, error
         is_fit = tf.reduce_all(tf.shape(image)[:2] % SIDE_MULTIPLE == 0)
@@ -143,7 +155,7 @@ class BatchDetector:
         return image, tf.where(is_fit | (error != ""), error, SIDES)
 
     def _answer(self, outputs, canvas, shape, error):
-        """The signatures' outputs for one image, of the specs _answer_specs."""
+        """Return the outputs for one image, as in _answer_specs."""
         is_read = tf.equal(error, "")
         outputs = {
             name: tf.where(is_read, value, tf.zeros_like(value))
@@ -176,7 +188,7 @@ class BatchDetector:
             is_decided = (outputs["num_detections"] > 0) & (threshold is not None)
             answer["threshold"] = tf.where(is_decided, threshold or 0.0, float("nan"))
         if masks is not None:
-            # One after the other: all at once they outgrow the photograph itself
+            # One after the other, to save memory
 
             def png(one):
                 detection, mask = one
@@ -188,7 +200,7 @@ class BatchDetector:
         return answer
 
     def _predicted_class(self, result):
-        """Name of the best lesion's class; the twin of inference.detector.decide."""
+        """Return the name of the best lesion's class, as inference.detector.decide."""
         config = self.config
         ids = result["class_ids"][:1]
         if config.THRESHOLD is not None and "p_malignant" in result:
@@ -201,13 +213,13 @@ class BatchDetector:
         return tf.strings.reduce_join(tf.gather(config.CLASS_NAMES, ids))
 
     def _padded(self, values):
-        """Rows [n, ...] and as many zeros or empty strings as make D."""
+        """Pad rows [n, ...] with zeros or empty strings to [D, ...]."""
         missing = self.config.DETECTION_MAX_INSTANCES - tf.shape(values)[0]
         shape = tf.concat([[missing], tf.shape(values)[1:]], axis=0)
         return tf.concat([values, tf.zeros(shape, values.dtype)], axis=0)
 
     def _answer_specs(self):
-        """{name: tf.TensorSpec} of the answer for one image."""
+        """Return {name: tf.TensorSpec} of the outputs for one image."""
         count = self.config.DETECTION_MAX_INSTANCES
         specs = {
             "num_detections": tf.TensorSpec([], tf.int32),

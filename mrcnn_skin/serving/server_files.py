@@ -1,18 +1,17 @@
-"""The folder that TensorFlow Serving reads: versions, settings, warm-up requests.
+"""The files of TensorFlow Serving: versions, settings, warm-up requests.
 
-A folder BASE holds models, BASE/NAME their versions BASE/NAME/1, BASE/NAME/2 and so on.
-The models themselves are written by serving/saved_model.py.
+A folder BASE holds the versions BASE/NAME/1, BASE/NAME/2 ... of its models.
 """
 
 from pathlib import Path
 
 from ..atomic import written_whole
 
-MOUNT = "/models"  # where the server's container sees BASE
+MOUNT = "/models"  # path of BASE in the server's container
 WARMUP = "tf_serving_warmup_requests"
 MAX_WARMUP_RECORDS = 1000  # a server refuses a model with more
 
-# Requests that wait together are answered as one batch. Threads: a batch each.
+# Waiting requests are answered as one batch; every thread processes a batch
 BATCHING = """\
 max_batch_size { value: 8 }
 batch_timeout_micros { value: 5000 }
@@ -26,23 +25,25 @@ prometheus_config { enable: true, path: "/monitoring/prometheus/metrics" }
 
 
 def versions(model_dir):
-    """The versions in a folder BASE/NAME, in order; [] if there is no such folder."""
+    """Return the versions in a folder BASE/NAME, sorted; [] without the folder."""
     names = [path.parent.name for path in Path(model_dir).glob("*/saved_model.pb")]
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 def next_version(model_dir):
-    """The version after the highest in a folder BASE/NAME; 1 for the first."""
+    """Return the version after the highest in a folder BASE/NAME, or 1."""
     return max(versions(model_dir), default=0) + 1
 
 
 def write_server_files(base):
-    """Write model.config, batching.config and monitoring.config into a folder BASE.
+    """Write model.config, batching.config and monitoring.config to a folder BASE.
 
-    They are what --model_config_file, --batching_parameters_file and
-    --monitoring_config_file of tensorflow_model_server want, if BASE is its /models.
-    model.config names every model in BASE. Raises ValueError for a model whose name
-    would need quoting.
+    They are for --model_config_file, --batching_parameters_file and
+    --monitoring_config_file of tensorflow_model_server with BASE as its /models.
+    model.config lists every model in BASE.
+
+    Raises:
+        ValueError: if the name of a model would need quoting.
     """
     base = Path(base)
     names = sorted(path.name for path in base.iterdir() if versions(path))
@@ -57,11 +58,11 @@ def write_server_files(base):
 
 
 def model_config(names):
-    """Text of a ModelServerConfig that serves the latest version of these models."""
+    """Return the ModelServerConfig that serves the latest version of each model."""
     models = ""
     for name in names:
         if not name.isprintable() or set('"\\') & set(name):
-            raise ValueError(f"a model's name must need no quoting, got {name!r}")
+            raise ValueError(f"the name of a model must not need quoting, got {name!r}")
         models += (
             f'  config {{ name: "{name}" base_path: "{MOUNT}/{name}" '
             'model_platform: "tensorflow" }\n'
@@ -70,19 +71,25 @@ def model_config(names):
 
 
 def write_warmup(folder, model_name, signature, images):
-    """Write requests that a server answers by itself before it takes others.
+    """Write the requests that a server answers on loading.
 
-    folder: assets.extra of a version. images: bytes of JPEG or PNG files, a request
-    each. Raises ValueError for more than MAX_WARMUP_RECORDS, ImportError without
-    tensorflow-serving-api, whose message types the file consists of.
+    Args:
+        folder: assets.extra of a version.
+        model_name: NAME.
+        signature: of the model.
+        images: bytes of JPEG or PNG files, one per request.
+
+    Raises:
+        ValueError: for more than MAX_WARMUP_RECORDS images.
+        ImportError: without tensorflow-serving-api.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
     if len(images) > MAX_WARMUP_RECORDS:
         raise ValueError(
-            f"a server takes at most {MAX_WARMUP_RECORDS} warm-up requests, "
-            f"got {len(images)}"
+            f"there may be at most {MAX_WARMUP_RECORDS} warm-up requests, got "
+            f"{len(images)}"
         )
     with tf.io.TFRecordWriter(str(folder / WARMUP)) as writer:
         for image in images:

@@ -117,7 +117,7 @@ def test_heat_that_overflows_is_said_and_not_shown(model, grad_cam):
     layer = model.keras_model.get_layer("fpn_p2")
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, np.full_like(bias, np.inf)])
-    with pytest.warns(UserWarning, match="heat is not finite"):
+    with pytest.warns(UserWarning, match="heat map is not finite"):
         heat = grad_cam(image)
     layer.set_weights([kernel, bias])
     assert heat.shape == (64, 64) and not heat.any()

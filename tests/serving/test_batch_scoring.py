@@ -158,7 +158,7 @@ def test_files_that_cannot_be_read_are_rows_with_the_reason(tmp_path):
     assert [row["image"] for row in rows] == names
     errors = [row["error"] for row in rows]
     assert "truncated" in errors[0] and errors[1] is None and "empty" in errors[2]
-    assert errors[3] == errors[4] == "there is no such file"
+    assert errors[3] == errors[4] == "no such file"
     for row, error in zip(rows, errors, strict=True):
         assert (row["score"] is None) == (error is not None)
 
@@ -238,5 +238,5 @@ def test_answers_of_other_weights_and_broken_parts_are_refused(tmp_path):
     with pytest.raises(ValueError, match="part-00000.* with the same weights"):
         Parts(out, ORIGIN | {"weights": "other"})
     (out / "part-00001.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ValueError, match="part-00001.parquet is no part of answers"):
+    with pytest.raises(ValueError, match="part-00001.parquet is not a file of answers"):
         Parts(out, ORIGIN)

@@ -168,8 +168,8 @@ class Swapped(layers.Conv2D):
 @pytest.mark.parametrize(
     "layer, message",
     [
-        (Swapped(3, 1, name="own"), "no layer Swapped .of 'own'.; it knows Conv2D"),
-        (layers.LayerNormalization(), "no layer LayerNormalization"),
+        (Swapped(3, 1, name="own"), "the layer Swapped .'own'.; supported: Conv2D"),
+        (layers.LayerNormalization(), "support the layer LayerNormalization"),
         (layers.Conv2D(3, 1, activation="tanh", name="own"), "got 'tanh' in .* 'own'"),
         (layers.ReLU(negative_slope=0.1, name="own"), "negative_slope 0.0 .* 'own'"),
         (layers.UpSampling2D(2, interpolation="bilinear"), "'nearest' .* 'bilinear'"),

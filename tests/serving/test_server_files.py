@@ -48,7 +48,7 @@ def test_server_files_name_every_model(tmp_path):
     assert text.index("lite") < text.index("skin") and "notes" not in text
     assert "max_batch_size" in (tmp_path / "batching.config").read_text()
     assert "prometheus" in (tmp_path / "monitoring.config").read_text()
-    with pytest.raises(ValueError, match="no quoting"):
+    with pytest.raises(ValueError, match="not need quoting"):
         model_config(['a"b'])
 
 

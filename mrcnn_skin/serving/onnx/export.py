@@ -38,14 +38,18 @@ OUTPUTS = {
 def export_onnx(model, path, metadata=None):
     """Write a model as one ONNX file that runs without this package.
 
-    The file has the standard operators alone. Its input `images` is uint8 [batch, h, w,
-    channels]. Its outputs, with the batch in dimension 0 and n the most detections of
-    an image in the batch, padded with zeros and best first: num_detections int64
-    [batch]; boxes [batch, n, (y1, x1, y2, x2)], pixels of the image; class_ids int64
-    [batch, n]; scores [batch, n]; low_confidence bool [batch]. With the task "classify"
-    probs [batch, n, classes] and, with MALIGNANT_CLASS_IDS, p_malignant [batch], NaN
-    where nothing is found; with the task "segment" masks bool [batch, n, h, w]; with
-    UNFAMILIAR_COMPONENTS unfamiliar bool [batch] and unfamiliar_score [batch].
+    The file has standard operators only, and the input `images`, uint8 [batch, h, w,
+    channels]. Its outputs, best detection first and padded with zeros to the largest
+    number n of detections in the batch:
+    num_detections: int64 [batch];
+    boxes: [batch, n, (y1, x1, y2, x2)], pixels of the image;
+    class_ids: int64 [batch, n];
+    scores: [batch, n];
+    low_confidence: bool [batch];
+    probs: [batch, n, classes], with the task "classify";
+    p_malignant: [batch], NaN without a lesion, with MALIGNANT_CLASS_IDS;
+    masks: bool [batch, n, h, w], with the task "segment";
+    unfamiliar, unfamiliar_score: bool and float [batch], with UNFAMILIAR_COMPONENTS.
 
     Args:
         model: a MaskRCNN of mode "inference" with its weights.
@@ -73,7 +77,7 @@ def export_onnx(model, path, metadata=None):
     written = ir.to_proto(
         ir.Model(graph, ir_version=10, producer_name="mrcnn_skin", doc_string=about)
     )
-    # The builder's notes on values in between, some without a type; nobody needs them
+    # The builder's records of intermediate values, some without a type
     written.graph.ClearField("value_info")
     described = {
         "class_names": json.dumps(config.CLASS_NAMES),
@@ -102,7 +106,7 @@ def _graph(network, config):
 
 
 def _detect(op, images, network, config):
-    """Outputs of export_onnx by name."""
+    """Return the outputs of export_onnx by name."""
     canvas = Canvas(op, images, config)
     batch = op.Shape(images, start=0, end=1)
     found = convert(op, network, [canvas.images, canvas.windows(op, batch)])
@@ -145,7 +149,7 @@ def _detect(op, images, network, config):
 
 
 def _p_malignant(op, probs, config):
-    """P(malignant) among the foreground classes of the best lesion; NaN if none."""
+    """Return P(malignant) among the best lesion's foreground classes; NaN if none."""
     best = op.Gather(probs, 0, axis=1)
     malignant = op.Gather(best, list(config.MALIGNANT_CLASS_IDS), axis=1)
     lesion = op.Slice(best, [1], [config.HEAD_CLASSES], [1])

@@ -19,7 +19,7 @@ from ...layers.roi_align import CANONICAL_LEVEL, CANONICAL_SIDE
 
 @contextmanager
 def arithmetic(op):
-    """Within, + - * / between values are operators in the graph of `op`."""
+    """Make + - * / between values write operators into the graph of `op`."""
     before = onnx_ir.set_value_magic_handler(op)
     try:
         yield
@@ -27,12 +27,12 @@ def arithmetic(op):
         onnx_ir.set_value_magic_handler(before)
 
 
-CORNERS = (0.0, 0.0, 1.0, 1.0)  # of all there is, normalised; and norm_boxes' shift
+CORNERS = (0.0, 0.0, 1.0, 1.0)  # the whole image, normalised; and norm_boxes' shift
 
 
 @dataclass
 class Map:
-    """A feature map as ONNX's convolutions want it: [batch, channels, h, w]."""
+    """A feature map in ONNX's layout, [batch, channels, h, w]."""
 
     nchw: Any
 
@@ -50,22 +50,22 @@ def to_int(op, x):
 
 
 def part(op, x, start, stop, axis=-1):
-    """x[..., start:stop], or along another axis."""
+    """Slice x[..., start:stop], or along another axis."""
     return op.Slice(x, [start], [stop], [axis])
 
 
 def halves(op, boxes):
-    """The corners (y1, x1) and (y2, x2) of boxes [..., 4]."""
+    """Split boxes [..., 4] into the corners (y1, x1) and (y2, x2)."""
     return part(op, boxes, 0, 2), part(op, boxes, 2, 4)
 
 
 def twice(op, pair):
-    """[..., 2] as [..., 4]: the same for both corners of a box."""
+    """Repeat [..., 2] as [..., 4], for both corners of a box."""
     return op.Concat(pair, pair, axis=-1)
 
 
 def box_scale(op, size):
-    """Pixels in the unit of normalised boxes, [4]. size: float [2], (height, width)."""
+    """Return the factor from normalised boxes to pixels, [4]; size: (height, width)."""
     return twice(op, size) - 1.0
 
 
@@ -86,19 +86,27 @@ def clip_boxes(op, boxes, window):
 
 
 def have_area(op, boxes):
-    """bool [..., 1]: which boxes have a height and a width."""
+    """Return which boxes have a height and a width, bool [..., 1]."""
     top_left, bottom_right = halves(op, boxes)
     sides = op.ReduceMin(bottom_right - top_left, [-1], keepdims=1)
     return op.Greater(sides, 0.0)
 
 
 def suppress(op, boxes, scores, rows, limit, nms_threshold, min_score=None):
-    """Non-maximum suppression in every image.
+    """Apply non-maximum suppression to every image.
 
-    boxes: [batch, n, 4]; scores: [batch, n]; rows: [batch, n, columns], what to keep
-    of a box. limit: boxes that remain at most. min_score: to exceed, None for any.
-    Returns rows [batch, limit, columns], best first and padded with zeros, and int64
-    [batch], how many are none.
+    Args:
+        op: the builder.
+        boxes: [batch, n, 4].
+        scores: [batch, n].
+        rows: [batch, n, columns], the values of each box.
+        limit: highest number of boxes to keep.
+        nms_threshold: IoU.
+        min_score: scores must exceed it; None for no limit.
+
+    Returns:
+        rows [batch, limit, columns], best first, padded with zeros, and the number of
+        boxes, int64 [batch].
     """
     found = op.NonMaxSuppression(
         boxes,
@@ -121,7 +129,7 @@ def suppress(op, boxes, scores, rows, limit, nms_threshold, min_score=None):
 
 
 def propose(op, layer, probs, deltas, anchors):
-    """ProposalLayer.call, but for boxes that are not finite."""
+    """ProposalLayer.call, without its check for boxes that are not finite."""
     count = op.Min([layer.pre_nms_limit], op.Shape(anchors, start=0, end=1))
     foreground = op.Squeeze(part(op, probs, 1, 2), [2])
     scores, index = op.TopK(foreground, count, _outputs=2)
@@ -231,7 +239,7 @@ def make_anchors(op, layer, image):
 
 
 def _level_anchors(op, layer, size, scale, stride):
-    """Anchors of one level, [rows * columns * ratios, 4], pixels."""
+    """Return the anchors of one level, [rows * columns * ratios, 4], pixels."""
     step = layer.anchor_stride * stride
     y, x = (to_float(op, op.Range(0, op.Gather(size, axis), step)) for axis in (0, 1))
     root = np.sqrt(np.array(layer.ratios, np.float32))

@@ -1,6 +1,6 @@
-"""From an image of any size to the network's canvas, and back, in ONNX's operators.
+"""Letter-boxing and pasting of masks in ONNX's operators.
 
-The twins of the functions of the same names in inference/detector.py.
+They compute the same as the functions of the same names in inference/detector.py.
 """
 
 import onnx_ir as ir
@@ -21,11 +21,14 @@ from .geometry import (
 
 
 class Canvas:
-    """Images as the network sees them, and how to get back.
+    """Images as the network sees them, and the way back.
 
-    images: Map of the canvases. window: [4], pixels of the canvas. scale: [2], canvas
-    pixels for one pixel of the image, (y, x). size, shape: of the canvas and of the
-    image, float [2] and int64 [2].
+    Attributes:
+        images: Map of the canvases.
+        window: [4], the part that is not padding, pixels of the canvas.
+        scale: [2], canvas pixels per pixel of the image, (y, x).
+        size: float [2], of the canvas.
+        shape: int64 [2], of the image.
     """
 
     def __init__(self, op, images, config):
@@ -56,26 +59,34 @@ class Canvas:
         self.size = to_float(op, canvas)
 
     def windows(self, op, batch):
-        """The window, normalised, for every image: [batch, 4]."""
+        """Return the normalised window of every image, [batch, 4]."""
         window = (self.window - constant(op, CORNERS)) / box_scale(op, self.size)
         return op.Expand(window, op.Concat(batch, [4], axis=0))
 
     def boxes(self, op, boxes):
-        """Normalised boxes as pixels of the canvas."""
+        """Convert normalised boxes to pixels of the canvas."""
         return boxes * box_scale(op, self.size) + constant(op, CORNERS)
 
     def boxes_on_image(self, op, boxes):
-        """Boxes in pixels of the canvas as pixels of the image, clipped to it."""
+        """Convert boxes from pixels of the canvas to pixels of the image; clip them."""
         origin = twice(op, part(op, self.window, 0, 2))
         boxes = (boxes - origin) / twice(op, self.scale)
         return op.Min(op.Max(boxes, 0.0), twice(op, to_float(op, self.shape)))
 
     def paste_masks(self, op, masks, boxes, mask_shape):
-        """Masks of boxes as masks of the image, bool [n, h, w].
+        """Paste masks of boxes into the image.
 
-        masks: [n, *mask_shape], probabilities; boxes: [n, 4], pixels of the canvas.
         Bilinear interpolation is a product with a matrix for the rows and one for the
-        columns. One mask after the other: all at once outgrow the photograph itself.
+        columns. Masks are pasted one after the other, to save memory.
+
+        Args:
+            op: the builder.
+            masks: [n, *mask_shape], probabilities.
+            boxes: [n, 4], pixels of the canvas.
+            mask_shape: (height, width) of a mask.
+
+        Returns:
+            bool [n, h, w].
         """
         mask_h, mask_w = mask_shape
 
@@ -86,7 +97,7 @@ class Canvas:
                 rows = self._weights(op, box, 0, mask_h)  # [h, mask_h]
                 columns = self._weights(op, box, 1, mask_w)  # [w, mask_w]
             values = op.MatMul(op.MatMul(rows, mask), op.Transpose(columns))
-            # Outside the box every weight is 0
+            # The weights are 0 outside the box
             return op.Identity(go_on), op.GreaterOrEqual(values, MASK_THRESHOLD)
 
         body = op.builder.subgraph(
@@ -103,15 +114,15 @@ class Canvas:
         )
         count = op.Shape(masks, start=0, end=1)
         pasted = op.Loop(op.Squeeze(count), None, body=body)
-        # Of no mask at all the loop knows no height and width
+        # Without a mask, the loop's result has no height and width
         return op.Reshape(pasted, op.Concat(count, self.shape, axis=0), allowzero=1)
 
     def _weights(self, op, box, axis, cells):
-        """What each cell of a mask gives to each row (axis 0) or column of the image.
+        """Return the weight of each mask cell in each row (axis 0) or column.
 
-        The centre of row r of the image is the row (r + .5) scale + top - .5 of the
-        canvas; cell i of the mask is the row y1 + i (y2 - 1 - y1) / (cells - 1).
-        Rows beyond the outermost cells, by half a pixel, take the value of those.
+        The centre of row r of the image is row (r + .5) scale + top - .5 of the canvas;
+        cell i of the mask is row y1 + i (y2 - 1 - y1) / (cells - 1). Rows up to half a
+        pixel beyond the outermost cells get the values of these.
         """
         first, last = (op.Gather(box, axis + corner) for corner in (0, 2))
         count = op.Gather(self.shape, axis)
@@ -128,10 +139,10 @@ class Canvas:
 
 
 def _require_fit(op, shape):
-    """An image's shape, int64 [2]; it fails where IMAGE_RESIZE_MODE "none" forbids it.
+    """Return an image's shape, int64 [2]; fail if IMAGE_RESIZE_MODE "none" forbids it.
 
-    ONNX has no operator that raises an error with a text, but a runtime names the node
-    that failed: here one that takes an element which is not there.
+    ONNX has no operator that raises an error. Runtimes report the name of a node that
+    fails: here one that gathers a missing element.
     """
     op.builder.push_module(SIDES)
     rest = op.ReduceSum(op.Mod(shape, SIDE_MULTIPLE), keepdims=0)
@@ -141,7 +152,7 @@ def _require_fit(op, shape):
 
 
 def _scale(op, size, config):
-    """Factor of the resize, as in Matterport: up to IMAGE_MIN_DIM, within MAX_DIM."""
+    """Return the resize factor: up to IMAGE_MIN_DIM, at most to IMAGE_MAX_DIM."""
     shorter = op.ReduceMin(size, keepdims=0)
     longer = op.ReduceMax(size, keepdims=0)
     scale = op.Max(float(config.IMAGE_MIN_DIM) / shorter, 1.0)
@@ -154,7 +165,7 @@ def _scale(op, size, config):
 
 
 def _resize(op, pixels, new_size):
-    """tf.image.resize with antialias. pixels: [batch, channels, h, w]."""
+    """Resize pixels [batch, channels, h, w] as tf.image.resize with antialias."""
     sizes = op.Concat(op.Shape(pixels, start=0, end=2), new_size, axis=0)
     return op.Resize(
         pixels, None, None, sizes, mode="linear", antialias=1, exclude_outside=1

@@ -54,8 +54,8 @@ def convert(op, network, inputs):
         # A class of that name elsewhere may compute something else
         if not converter or type(operation).__module__.split(".")[0] not in KNOWN:
             raise ValueError(
-                f"export to ONNX knows no layer {type(operation).__name__} (of "
-                f"{operation.name!r}); it knows {', '.join(CONVERTERS)}"
+                f"export to ONNX does not support the layer {type(operation).__name__} "
+                f"({operation.name!r}); supported: {', '.join(CONVERTERS)}"
             )
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         return converter(op, operation, *args, **kwargs)
@@ -67,7 +67,7 @@ KNOWN = "keras", __name__.split(".")[0]
 
 
 def _require(operation, **wanted):
-    """Raise ValueError where an option of a layer has a value that is not converted."""
+    """Raise ValueError unless the options of a layer have the supported values."""
     for name, value in wanted.items():
         if getattr(operation, name) != value:
             raise ValueError(
@@ -77,17 +77,17 @@ def _require(operation, **wanted):
 
 
 def as_keras(op, x):
-    """A Map as a tensor [batch, h, w, channels]; other tensors as they are."""
+    """Convert a Map to a tensor [batch, h, w, channels]; keep other tensors."""
     return op.Transpose(x.nchw, perm=[0, 2, 3, 1]) if isinstance(x, Map) else x
 
 
 def as_map(op, x):
-    """A tensor [batch, h, w, channels] as a Map."""
+    """Convert a tensor [batch, h, w, channels] to a Map."""
     return x if isinstance(x, Map) else Map(op.Transpose(x, perm=[0, 3, 1, 2]))
 
 
 def _elementwise(function):
-    """A converter of what treats each number alike, of feature maps or others."""
+    """Make a converter of an elementwise operation."""
 
     def converter(op, layer, *inputs):
         inputs = inputs[0] if isinstance(inputs[0], list) else inputs
@@ -105,14 +105,14 @@ def _activate(op, layer, x):
     name = layer.activation.__name__
     if name not in ACTIVATIONS:
         raise ValueError(
-            f"export to ONNX knows the activations {', '.join(ACTIVATIONS)}, got "
+            f"export to ONNX supports the activations {', '.join(ACTIVATIONS)}, got "
             f"{name!r} in the layer {layer.name!r}"
         )
     return ACTIVATIONS[name](op, x)
 
 
 def _weight(op, name, values):
-    """A constant of the graph under a name; one for all layers that share it."""
+    """Add a named constant to the graph, once for all layers that share it."""
     known = op.builder.graph.initializers
     if name not in known:
         op.initializer(onnx_ir.tensor(np.ascontiguousarray(values)), name)
@@ -120,7 +120,7 @@ def _weight(op, name, values):
 
 
 def _kernel_and_bias(op, layer, kernel):
-    """kernel: as ONNX wants it."""
+    """Add the weights of a layer; kernel in ONNX's layout."""
     weights = [_weight(op, f"{layer.name}/kernel", kernel)]
     if layer.use_bias:
         weights.append(_weight(op, f"{layer.name}/bias", layer.bias))
@@ -128,7 +128,7 @@ def _kernel_and_bias(op, layer, kernel):
 
 
 def _convolution(op, layer, x, kernel, groups=1):
-    """kernel: as ONNX wants it, [filters, channels / groups, h, w]."""
+    """Convert a convolution; kernel: [filters, channels / groups, h, w]."""
     _require(layer, data_format="channels_last")
     y = op.Conv(
         as_map(op, x).nchw,
@@ -172,13 +172,13 @@ def _dense(op, layer, x):
 
 
 def _norm_weights(op, layer, *names):
-    """Weights of a norm by their names in Keras."""
+    """Add the weights of a normalization by their names in Keras."""
     _require(layer, scale=True, center=True, axis=-1)
     return [_weight(op, f"{layer.name}/{n}", getattr(layer, n)) for n in names]
 
 
 def _of_channels(function):
-    """A converter of what wants channels in axis 1: of maps and of [n, channels]."""
+    """Make a converter of an operation on channels in axis 1."""
 
     def converter(op, layer, x):
         if isinstance(x, Map) or len(layer.output.shape) == 4:
