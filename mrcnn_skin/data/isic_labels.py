@@ -16,7 +16,7 @@ from .groups import add_groups, name_groups
 from .image_names import ImageNames, bare_name, splits_in
 from .isic_tables import column_name, read_table
 from .label_claims import Claims, LabelTable, source_name
-from .splits import add_splits, join_splits, unique_splits
+from .splits import add_splits, join_splits, note_unread_splits, unique_splits
 
 # Columns that may say which images belong together
 _GROUP_COLUMN = re.compile(
@@ -26,22 +26,29 @@ _GROUP_COLUMN = re.compile(
 _SPLIT_COLUMN = re.compile(
     r"(^|_)(split|fold|set|subset|partition|holdout|hold_out|cv|train|val|test)(_|$)"
 )
+_TABLE = re.compile(
+    r"\.(csv|tsv|tab|xlsx)$|(^|/)(PH2_dataset\.txt|HAM10000_metadata(\.txt)?)$", re.I
+)
+# Texts that may explain the codes of a table
+_LEGEND = re.compile(
+    r"(class|label|legend|readme|codebook|categor|data)[^/]*\.(json|txt|md|ya?ml)$",
+    re.I,
+)
+# Texts that may list the images of a split
+_LIST = re.compile(r"\.(txt|lst|json)$", re.I)
 _LEGEND_ROWS, _LEGEND_CHARACTERS = 20, 100_000  # of what may explain codes
 _LABEL_COLUMNS = ["label", "label_problem", "label_sources"]
 
 
-def add_labels(
-    records, paths, dataset_dir, table_paths, options=AS_WRITTEN, legends=()
-):
+def add_labels(records, paths, dataset_dir, files, options=AS_WRITTEN):
     """Add the id, label and metadata of each image.
 
     Args:
         records: DataFrame with one row per image.
         paths: of the images, relative to dataset_dir, with forward slashes.
         dataset_dir: the folder.
-        table_paths: of the tables, relative to dataset_dir.
+        files: paths of all files, relative to dataset_dir.
         options: LabelOptions.
-        legends: paths of texts that may explain codes, relative to dataset_dir.
 
     Returns:
         records with the columns image_id, label, label_problem (why there is no label),
@@ -54,8 +61,8 @@ def add_labels(
             of splits has other values, or two of them contradict each other.
     """
     tables = _Tables(paths, options)
-    tables.read_all(Path(dataset_dir), table_paths)
-    tables.read_legends(Path(dataset_dir), legends)
+    tables.read_all(Path(dataset_dir), filter(_TABLE.search, files))
+    tables.read_legends(Path(dataset_dir), filter(_LEGEND.search, files))
     claims = Claims(options, tables.notes)
     claims.add_tables(tables.of_labels)
     if not (options.label_table or options.label_column):
@@ -66,7 +73,7 @@ def add_labels(
     nothing, found = (None, "no label", ()), claims.labels()
     rows = [found.get(image_id, nothing) for image_id in records["image_id"]]
     labels = pd.DataFrame(rows, records.index, _LABEL_COLUMNS, dtype=object)
-    records = tables.onto(records.assign(**labels))
+    records = tables.onto(records.assign(**labels), filter(_LIST.search, files))
     records.attrs = {
         "unknown_ids": list(dict.fromkeys(tables.unknown_ids)),
         "notes": tables.notes,
@@ -87,7 +94,7 @@ class _Tables:
         self.notes, self.metadata, self.unknown_ids = [], [], []
         self.columns = set()
         self.splits = {}  # {image id: (split, its table and column)}
-        self.splits_of_tables = []  # (image id, split in the table's name)
+        self.splits_of_tables = []  # (image id, split in the table's name, the name)
 
     def read_all(self, dataset_dir, table_paths):
         """Read all tables; of label_table, if it is given, the labels."""
@@ -105,14 +112,22 @@ class _Tables:
             with open(dataset_dir / name, encoding="utf-8", errors="replace") as file:
                 self._read_text(name, file.read(_LEGEND_CHARACTERS))
 
-    def onto(self, records):
-        """Return the records with splits, groups and metadata."""
+    def onto(self, records, lists):
+        """Return the records with splits, groups and metadata.
+
+        Args:
+            records: of add_labels.
+            lists: paths of texts that may list the images of a split.
+        """
         records["split"] = join_splits(
             records,
             self.splits,
             unique_splits(self.splits_of_tables),
             tables_overrule=bool(self.options.split_column),
         )
+        unsplit = set(records["image_id"][records["split"].isna()])
+        lists = {*lists, *(n for i, _, n in self.splits_of_tables if i in unsplit)}
+        self.notes += note_unread_splits([self.paths[i] for i in unsplit], lists)
         rows = pd.concat([pd.DataFrame({"image_id": []}), *self.metadata])
         rows = rows.where(rows.ne("") & rows.notna(), None)
         first = rows.groupby("image_id").first()
@@ -191,7 +206,7 @@ class _Tables:
             add_splits(self.splits, rows["image_id"], rows[column], source)
         split = splits_in(name)
         if len(split) == 1:
-            self.splits_of_tables += [(i, *split) for i in rows["image_id"]]
+            self.splits_of_tables += [(i, *split, name) for i in rows["image_id"]]
         return column if is_read else None
 
     def _read_text(self, name, text):

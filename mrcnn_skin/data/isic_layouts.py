@@ -13,17 +13,7 @@ from .diagnoses import AS_WRITTEN
 from .file_names import describe_unread, sort_images, split_name, walk_files
 from .isic_labels import add_labels
 from .polygons import find_outlines
-from .splits import note_unread_splits
 
-_TABLE = re.compile(
-    r"\.(csv|tsv|tab|xlsx)$|(^|/)(PH2_dataset\.txt|HAM10000_metadata(\.txt)?)$", re.I
-)
-# Texts that may explain the codes of a table
-_LEGEND = re.compile(
-    r"(class|label|legend|readme|codebook|categor|data)[^/]*\.(json|txt|md|ya?ml)$",
-    re.I,
-)
-_LIST = re.compile(r"\.(csv|tsv|tab|xlsx|txt|lst|json)$", re.I)
 _OTHER_TABLE = re.compile(
     r"\.(xls|xlsm|ods|numbers|parquet|sav|dta|(csv|tsv|txt|xlsx)\.(gz|bz2|zip|xz))$"
     r"|(label|diagnos|truth)[^/]*\.txt$",
@@ -74,14 +64,10 @@ def read_records(dataset_dir, options=AS_WRITTEN, area_names=None):
         "split": [split_name(path.rpartition("/")[0]) for path in images],
     }
     records = pd.DataFrame(columns, dtype=object)
-    tables = [path for path in paths if _TABLE.search(path)]
-    legends = [path for path in paths if _LEGEND.search(path)]
-    records = add_labels(records, images, dataset_dir, tables, options, legends)
+    records = add_labels(records, images, dataset_dir, paths, options)
     if "age" in records:
         records["age"] = pd.to_numeric(records["age"], errors="coerce")
-    lists = [path for path in paths if _LIST.search(path)]
     records.attrs["notes"] += [
-        *note_unread_splits(records["split"], images, lists),
         *describe_unread(paths, left),
         *notes,
         *_describe_ignored(paths, results),

@@ -92,7 +92,7 @@ class Claims:
         self._values |= set(map(normalise, columns))
         self.meanings[source] = reading.meaning
         self._codes |= {source: columns[0]} if reading.is_code else {}
-        if not has_labels(reading):
+        if not (has_labels(reading) or labels.eq(UNSURE).any()):
             self.notes.append(f"{source}: {reading.meaning}")
         self._claims += _claims(name, rows, columns, labels)
 

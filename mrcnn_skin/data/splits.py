@@ -79,33 +79,30 @@ def unique_splits(named):
     It is empty if they name one split only, or two for an image.
 
     Args:
-        named: list of (image id, the split in its table's name).
+        named: list of (image id, the split in its table's name, that name).
     """
-    splits = dict(named)
-    is_unique = len(set(named)) == len(splits) and len(set(splits.values())) > 1
+    pairs = {(image_id, split) for image_id, split, _ in named}
+    splits = dict(pairs)
+    is_unique = len(pairs) == len(splits) and len(set(splits.values())) > 1
     return splits if is_unique else {}
 
 
-def note_unread_splits(splits, paths, lists):
+def note_unread_splits(paths, lists):
     """Note names of folders and files that may name the splits of images without one.
 
     Args:
-        splits: of the images, or None.
-        paths: of the images.
+        paths: of the images without a split.
         lists: paths of other files that may list images.
     """
-    unsplit = [
-        path for path, known in zip(paths, splits.notna(), strict=True) if not known
-    ]
-    names = {part for path in unsplit for part in PurePosixPath(path).parts}
-    names |= {PurePosixPath(path).name for path in lists} if unsplit else set()
+    names = {part for path in paths for part in PurePosixPath(path).parts}
+    names |= {PurePosixPath(path).name for path in lists} if paths else set()
     names = {
         re.sub(r"\d+", "#", n) for n in names if splits_in(n) or _SPLIT_HINT.search(n)
     }
     if not names:
         return []
     return [
-        f"{len(unsplit)} images are assigned to splits at random, though there are "
+        f"{len(paths)} images are assigned to splits at random, though there are "
         f"names such as {', '.join(sorted(names)[:_SHOWN])}: folders such as train/ "
         "and test/, or split_column, assign them"
     ]
