@@ -36,14 +36,15 @@ _DOUBT = re.compile(
     r"|\b(borderline|equivocal|pre ?malignant|precancer|not|excluded|vs|versus)\b|^no "
 )
 TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
-# Texts such as "0 = malignant, 1 = benign" or {"benign": 1, "malignant": 0}
-_GAP = r"""[\s"'=:,;|>()-]{1,6}"""
-_0_MALIGNANT, _1_BENIGN = (
-    re.compile(rf"\b{code}{_GAP}({words})|\b({words}){_GAP}{code}\b", re.I)
-    for code, words in (
-        ("0", r"malignan\w*|melanoma\w*|cancer\w*"),
-        ("1", r"benign\w*|na?ev\w+|non-?(melanoma|cancer)\w*|healthy"),
-    )
+# Parts of a text such as "0 = malignant, 1 = benign" or {"benign": 1, "malignant": 0}
+_CODE, _GAP = r"\b(?P<code{}>[01])\b", r"""[ \t"'=:|>()-]{{1,6}}"""
+_WORD = (
+    r"\b(?P<word{}>malignan\w*|melanoma\w*|cancer\w*"
+    r"|benign\w*|na?ev\w+|non-?(?:melanoma|cancer)\w*|healthy)"
+)
+_EXPLAINED = re.compile(
+    (_CODE + _GAP + _WORD).format("", "") + "|" + (_WORD + _GAP + _CODE).format(2, 2),
+    re.I,
 )
 
 
@@ -139,7 +140,11 @@ def names_doubt(text):
 
 def text_inverts_codes(text):
     """Whether a text says that 0 is malignant and 1 is benign."""
-    return bool(_0_MALIGNANT.search(text) and _1_BENIGN.search(text))
+    said = set()
+    for found in _EXPLAINED.finditer(text):
+        code, word = found["code"] or found["code2"], found["word"] or found["word2"]
+        said.add((code, word.lower().startswith(("mal", "mel", "can"))))
+    return said == {("0", True), ("1", False)}
 
 
 def normalise(value):

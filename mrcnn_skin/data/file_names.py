@@ -64,6 +64,7 @@ _KNOWN_WORDS = {
     *("jpeg", "class", "raw", "part", "task", "isic", "isbi", "ham", "tschandl"),
     *("manual", "final", "all", "resized", "map", "maps", "tr", "ts"),
     *("json", "coco", "via", "vgg", "labelme", "metadata", "table", "tables", "csv"),
+    *("meta", "info", "excel", "sheet", "sheets"),
     *_ANNOTATOR_WORDS,
 }
 _VAGUE_WORDS = {"skin"}  # known only together with others

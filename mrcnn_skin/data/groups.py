@@ -14,7 +14,8 @@ from .isic_tables import column_name
 
 GROUPS = ("patient_id", "lesion_id")
 _PATIENT_FOLDER = re.compile(
-    r"(patient|subject|person|participant|case)[ _-]?[a-z]{0,2}\d+", re.I
+    r"(patient|subject|person|participant|case|lesion)[ _-]?[a-z]{0,2}\d+(?![a-z])",
+    re.I,
 )
 # Cells of an unknown patient or lesion, as are cells without letters and digits
 _NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"}
@@ -54,10 +55,8 @@ def add_groups(records, rows, paths):
     for column in GROUPS:
         values = records.get(column, pd.Series(None, records.index, dtype=object))
         records[column] = values.astype(object).where(values.notna(), None)
-    folders = [
-        next(filter(_PATIENT_FOLDER.fullmatch, reversed(PurePosixPath(p).parts)), None)
-        for p in paths
-    ]
+    found = [list(map(_PATIENT_FOLDER.match, PurePosixPath(p).parts)) for p in paths]
+    folders = [next((f[0] for f in reversed(parts) if f), None) for parts in found]
     folders = pd.Series(folders, records.index, dtype=object)
     records["patient_id"] = records["patient_id"].where(
         records["patient_id"].notna(), folders

@@ -23,6 +23,7 @@ _GROUP_COLUMN = re.compile(
     r"(patient|subject|person|participant|case|individual|lesion)"
     r"(_?(id|no|nr|num|number|code|name|key))?|pid|mrn"
 )
+_FOLD = re.compile(r"(fold)?[ _-]?\d*(\.0*)?", re.I)
 _SPLIT_COLUMN = re.compile(
     r"(^|_)(split|fold|set|subset|partition|holdout|hold_out|cv|train|val|test)(_|$)"
 )
@@ -165,6 +166,9 @@ class _Tables:
         is_far = [bool(i) and not (is_named or self._is_near(i, name)) for i in ids]
         ids = [None if far else i for i, far in zip(ids, is_far, strict=True)]
         found = pd.Series(ids, table.index, dtype=object).notna()
+        rows = table[found].assign(image_id=[i for i in ids if i is not None])
+        if gives_labels:
+            self.of_labels.append(LabelTable(name, table, rows))
         self._read_text(name, _explanation(table, with_cells=not found.any()))
         if not found.any():
             problem = (
@@ -177,12 +181,9 @@ class _Tables:
             return None
         self._note_unknown(name, table[column][~found])
         self.columns |= set(table)
-        rows = table[found].assign(image_id=[i for i in ids if i is not None])
         self.metadata.append(name_groups(rows, self.options.group_column))
         read = {self._add_splits(name, rows), column_name(self.options.group_column)}
         self._note_unread(name, rows, {"patient_id", "lesion_id", "image_id", *read})
-        if gives_labels:
-            self.of_labels.append(LabelTable(name, table, rows))
         return list(table)
 
     def _is_near(self, image_id, name):
@@ -199,7 +200,7 @@ class _Tables:
     def _add_splits(self, name, rows):
         """Read splits from a column, which is returned, and from the table's name."""
         column = column_name(self.options.split_column or "split")
-        is_fold = column in rows and rows[column].str.fullmatch(r"\d*(\.0*)?").all()
+        is_fold = column in rows and rows[column].str.fullmatch(_FOLD).all()
         is_read = column in rows and (self.options.split_column or not is_fold)
         if is_read:
             source = source_name(name, [column])

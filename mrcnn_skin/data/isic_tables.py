@@ -175,9 +175,12 @@ def _with_header(rows, names, image_column):
     wanted = [column_name(image_column)] if image_column else []
     if not heads.isin(wanted).any(axis=None):
         wanted = list(IMAGE_COLUMNS)
+    is_image[:_HEADER_ROWS] &= ~heads.get(position, heads[0]).isin(wanted)
     is_header = heads.isin(wanted).any(axis=1) & ~is_image[:_HEADER_ROWS]
     if is_header.any():
-        table = _below(rows, is_header.idxmax())
+        found = list(heads.index[is_header])
+        header = min(found, key=lambda i: rows.loc[i, 0].startswith("#"))
+        table = _below(rows, header)
         table.attrs["image_column"] = _choose_image_column(table, wanted, names)
         return table
     # A title is narrower than the header and most rows

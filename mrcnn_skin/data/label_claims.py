@@ -75,7 +75,8 @@ class Claims:
         """Add what LabelTables say."""
         wanted = [column_name(c) for c in self.options.label_columns()]
         options = self.options._replace(label_column=tuple(wanted))
-        values = values_of(one.table for one in tables)
+        values = values_of((one.table, not one.rows.empty) for one in tables)
+        tables = [one for one in tables if not one.rows.empty]
         for column in {*values, *wanted}.intersection((*WORD_COLUMNS, *wanted)):
             self._values |= values.get(column, set())
         for name, table, rows in tables:

@@ -52,6 +52,7 @@ BINARY_COLUMNS = {
 _DIAGNOSIS_COLUMNS = ("diagnosis", "diagnostic", "dx", "clinical_diagnosis")
 _PREDICTION_COLUMNS = ("p_malignant", "predicted_class")
 _MARKS, _NO_MARKS = ("1", "true", "yes", "x"), ("0", "false", "no", "")
+_SCORE = re.compile(r"(^|_)(score|prob|probability|confidence|conf|logit)s?(_|$)")
 _OTHER_TRUTH = re.compile("pred|history|family|prior|previous")
 _MANY_VALUES = 1000  # more than there are diagnoses
 _TRUE = ("1", "true", "t", "yes", "y")
@@ -104,7 +105,13 @@ def read_labels(table, name, options, values):
         return [_one_column(table, columns[0], name, options, values)]
     if any(column in table for column in _PREDICTION_COLUMNS):
         return []
-    if not table.attrs.get("has_header", True):
+    scores = [c for c in table if _SCORE.search(c) and _are_scores(values.get(c, ()))]
+    if scores:
+        reason = (
+            "probabilities, beside which labels may be predictions: name label_column"
+        )
+        return [_nothing(scores[0], table[scores[0]], reason)]
+    if not table.attrs["has_header"]:
         return _headerless(table, name, options)
     columns = [c for c in table if c in WORD_COLUMNS or c in BINARY_COLUMNS]
     if options.values():
@@ -118,11 +125,17 @@ def read_labels(table, name, options, values):
 
 
 def values_of(tables):
-    """Return {column: set of its normalised values} over all tables with a header."""
+    """Return {column: set of its normalised values} over all tables with a header.
+
+    Args:
+        tables: pairs of a table, and whether it has images of the data set. If not,
+            its numbers count: a label may be 0 or 1 here, but 6 in another table.
+    """
     values = {}
-    for table in tables:
-        for column in table if table.attrs.get("has_header", True) else ():
+    for table, has_images in tables:
+        for column in table if table.attrs["has_header"] else ():
             found = set(map(normalise, table[column].unique())) - {""}
+            found = found if has_images else set(filter(is_number, found))
             values[column] = values.get(column, set()) | found
     return values
 
@@ -261,6 +274,13 @@ def _marked_diagnoses(table, readings, options, values):
         runs = [list(run) for is_mark, run in groupby(marks, marks.get) if is_mark]
         one_hot = [c for run in runs if not set(run).isdisjoint(one_hot) for c in run]
     return [_one_hot(table[one_hot], options, is_2017, values)]
+
+
+def _are_scores(values):
+    """Whether values are numbers from 0 to 1, and not these alone."""
+    numbers = [float(value) for value in values if is_number(value)]
+    is_all = len(numbers) == len(values) and all(0 <= n <= 1 for n in numbers)
+    return is_all and any(0 < number < 1 for number in numbers)
 
 
 def _has_marks(cells):

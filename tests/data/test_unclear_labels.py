@@ -40,6 +40,12 @@ CASES = {
         {},
         "t.csv, column label: 0, 1, 4, 6 are class numbers",
     ),
+    "class numbers of other images": (
+        {"t.csv": CODES, "u.csv": "image,label\nx,4\ny,6\n"},
+        {},
+        {},
+        "t.csv, column label: 0, 1, 4, 6 are class numbers",
+    ),
     "a class per table": (
         {"t.csv": "image,class\na,1\n", "u.csv": "image,class\nb,2\n"},
         {},
@@ -108,6 +114,21 @@ CASES = {
         {"a": B, "b": M},
         "",
     ),
+    "a text that repeats": (
+        {"t.csv": CODES, "README.md": "0 benign 1 malignant\n0 benign 1 malignant\n"},
+        {},
+        {"a": B, "b": M},
+        "",
+    ),
+    "a text on something else": (
+        {
+            "t.csv": CODES,
+            "README.md": "Figure 1. Benign nevi, and 20 melanomas in 1.0 mm.",
+        },
+        {},
+        {"a": B, "b": M},
+        "",
+    ),
     "benign=1 needs no text": (
         {"t.csv": "image,benign\na,0\n", "README.md": "1 = benign, 0 = malignant"},
         {},
@@ -122,6 +143,18 @@ CASES = {
     "the user means it": (
         {"old/labels.csv": WORDS},
         {"label_table": "old/labels.csv"},
+        {"a": B, "b": M},
+        "",
+    ),
+    "labels beside probabilities": (
+        {"t.csv": "image,label,score\na,benign,0.9\nb,malignant,0.8\n"},
+        {},
+        {},
+        "column score: probabilities, beside which labels may be predictions",
+    ),
+    "labels beside grades": (
+        {"t.csv": "image,label,tds_score\na,benign,0.9\nb,malignant,5.8\n"},
+        {},
         {"a": B, "b": M},
         "",
     ),
@@ -291,6 +324,30 @@ CASES = {
         {"t.csv": "#,image,predicted\n1,a,benign\n2,b,malignant\n"},
         {},
         {},
+        "",
+    ),
+    "a comment like a header": (
+        {"t.csv": "# id, from the clinic\nimage,label\na,benign\nb,malignant\n"},
+        {},
+        {"a": B, "b": M},
+        "",
+    ),
+    "a file like a heading": (
+        {"image.jpg": "", "b.jpg": "", "t.csv": "image,dx\nimage,nv\nb,mel\n"},
+        {},
+        {"image": B, "b": M},
+        "",
+    ),
+    "no header, a comment": (
+        {"t.csv": "# ours\na,nv\nb,mel\n"},
+        {},
+        {"a": B, "b": M},
+        "",
+    ),
+    "no header, other images first": (
+        {"ISIC_0000002.jpg": "", "t.csv": "ISIC_0000001,nv\nISIC_0000002,mel\n"},
+        {},
+        {"ISIC_0000002": M},
         "",
     ),
     "#image": ({"t.csv": "#image,referral\na,nevus\nb,melanoma\n"}, {}, {}, ""),
