@@ -325,14 +325,15 @@ def _owner(path, by_id):
     names = [name for name in others if name in by_id]
     names = [own] if own in by_id else names if names == others[:1] else []
     words = set(_words(_folder(path)))
-    common = {
-        photograph: len(words.intersection(_words(_folder(photograph))))
-        for name in names
-        for photograph in by_id[name]
-        if is_folder_of(photograph, path)
-    }
-    best = [image for image in common if common[image] == max(common.values())]
-    return best[0] if len(best) == 1 else None
+    by_words = {}  # {number of words in common: photographs}
+    for image in (image for name in names for image in by_id[name]):
+        common = len(words.intersection(_words(_folder(image))))
+        by_words.setdefault(common, []).append(image)
+    for _, images in sorted(by_words.items(), reverse=True):
+        found = [image for image in images if is_folder_of(image, path)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _numbers(text):
@@ -376,7 +377,7 @@ def _match(patterns, path):
     return next(filter(None, (pattern.fullmatch(stem) for pattern in patterns)), None)
 
 
-@lru_cache(1024)
+@lru_cache(100_000)
 def _words(text):
     """Return the lower-case words of a name; "SegmentationClass" has two."""
     words = re.findall(
