@@ -61,13 +61,13 @@ _ANNOTATOR_WORDS = {"annotator", "expert", "rater", "reader"}
 _KNOWN_WORDS = {
     *(_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
     *("ground", "lesion", "lesions", "binary", "bin", "png", "bmp", "tif"),
-    *("jpeg", "class", "raw", "part", "task", "isic", "isbi", "ham", "tschandl"),
-    *("manual", "final", "all", "resized", "map", "maps", "tr", "ts"),
+    *("jpeg", "part", "task", "isic", "isbi", "ham", "tschandl"),
+    *("manual", "final", "all", "resized", "tr", "ts"),
     *("json", "coco", "via", "vgg", "labelme", "metadata", "table", "tables", "csv"),
     *("meta", "info", "excel", "sheet", "sheets"),
     *_ANNOTATOR_WORDS,
 }
-_VAGUE_WORDS = {"skin"}  # known only together with others
+_VAGUE_WORDS = {"skin", "raw", "class", "map", "maps"}  # known only with others
 # A path with such a word leads to no ground truth
 _NO_TRUTH_WORDS = {
     *("pred", "preds", "predicted", "prediction", "predictions", "inference"),
