@@ -136,7 +136,9 @@ def _assign(dataset_dir, paths, photographs):
     for path in (path for path in paths if path.lower().endswith(".json")):
         folder, _, name = path.rpartition("/")
         if says_no_truth(folder if name[:-5] in ids else path):
-            notes.append(f"{path}: its name says that it is no ground truth")
+            notes.append(
+                f"{path}: its name says that it is no ground truth; rename it if it is"
+            )
             continue
         try:
             entries = read_outlines(Path(dataset_dir, path)) or []
