@@ -29,11 +29,11 @@ DIAGNOSES = {
         for noun in ("nevus", "naevus", "nevi", "naevi")
     },
 }
-_EMPTY = ("nan", "na", "n/a", "null", "<na>")
+_EMPTY = ("nan", "na", "n/a", "null", "<na>", "-")
 UNKNOWN = ("unk", "unknown", "other", "none")
 _DOUBT = re.compile(
     r"\?|\b(in|un)(determinate|certain|sure|clear)|\b(suspect|suspicious|possibl|probabl)"
-    r"|\b(borderline|equivocal|pre ?malignant|precancer|not|excluded|vs|versus)\b|^no "
+    r"|\b(borderline|equivocal|pre ?malignant|precancer|not|excluded)\b|^no "
 )
 TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
 # Parts of a text such as "0 = malignant, 1 = benign" or {"benign": 1, "malignant": 0}
@@ -149,7 +149,7 @@ def text_inverts_codes(text):
 
 def normalise(value):
     """Return a value in lower case with single spaces; 1.0 as "1", NaN as ""."""
-    text = re.sub(r"[\s_-]+", " ", str(value).strip().lower())
+    text = re.sub(r"[\s_]+|(?<=\w)-+", " ", str(value).strip().lower())
     return "" if text in _EMPTY else re.sub(r"^(\d+)\.0*$", r"\1", text)
 
 

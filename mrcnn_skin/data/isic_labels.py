@@ -69,7 +69,7 @@ def add_labels(records, paths, dataset_dir, files, options=AS_WRITTEN):
     if not (options.label_table or options.label_column):
         claims.add_folders(paths, tables.names.ids)
     claims.require_values()
-    claims.doubt_codes(tables.inverting)
+    claims.doubt(tables.inverting)
     records = records.assign(image_id=tables.names.ids)
     nothing, found = (None, "no label", ()), claims.labels()
     rows = [found.get(image_id, nothing) for image_id in records["image_id"]]

@@ -93,7 +93,7 @@ class Claims:
         self._values |= set(map(normalise, columns))
         self.meanings[source] = reading.meaning
         self._codes |= {source: columns[0]} if reading.is_code else {}
-        if not (has_labels(reading) or labels.eq(UNSURE).any()):
+        if reading.meaning and not has_labels(reading):
             self.notes.append(f"{source}: {reading.meaning}")
         self._claims += _claims(name, rows, columns, labels)
 
@@ -122,11 +122,12 @@ class Claims:
             if missing:
                 self.notes.insert(0, f"no label is {words}, named as {name}")
 
-    def doubt_codes(self, inverting):
-        """Compare the labels of codes such as 0 and 1 with other columns and folders.
+    def doubt(self, inverting):
+        """Compare the labels with other columns of diagnoses, of whatever name.
 
-        Images where they differ get contradictory labels. If they differ for most of a
-        column's images, its codes do not mean what its name suggests, and the other
+        Images where they differ get contradictory labels, unless label_column says
+        which words count. If they differ from codes, such as 0 and 1, for most of a
+        column's images, the codes do not mean what its name suggests, and the other
         images lose its label; so do all if a text says that 0 is malignant.
 
         Args:
@@ -137,20 +138,25 @@ class Claims:
                 self._clear(code, f"{inverting[0]} says that 0 is malignant")
         said = defaultdict(list)
         for claim in (*self._claims, *self._doubts):
-            if claim.label not in (None, UNSURE) and claim.source not in self._codes:
+            if claim.label in (BENIGN, MALIGNANT) and claim.source not in self._codes:
                 said[claim.image_id].append(claim)
-        for code in self._codes:
-            claims = [c for c in self._claims if c.source == code and said[c.image_id]]
+        judged = defaultdict(list)
+        for claim in self._claims:
+            is_judged = claim.source in self._codes or not self.options.label_column
+            if claim.label and is_judged and said[claim.image_id]:
+                judged[claim.source].append(claim)
+        for source, claims in judged.items():
             against = {
                 doubt
                 for claim in claims
                 for doubt in said[claim.image_id]
-                if claim.label not in (None, doubt.label)
+                if claim.label in (BENIGN, MALIGNANT) and claim.label != doubt.label
             }
             images = {claim.image_id for claim in against}
-            if 2 * len(images) > len({claim.image_id for claim in claims}):
+            is_most = 2 * len(images) > len({claim.image_id for claim in claims})
+            if source in self._codes and is_most:
                 other = min(claim.source for claim in against)
-                self._clear(code, f"against {other}", images)
+                self._clear(source, f"against {other}", images)
             self._claims += sorted(against)
 
     def _clear(self, source, reason, kept=()):

@@ -179,7 +179,7 @@ def _holders(values, options):
 
 def _one_column(table, column, name, options, values):
     """Read one column as values of options, true/false, numbers or diagnoses."""
-    cells, values = table[column].map(normalise), values[column]
+    cells, values = table[column].map(normalise), values[column].difference(UNKNOWN)
     has_named = not values.isdisjoint(options.values())
     is_truth = any(values <= words for words in TRUTH_WORDS) and bool(values)
     if options.values() and options.label_column and not has_named:
@@ -248,9 +248,10 @@ def _by_truth(column, cells, of_true):
     of_false = BENIGN if of_true == MALIGNANT else MALIGNANT
     labels = {
         value: of_true if value in _TRUE else of_false
-        for value in sorted(set(cells) - {""}, reverse=True)
+        for value in sorted(set(cells).difference(UNKNOWN, [""]), reverse=True)
     }
     meaning = "; ".join(f"{value} = {label}" for value, label in labels.items())
+    meaning = meaning or "it is empty"
     return Reading((column,), cells.map(labels), meaning, is_code=True)
 
 
@@ -338,7 +339,7 @@ def _marks_of_doubt(table):
             is_marked = table[column].map(normalise).isin(_MARKS)
             if is_marked.any():
                 labels = is_marked.map({True: UNSURE, False: None})
-                yield Reading((column,), labels, "a mark = no label")
+                yield Reading((column,), labels, "")
 
 
 def _nothing(columns, cells, reason):

@@ -223,6 +223,24 @@ CASES = {
         {"a": B},
         "",
     ),
+    "another diagnosis": (
+        {"t.csv": "image,diagnosis,histology\na,nevus,melanoma\nb,naevus,nevus\n"},
+        {},
+        {"b": B},
+        "contradictory labels: t.csv says diagnosis=nevus; t.csv says histology=mel",
+    ),
+    "the diagnosis that the user names": (
+        {"t.csv": "image,diagnosis,histology\na,nevus,melanoma\nb,naevus,nevus\n"},
+        {"label_column": "histology"},
+        {"a": M, "b": B},
+        "",
+    ),
+    "unknown among codes": (
+        {"t.csv": "image,malignant\na,unknown\nb,1\nc,0\nd,-\n"},
+        {},
+        {"b": M, "c": B},
+        "no label: t.csv says malignant=unknown",
+    ),
     # What malignant does not name
     "no answer": (
         {"t.csv": "image,dx\na,?\nb,mel\nc,pending\nd,not available\n"},
