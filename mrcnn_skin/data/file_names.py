@@ -45,7 +45,7 @@ _TASK_WORDS = {
     *("segmentation", "segmentations", "seg", "segs", "label", "labels", "lbl", "lbls"),
     *("annotation", "annotations", "anno", "ann", "anns", "target", "targets"),
 }
-# Pictures derived from photographs that may or may not be masks
+# Pictures derived from photographs, but perhaps not masks: they are neither
 _UNCLEAR_WORDS = {
     *("roi", "rois", "contour", "contours", "edge", "edges", "boundary", "boundaries"),
     *("silhouette", "silhouettes", "heatmap", "heatmaps"),
@@ -59,7 +59,7 @@ _SPLIT_WORDS = {
 _NNUNET = re.compile(r"(?<=images|labels)T([rs])(?![a-z])")
 _ANNOTATOR_WORDS = {"annotator", "expert", "rater", "reader"}
 _KNOWN_WORDS = {
-    *(_MASK_WORDS | _TASK_WORDS | _UNCLEAR_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
+    *(_MASK_WORDS | _TASK_WORDS | _IMAGE_WORDS | _SPLIT_WORDS.keys()),
     *("ground", "lesion", "lesions", "binary", "bin", "png", "bmp", "tif"),
     *("jpeg", "part", "task", "isic", "isbi", "ham", "tschandl"),
     *("manual", "final", "all", "resized", "tr", "ts"),
@@ -168,7 +168,7 @@ def photographs(paths):
     """
     for folder, group in itertools.groupby(paths, _folder):
         images = [path for path in group if is_image_file(path)]
-        if _content(folder) in ("masks", "unclear"):
+        if _content(folder) == "masks":
             continue
         images = [path for path in images if not _NEITHER.search(path)]
         images = [path for path in images if not _match(_SURE_MASKS, path)]
@@ -287,23 +287,20 @@ def is_folder_of(photograph, path):
         words = set(_words(part))
         new = words - own_words
         numbers = new & _numbers(part)
-        is_name = part == name or not words.isdisjoint(_KNOWN_WORDS)
-        is_annotator = not words.isdisjoint(_ANNOTATOR_WORDS)
-        if part != name and not new - numbers <= _KNOWN_WORDS | _VAGUE_WORDS:
+        is_known = new - numbers <= _KNOWN_WORDS | _VAGUE_WORDS
+        is_named = is_known and not (new and words.isdisjoint(_KNOWN_WORDS))
+        if not is_named and part != name:
             return False
-        if (new and not is_name) or (numbers and own_numbers and not is_annotator):
+        if numbers and own_numbers and words.isdisjoint(_ANNOTATOR_WORDS):
             return False
     return True
 
 
 def _mask_ids(path):
-    """Return the ids that the image of a mask may have; see sort_images.
+    """Return a mask's name, and the ids that it has without the part that marks a mask.
 
-    They are the mask's name, its name without the part that marks a mask, and for
-    "x_mask_1" also "x_1". The list is empty if the picture may be no mask of a lesion.
+    For "x_mask_1" they are "x" and "x_1".
     """
-    if _content(_folder(path)) == "unclear":
-        return []
     ids = [image_id(path)]
     name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS[:-1]), path)
     if name:
@@ -321,7 +318,7 @@ def _owner(path, by_id):
     Args:
         by_id: {id: photographs}.
     """
-    own, *others = _mask_ids(path) or [None]
+    own, *others = _mask_ids(path)
     names = [name for name in others if name in by_id]
     names = [own] if own in by_id else names if names == others[:1] else []
     words = set(_words(_folder(path)))
@@ -356,18 +353,17 @@ def split_name(text):
 
 @lru_cache(1024)
 def _content(folder):
-    """Return what a folder's path names: "images", "masks", "unclear" or None.
+    """Return what a folder's path names: "images", "masks" or None.
 
     The innermost part that names one of them counts.
     """
     for part in reversed(folder.split("/")):
         words = set(_words(part))
-        is_known = words <= _KNOWN_WORDS | _VAGUE_WORDS | _numbers(part)
+        tasks = _TASK_WORDS | _UNCLEAR_WORDS
+        is_known = words <= _KNOWN_WORDS | _VAGUE_WORDS | tasks | _numbers(part)
         if words & _IMAGE_WORDS and not words & _MASK_WORDS:
             return "images"
-        if words & _UNCLEAR_WORDS and is_known:
-            return "unclear"
-        if words & _MASK_WORDS or (words & _TASK_WORDS and is_known):
+        if words & _MASK_WORDS or (words & tasks and is_known):
             return "masks"
     return None
 
