@@ -57,7 +57,9 @@ def add_groups(records, rows, paths):
         records[column] = values.astype(object).where(values.notna(), None)
     found = [list(map(_PATIENT_FOLDER.match, PurePosixPath(p).parts)) for p in paths]
     folders = [next((f[0] for f in reversed(parts) if f), None) for parts in found]
-    folders = pd.Series(folders, records.index, dtype=object)
+    folders = pd.Series(folders, records.index, dtype=object).replace(
+        r"[ _-]", "", regex=True
+    )
     records["patient_id"] = records["patient_id"].where(
         records["patient_id"].notna(), folders
     )

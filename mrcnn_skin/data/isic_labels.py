@@ -89,7 +89,7 @@ class _Tables:
     def __init__(self, paths, options):
         self.names, self.options = ImageNames(paths), options
         self.paths = dict(zip(self.names.ids, paths, strict=True))
-        self.folders = {str(p) for path in paths for p in PurePosixPath(path).parents}
+        self.folders = {path.rpartition("/")[0] for path in paths}
         self.of_labels = []  # LabelTables that may give labels
         self.inverting = []  # names of texts which say that 0 is malignant
         self.notes, self.metadata, self.unknown_ids = [], [], []
@@ -163,10 +163,10 @@ class _Tables:
         column = table.attrs["image_column"]
         cells = self._with_patients(table, column) if column else []
         ids = self.names.find(cells, name) if column else [None] * len(table)
-        is_far = [bool(i) and not (is_named or self._is_near(i, name)) for i in ids]
-        ids = [None if far else i for i, far in zip(ids, is_far, strict=True)]
-        found = pd.Series(ids, table.index, dtype=object).notna()
-        rows = table[found].assign(image_id=[i for i in ids if i is not None])
+        is_near = ids if is_named else self._are_near(ids, name)
+        near = [i if fits else None for i, fits in zip(ids, is_near, strict=True)]
+        found = pd.Series(near, table.index, dtype=object).notna()
+        rows = table[found].assign(image_id=[i for i in near if i is not None])
         if gives_labels:
             self.of_labels.append(LabelTable(name, table, rows))
         self._read_text(name, _explanation(table, with_cells=not found.any()))
@@ -175,27 +175,30 @@ class _Tables:
                 f"column {column!r} names no image" if column else "no image column"
             )
             reason = f"{problem} of this folder"
-            if any(is_far):
+            if any(ids):
                 reason = "its images are in another folder; label_table would read it"
             self.notes.append(f"{name}: {reason}")
             return None
         self._note_unknown(name, table[column][~found])
         self.columns |= set(table)
         self.metadata.append(name_groups(rows, self.options.group_column))
-        read = {self._add_splits(name, rows), column_name(self.options.group_column)}
-        self._note_unread(name, rows, {"patient_id", "lesion_id", "image_id", *read})
+        read = {column, self._add_splits(name, rows), "patient_id", "lesion_id"}
+        read |= {"image_id", column_name(self.options.group_column)}
+        self._note_unread(name, rows, read)
         return list(table)
 
-    def _is_near(self, image_id, name):
-        """Whether a table may describe an image by its folder, as masks may.
+    def _are_near(self, image_ids, name):
+        """Return whether a table may describe each image by its folder, as masks may.
 
-        clinic.csv counts as a table in the folder clinic/, if there is one.
+        The name of a table may be that of a folder: clinicB.csv is not of clinicA/.
         """
-        own = str(PurePosixPath(name).with_suffix(""))
-        place = f"{own}/x" if own in self.folders else name
-        return bool(ARCHIVE_NAME.match(image_id)) or is_folder_of(
-            self.paths[image_id], place
-        )
+        place = f"{PurePosixPath(name).with_suffix('')}/x"
+        if not any(is_folder_of(f"{folder}/x", place) for folder in self.folders):
+            place = name
+        return [
+            bool(i) and (ARCHIVE_NAME.match(i) or is_folder_of(self.paths[i], place))
+            for i in image_ids
+        ]
 
     def _add_splits(self, name, rows):
         """Read splits from a column, which is returned, and from the table's name."""

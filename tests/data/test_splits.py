@@ -269,10 +269,10 @@ def test_tables_that_name_different_patients_link_them(tmp_path):
 
 
 def test_folders_of_patients_are_groups(tmp_path):
-    images = ["patient1/a.jpg", "patient1/b.jpg", "patient 2/x/c.jpg", "d.jpg"]
+    images = ["patient1/a.jpg", "patient_1 left/b.jpg", "patient 2/x/c.jpg", "d.jpg"]
     found = read(tmp_path, images, {})
     assert found["patient_id"].to_dict() == dict(
-        a="patient1", b="patient1", c="patient 2", d=None
+        a="patient1", b="patient1", c="patient2", d=None
     )
     assert find_groups(found.reset_index()).nunique() == 3
 

@@ -326,6 +326,16 @@ CASES = {
         {"001": B},
         "",
     ),
+    "a name like a folder's": (
+        {
+            "hospA/001.jpg": "",
+            "hospB/002.jpg": "",
+            "hospB_labels.csv": "image,label\n001,benign\n002,malignant\n",
+        },
+        {},
+        {"002": M},
+        "",
+    ),
     "a folder of tables": (
         {"images/a.jpg": "", "images/b.jpg": "", "labels/t.csv": WORDS},
         {},
