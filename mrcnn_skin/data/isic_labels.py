@@ -71,7 +71,10 @@ def add_labels(records, paths, dataset_dir, files, options=AS_WRITTEN):
     claims.require_values()
     claims.doubt(tables.inverting)
     records = records.assign(image_id=tables.names.ids)
-    nothing, found = (None, "no label", ()), claims.labels()
+    nothing, found = (
+        (None, "no label: no table or folder gives one", ()),
+        claims.labels(),
+    )
     rows = [found.get(image_id, nothing) for image_id in records["image_id"]]
     labels = pd.DataFrame(rows, records.index, _LABEL_COLUMNS, dtype=object)
     records = tables.onto(records.assign(**labels), filter(_LIST.search, files))
@@ -160,25 +163,16 @@ class _Tables:
         except (ValueError, ImportError) as error:
             self.notes.append(str(error))
             return None
-        column = table.attrs["image_column"]
-        cells = self._with_patients(table, column) if column else []
-        ids = self.names.find(cells, name) if column else [None] * len(table)
-        is_near = ids if is_named else self._are_near(ids, name)
-        near = [i if fits else None for i, fits in zip(ids, is_near, strict=True)]
-        found = pd.Series(near, table.index, dtype=object).notna()
-        rows = table[found].assign(image_id=[i for i in near if i is not None])
+        ids, problem = self._find(table, name, is_named)
+        found = pd.Series(ids, table.index, dtype=object).notna()
+        rows = table[found].assign(image_id=[i for i in ids if i])
         if gives_labels:
             self.of_labels.append(LabelTable(name, table, rows))
-        self._read_text(name, _explanation(table, with_cells=not found.any()))
-        if not found.any():
-            problem = (
-                f"column {column!r} names no image" if column else "no image column"
-            )
-            reason = f"{problem} of this folder"
-            if any(ids):
-                reason = "its images are in another folder; label_table would read it"
-            self.notes.append(f"{name}: {reason}")
+        self._read_text(name, _explanation(table, with_cells=rows.empty))
+        if rows.empty:
+            self.notes.append(f"{name}: {problem}")
             return None
+        column = table.attrs["image_column"]
         self._note_unknown(name, table[column][~found])
         self.columns |= set(table)
         self.metadata.append(name_groups(rows, self.options.group_column))
@@ -186,6 +180,18 @@ class _Tables:
         read |= {"image_id", column_name(self.options.group_column)}
         self._note_unread(name, rows, read)
         return list(table)
+
+    def _find(self, table, name, is_named):
+        """Return the image id of each row or None, and why there might be no ids."""
+        column = table.attrs["image_column"]
+        if column is None:
+            return [None] * len(table), "no image column of this folder"
+        ids = self.names.find(self._with_patients(table, column), name)
+        if not any(ids):
+            return ids, f"column {column!r} names no image of this folder"
+        is_near = ids if is_named else self._are_near(ids, name)
+        ids = [i if fits else None for i, fits in zip(ids, is_near, strict=True)]
+        return ids, "its images are in another folder; label_table would read it"
 
     def _are_near(self, image_ids, name):
         """Return whether a table may describe each image by its folder, as masks may.

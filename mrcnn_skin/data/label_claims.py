@@ -67,12 +67,13 @@ class Claims:
 
     def __init__(self, options, notes):
         self.options, self.notes, self.meanings = options, notes, {}
-        self._claims, self._values = [], set()
+        self._claims, self._columns, self._values = [], {}, set()
         self._codes = {}  # {source that is a code such as 0 and 1: its column}
         self._doubts = []  # Claims that can contradict codes
 
     def add_tables(self, tables):
         """Add what LabelTables say."""
+        self._columns = dict.fromkeys(c for one in tables for c in one.table)
         wanted = [column_name(c) for c in self.options.label_columns()]
         options = self.options._replace(label_column=tuple(wanted))
         values = values_of((one.table, not one.rows.empty) for one in tables)
@@ -172,6 +173,11 @@ class Claims:
 
     def labels(self):
         """Return {image id: (label, why there is none, its sources)}."""
+        if self._columns and not self._claims:
+            listed = ", ".join(self._columns)
+            self.notes.append(
+                f"no known column of labels; label_column names one of: {listed}"
+            )
         by_image = defaultdict(list)
         for claim in self._claims:
             by_image[claim.image_id].append(claim)

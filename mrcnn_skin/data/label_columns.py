@@ -66,7 +66,7 @@ class Reading(NamedTuple):
 
     Attributes:
         columns: their names.
-        labels: Series of "benign", "malignant", or missing, one for each row.
+        labels: Series of "benign", "malignant", UNSURE or missing, one for each row.
         meaning: description of what each value means, or why no row has a label.
         is_code: whether the labels come from 0 and 1, or the like, and the column name.
     """
@@ -149,7 +149,7 @@ def columns_of_diagnoses(table):
     """Yield (column, label of each row) where half of a column's values are diagnoses.
 
     The column may have any name. Its diagnoses may be suspected ones only, so they are
-    no labels, but they can show that a code is not what its column name suggests.
+    no labels, but they can contradict those of other columns.
     """
     for column in table if not any(c in table for c in _PREDICTION_COLUMNS) else ():
         values = [value for value in table[column].unique() if normalise(value)]
@@ -251,6 +251,7 @@ def _by_truth(column, cells, of_true):
         for value in sorted(set(cells).difference(UNKNOWN, [""]), reverse=True)
     }
     meaning = "; ".join(f"{value} = {label}" for value, label in labels.items())
+    labels |= dict.fromkeys(UNKNOWN, UNSURE)
     meaning = meaning or "it is empty"
     return Reading((column,), cells.map(labels), meaning, is_code=True)
 
@@ -299,17 +300,14 @@ def _one_hot(table, options, zeros_are_benign, values):
         return _nothing(columns, marks.iloc[:, 0], reason)
     kinds = {column: meaning_of(column, options) for column in columns}
     marked = marks.isin(_MARKS)
-    by_kind = pd.DataFrame(
-        {
-            label: marked[[c for c in columns if kinds[c] == label]].any(axis=1)
-            for label in (BENIGN, MALIGNANT)
-        }
-    )
-    unknown = marked[[c for c in columns if kinds[c] is None]].any(axis=1)
-    is_clear = marks.isin((*_MARKS, *_NO_MARKS)).all(axis=1) & ~unknown
+    has = {
+        kind: marked[[c for c in columns if kinds[c] == kind]].any(axis=1)
+        for kind in (BENIGN, MALIGNANT, None)
+    }
+    is_clear = marks.isin((*_MARKS, *_NO_MARKS)).all(axis=1) & ~has[None]
     labels = pd.Series(None, table.index, dtype=object)
-    for label, other in ((BENIGN, MALIGNANT), (MALIGNANT, BENIGN)):
-        labels[is_clear & by_kind[label] & ~by_kind[other]] = label
+    labels[is_clear & has[BENIGN] & ~has[MALIGNANT]] = BENIGN
+    labels[is_clear & has[MALIGNANT] & ~has[BENIGN]] = MALIGNANT
     if zeros_are_benign:
         labels[is_clear & (marks == "0").all(axis=1)] = BENIGN
     return Reading(columns, labels, f"marks: {_listed(kinds)}")

@@ -170,7 +170,7 @@ def test_the_split_column_that_the_user_names_overrules_folders(tmp_path):
 
 
 def test_columns_that_look_like_groups_or_splits_are_noted(tmp_path):
-    text = "image,Subject No,partition,site,case\na,7,train,back,1\nb,7,test,back,2\n"
+    text = "image,Subject No,partition,dx,case\na,7,train,nv,1\nb,7,test,nv,2\n"
     notes = read(tmp_path, ["a.jpg", "b.jpg"], {"t.csv": text}).attrs["notes"]
     assert notes == [
         "t.csv: column 'partition' is ignored: split_column would take its splits",

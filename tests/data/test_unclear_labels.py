@@ -236,7 +236,7 @@ CASES = {
         "",
     ),
     "unknown among codes": (
-        {"t.csv": "image,malignant\na,unknown\nb,1\nc,0\nd,-\n"},
+        {"t.csv": "image,malignant,dx\na,unknown,nv\nb,1,\nc,0,\nd,-,\n"},
         {},
         {"b": M, "c": B},
         "no label: t.csv says malignant=unknown",
@@ -378,7 +378,12 @@ CASES = {
         {"ISIC_0000002": M},
         "",
     ),
-    "#image": ({"t.csv": "#image,referral\na,nevus\nb,melanoma\n"}, {}, {}, ""),
+    "#image": (
+        {"t.csv": "#image,referral\na,nevus\nb,melanoma\n"},
+        {},
+        {},
+        "no known column of labels; label_column names one of: image, referral",
+    ),
     "a heading in a cell": (
         {"t.csv": "photo,label,type\na,benign,image\nb,malignant,image\n"},
         {},
