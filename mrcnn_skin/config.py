@@ -1,8 +1,7 @@
 """Settings of a model and of its training, as upper-case class attributes.
 
 Override them in a subclass, as in Matterport's Mask R-CNN, or for one object:
-`IsicConfig(IMAGE_MAX_DIM=512)`. A Config checks itself when it is made; nothing here
-reads files of data or builds a network.
+`IsicConfig(IMAGE_MAX_DIM=512)`. A Config is checked when it is made.
 """
 
 import ast
@@ -22,7 +21,7 @@ from .config_fields import (
 )
 from .config_rules import CALLABLE, DROPPED, LOSS_TERMS, RULES, combinations
 
-# Fields of training and of its data. The others change what a trained network answers.
+# Fields of training and its data; the others change the results of a trained network
 TRAINING_FIELDS = frozenset(
     (
         *("NAME", "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS"),
@@ -36,7 +35,7 @@ TRAINING_FIELDS = frozenset(
         *("LEARNING_MOMENTUM", "WEIGHT_DECAY", "GRADIENT_CLIP_NORM", "WARMUP_STEPS"),
         *("LEARNING_RATE_SCHEDULE", "AUGMENT", "AUGMENTATION", "BALANCE_CLASSES"),
         *("MONITOR", "EARLY_STOPPING_PATIENCE", "CHECKPOINT_STEPS", "SEED"),
-        *("UNFAMILIAR_COMPONENTS", "SENSITIVITY"),  # of what is said beside the answers
+        *("UNFAMILIAR_COMPONENTS", "SENSITIVITY"),  # they do not change P(malignant)
     )
 )
 
@@ -55,15 +54,15 @@ class Config:
     NAME = "lesion"  # names the run folder and the weight files
 
     # Devices and length of an epoch
-    GPU_COUNT = 1  # devices (GPUs, or logical CPUs where there is no GPU)
-    IMAGES_PER_GPU = 2
-    STEPS_PER_EPOCH = 1000  # 0: as many as one pass over the images needs
-    VALIDATION_STEPS = 50  # 0: all validation images
+    GPU_COUNT = 1  # devices: GPUs, or logical CPUs without a GPU
+    IMAGES_PER_GPU = 2  # per step; as many as fit into memory
+    STEPS_PER_EPOCH = 1000  # 0: one pass over the images
+    VALIDATION_STEPS = 50  # batches after each epoch, fewer save time; 0: all images
 
     # Classes; class 0 is the background
-    NUM_CLASSES = 1
-    CLASS_NAMES = ()  # () or one name a class, the background's included
-    MALIGNANT_CLASS_IDS = ()  # whose probabilities add up to P(malignant)
+    NUM_CLASSES = 1  # the background included
+    CLASS_NAMES = ()  # () or one name per class, the background included
+    MALIGNANT_CLASS_IDS = ()  # P(malignant) is the sum of their probabilities
 
     # Which heads are built: "classify", "detect", "segment" (single-task variants)
     TASKS = ("classify", "detect", "segment")
@@ -71,91 +70,91 @@ class Config:
     # Backbone and pyramid
     BACKBONE = "resnet101"  # a name in graph.backbones.BACKBONES, or a callable
     BACKBONE_STRIDES = (4, 8, 16, 32, 64)  # of P2 to P6
-    # 2: dilated convolutions in place of the last stage's stride, so that C5 is as
-    # wide as C4. The pyramid keeps its strides, but P4 and below gain finer features
+    # 2: dilated convolutions instead of the last stage's stride, so that C5 is as large
+    # as C4. The pyramid keeps its strides, but P4 and below gain finer features
     BACKBONE_DILATION = 1
-    TOP_DOWN_PYRAMID_SIZE = 256
-    # Behind each of P2 to P5: "se" weights channels, "cbam" channels and cells
+    TOP_DOWN_PYRAMID_SIZE = 256  # channels of each pyramid level
+    # After each of P2 to P5: "se" weights channels, "cbam" channels and positions
     FPN_ATTENTION = ""
-    NORM = "batch"  # "group" to train from random weights
-    # Of box and mask head; "same": as NORM. "group" suits new heads on a trained
-    # backbone: a frozen BatchNorm would keep statistics that nothing was learned for
+    NORM = "batch"  # "group" to train from random weights, in small batches
+    # Of box and mask head; "same": as NORM. "group" for new heads on a trained
+    # backbone, since a frozen BatchNorm would keep statistics of other features
     HEAD_NORM = "same"
-    TRAIN_BN = False  # True: BatchNorm uses and updates batch statistics
-    GROUP_NORM_GROUPS = 32
+    TRAIN_BN = False  # True: BatchNorm uses batch statistics, which need large batches
+    GROUP_NORM_GROUPS = 32  # as in the GroupNorm paper
 
     # Images
-    IMAGE_RESIZE_MODE = "square"  # none, square, pad64, crop
-    IMAGE_MIN_DIM = 800
-    IMAGE_MAX_DIM = 1024
-    IMAGE_MIN_SCALE = 0.0
+    IMAGE_RESIZE_MODE = "square"  # none, square, pad64, crop, as in Matterport
+    IMAGE_MIN_DIM = 800  # smaller images are enlarged to it
+    IMAGE_MAX_DIM = 1024  # side of the square
+    IMAGE_MIN_SCALE = 0.0  # lowest scale of the resize; 0: none
     IMAGE_CHANNEL_COUNT = 3
-    MEAN_PIXEL = (123.7, 116.8, 103.9)  # R, G, B
-    # Files with more are refused undecoded. The largest dermoscopy image known is
-    # 6688 x 6780, 45 million.
+    MEAN_PIXEL = (123.7, 116.8, 103.9)  # R, G, B of ImageNet, which is subtracted
+    # Larger files are refused without decoding. The largest dermoscopy image known has
+    # 6688 x 6780 pixels, 45 million.
     MAX_IMAGE_PIXELS = 80_000_000
-    # Of IMAGE_RESIZE_MODE "square", in detect(): "padded" to the square, as in
-    # training, or cut to the "content" and the multiple of 64 pixels around it
+    # In detect() with IMAGE_RESIZE_MODE "square": "padded" to the square, as in
+    # training, or cut to the "content", rounded up to 64 pixels, which saves time
     DETECTION_CANVAS = "padded"
-    # Folder that keeps the training images as resized, at 1024 px 3.3 MB each: later
-    # epochs need not decode large files again. "": none
+    # Folder for the resized training images, 3.3 MB each at 1024 px, so that large
+    # files are decoded in the first epoch only. "": none
     CACHE_DIR = ""
 
     # Anchors and the region proposal network
     RPN_WIDTH = 512  # channels of its shared convolution
-    # Levels that it looks at, P2 to P6. Lesions that fill their image need no P2,
-    # which has three quarters of the RPN's arithmetic.
+    # Pyramid levels, P2 to P6. Lesions that fill their image do not need P2, which
+    # takes three quarters of the RPN's arithmetic.
     RPN_LEVELS = (2, 3, 4, 5, 6)
     RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each of RPN_LEVELS
     RPN_ANCHOR_RATIOS = (0.5, 1, 2)  # width / height
-    RPN_ANCHOR_STRIDE = 1
-    RPN_NMS_THRESHOLD = 0.7
-    RPN_TRAIN_ANCHORS_PER_IMAGE = 256
-    RPN_BBOX_STD_DEV = (0.1, 0.1, 0.2, 0.2)
-    PRE_NMS_LIMIT = 6000
-    POST_NMS_ROIS_TRAINING = 2000
+    RPN_ANCHOR_STRIDE = 1  # cells; 2: anchors at every second one, which saves time
+    RPN_NMS_THRESHOLD = 0.7  # IoU; higher: more proposals remain
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 256  # sampled, at most half of them positive
+    RPN_BBOX_STD_DEV = (0.1, 0.1, 0.2, 0.2)  # scales the deltas to a similar size
+    PRE_NMS_LIMIT = 6000  # best anchors before NMS, which limits its time
+    POST_NMS_ROIS_TRAINING = 2000  # proposals after NMS
     POST_NMS_ROIS_INFERENCE = 1000
 
-    # Heads. COCO weights have RPN and mask head of just these widths
-    ROI_LEVELS = (2, 3, 4, 5)  # that the heads' features are cut from
-    FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    # Heads. COCO weights need these widths of RPN and mask head
+    ROI_LEVELS = (2, 3, 4, 5)  # pyramid levels of the heads' features
+    FPN_CLASSIF_FC_LAYERS_SIZE = 1024  # units of the box head's two layers
     # The Classify subnet also sees the whole image: the mean of the backbone's last
-    # stage, in so many channels. 0: its box alone, as in the paper
+    # stage, in this number of channels. 0: the region only, as in the paper
     CLASSIFY_CONTEXT = 0
     MASK_HEAD_WIDTH = 256  # channels of the mask head's convolutions
-    POOL_SIZE = 7
-    MASK_POOL_SIZE = 14
+    POOL_SIZE = 7  # cells of RoIAlign, for the box head
+    MASK_POOL_SIZE = 14  # the same for the mask head
     MASK_SHAPE = (28, 28)  # or (56, 56): one more up-sampling layer
-    USE_MINI_MASK = True
+    USE_MINI_MASK = True  # masks cut to their boxes and resized, to save memory
     MINI_MASK_SHAPE = (56, 56)
-    TRAIN_ROIS_PER_IMAGE = 200
-    ROI_POSITIVE_RATIO = 0.33
-    BBOX_STD_DEV = (0.1, 0.1, 0.2, 0.2)
-    MAX_GT_INSTANCES = 100
+    TRAIN_ROIS_PER_IMAGE = 200  # sampled for the heads
+    ROI_POSITIVE_RATIO = 0.33  # share of positives among them
+    BBOX_STD_DEV = (0.1, 0.1, 0.2, 0.2)  # as RPN_BBOX_STD_DEV
+    MAX_GT_INSTANCES = 100  # of an image; further ones are dropped
 
     # Detection
     DETECTION_MAX_INSTANCES = 100
-    DETECTION_MIN_CONFIDENCE = 0.7
-    DETECTION_NMS_THRESHOLD = 0.3
-    # "class": a RoI scores by its class and classes do not suppress each other, as in
-    # Matterport. "lesion": it scores by 1 - P(background), over all classes together.
+    DETECTION_MIN_CONFIDENCE = 0.7  # lower scores are discarded
+    DETECTION_NMS_THRESHOLD = 0.3  # IoU; low, since lesions hardly overlap
+    # "class": the score is that of the class, and classes do not suppress each other,
+    # as in Matterport. "lesion": it is 1 - P(background), with all classes together.
     DETECTION_SCORE = "class"
-    DETECTION_KEEP_BEST = False  # return the best RoI even below the confidence
-    # "region": each tells its class by itself. "image": all that the RPN proposes vote
-    # on one class for all, for images of one lesion
+    DETECTION_KEEP_BEST = False  # return the best region even below the confidence
+    # "region": each region has its own class. "image": all proposals vote on one class
+    # for all regions, for images of one lesion
     DIAGNOSIS = "region"
-    # From P(malignant) to a decision, chosen on images that the network did not learn
-    # from (mrcnn-skin evaluate --save-operating-points). The temperature divides the
-    # logit of P(malignant) (Guo et al., 2017).
+    # From P(malignant) to a decision, chosen on calibration images (mrcnn-skin evaluate
+    # --save-operating-points). The temperature divides the logit of P(malignant) (Guo
+    # et al., 2017).
     TEMPERATURE = 1.0
     OPERATING_POINTS = ()  # ((sensitivity, threshold of P(malignant)), ...)
-    SENSITIVITY = 0.0  # the one of OPERATING_POINTS that decides; 0: none does
-    # detect() says how far an image lies from the training images: principal components
-    # of their features that the weights hold. 0: it says nothing, and neither do the
-    # weights; familiarity.fit_familiarity sets both
+    SENSITIVITY = 0.0  # chooses one of OPERATING_POINTS; 0: the most probable class
+    # detect() measures the distance of an image from the training images, by so many
+    # principal components of their features. familiarity.fit_familiarity sets it, and
+    # the weights; 0: not measured
     UNFAMILIAR_COMPONENTS = 0
-    # Of convolutions in detect(): "bfloat16" halves the time on processors that have
-    # instructions for it (AVX512_BF16, AMX; GPUs since Ampere), and slows down others
+    # Of the convolutions in detect(): "bfloat16" halves the time on processors with
+    # instructions for it (AVX512_BF16, AMX; GPUs since Ampere), and is slower on others
     INFERENCE_PRECISION = "float32"
 
     # Losses (paper, eqs. of the RPN, of the focal loss and of the Segment subnet), by
@@ -164,36 +163,36 @@ class Config:
     CLASS_LOSS = "cross_entropy"  # or "focal"
     BOX_LOSS = "sum"  # of smooth L1 over the four deltas, or "mean" as in Matterport
     MASK_LOSS = "bce+jaccard"  # or "bce"
-    FOCAL_ALPHA = 0.25
-    FOCAL_BETA = 2.0
-    RPN_REG_WEIGHT = 10.0  # rho
-    JACCARD_DELTA = 100.0
-    JACCARD_SCALE = 1.0  # a factor on the Jaccard distance, delta in keras-contrib
-    JACCARD_WEIGHT = 1.0  # of the Jaccard term beside the cross-entropy
+    FOCAL_ALPHA = 0.25  # weight of the foreground
+    FOCAL_BETA = 2.0  # higher: easy examples count less
+    RPN_REG_WEIGHT = 10.0  # rho of the paper
+    JACCARD_DELTA = 100.0  # smooths the Jaccard distance of small masks
+    JACCARD_SCALE = 1.0  # factor of the Jaccard distance, delta in keras-contrib
+    JACCARD_WEIGHT = 1.0  # relative to the cross-entropy
     LOSS_WEIGHTS = dict.fromkeys(LOSS_TERMS, 1.0)
 
-    # Of convolutions in training, while weights and losses stay in float32. "bfloat16"
-    # is faster on processors that have instructions for it (AVX512_BF16, AMX; GPUs
-    # since Ampere), and slower on others
+    # Of the convolutions in training; weights and losses stay in float32. "bfloat16" is
+    # faster on processors with instructions for it (AVX512_BF16, AMX; GPUs since
+    # Ampere), and slower on others
     TRAINING_PRECISION = "float32"
 
     # Optimisation
-    OPTIMIZER = "sgd"  # or "adamw"
-    LEARNING_RATE = 0.001
+    OPTIMIZER = "sgd"  # or "adamw", for random weights
+    LEARNING_RATE = 0.001  # of train() without `learning_rate`
     LEARNING_MOMENTUM = 0.9
     WEIGHT_DECAY = 0.0001
-    GRADIENT_CLIP_NORM = 5.0
+    GRADIENT_CLIP_NORM = 5.0  # of the global norm, against exploding gradients
     LEARNING_RATE_SCHEDULE = "constant"  # or "cosine", within each stage
     WARMUP_STEPS = 0  # linear warm-up at the start of each stage
     AUGMENT = True
-    # "paper": its five augmentations, none to two of them for an image. "strong": each
-    # turned, scaled, shifted and coloured anew, for data sets of a few thousand images
+    # "paper": up to two of its five augmentations per image. "strong": every image is
+    # rotated, scaled, shifted and recoloured, for data sets of a few thousand images
     AUGMENTATION = "paper"
-    BALANCE_CLASSES = False  # draw every class equally often
-    MONITOR = "val_loss"  # what tells the best epoch; or val_JA, val_AUC, val_score
+    BALANCE_CLASSES = False  # draw all classes equally often
+    MONITOR = "val_loss"  # chooses the best epoch; or val_JA, val_AUC, val_score
     EARLY_STOPPING_PATIENCE = 0  # epochs without a better MONITOR; 0: off
-    CHECKPOINT_STEPS = 200  # also save in mid-epoch, every so many steps; 0: off
-    SEED = 0
+    CHECKPOINT_STEPS = 200  # save within an epoch after this number of steps; 0: off
+    SEED = 0  # of all random choices
 
     def __init__(self, **overrides):
         self._set(overrides)
@@ -219,7 +218,7 @@ class Config:
             setattr(self, name, as_plain(value))
         self.validate()
 
-    # Computed fields, as in Matterport
+    # Computed fields
 
     @computed_from("IMAGES_PER_GPU", "GPU_COUNT")
     def BATCH_SIZE(self):
@@ -243,7 +242,7 @@ class Config:
         "IMAGE_RESIZE_MODE", "IMAGE_MAX_DIM", "IMAGE_CHANNEL_COUNT", "DETECTION_CANVAS"
     )
     def CANVAS_SHAPE(self):
-        """IMAGE_SHAPE, but for detect(): crops and full squares may be none there."""
+        """Shape of the network's input in detect(); None where it varies."""
         if self.IMAGE_RESIZE_MODE == "crop" or self.DETECTION_CANVAS == "content":
             return (None, None, self.IMAGE_CHANNEL_COUNT)
         return self.IMAGE_SHAPE
@@ -255,17 +254,17 @@ class Config:
 
     @computed_from("NUM_CLASSES")
     def IMAGE_META_SIZE(self):
-        """Numbers in an image's meta data (molding.compose_image_meta)."""
+        """Length of an image's meta data (molding.compose_image_meta)."""
         return 12 + self.NUM_CLASSES
 
     @computed_from("NUM_CLASSES", "TASKS")
     def HEAD_CLASSES(self):
-        """Classes that the heads tell apart: without "classify", lesion or not."""
+        """Number of classes of the heads: without "classify", lesion or not."""
         return self.NUM_CLASSES if "classify" in self.TASKS else 2
 
     @computed_from("OPERATING_POINTS", "SENSITIVITY")
     def THRESHOLD(self):
-        """P(malignant) from which an image counts as malignant; None: not chosen."""
+        """Lowest P(malignant) of a malignant image; None if not chosen."""
         return dict(self.OPERATING_POINTS).get(self.SENSITIVITY)
 
     @computed_from("TASKS")
@@ -282,7 +281,7 @@ class Config:
         return names
 
     def replace(self, **overrides):
-        """Return a copy with some fields changed; the copy checks itself again."""
+        """Return a copy with some fields changed, and check it."""
         twin = copy.copy(self)
         twin._set(overrides)
         return twin

@@ -1,4 +1,4 @@
-"""What the fields of a Config may be: each by itself, and several together."""
+"""The rules for the fields of a Config: single fields and combinations."""
 
 import math
 import numbers
@@ -67,11 +67,11 @@ def _levels(first, last):
     return accepts, f"successive levels within {first}..{last}, such as ({first}, 3)"
 
 
-CALLABLE = "callable "  # and its name stand for a BACKBONE of one's own in JSON
+CALLABLE = "callable "  # in JSON, the prefix of the name of a user's BACKBONE
 FIXED_SHAPE_MODES = ("square", "crop")
 MAX_PILLOW_PIXELS = 178_956_970  # Pillow refuses images with more
 _FLAG = _one_of(True, False)
-_NAME = (lambda v: isinstance(v, str), "a name")  # what it names is known elsewhere
+_NAME = (lambda v: isinstance(v, str), "a name")  # losses.py checks it
 _TASKS = ("classify", "detect", "segment")
 LOSS_TERMS = (
     "rpn_class_loss",
@@ -201,7 +201,7 @@ RULES = {
     "SEED": _whole(0),
 }
 
-# {field of Matterport's that is none here: (the only value it may have, why)}
+# {Matterport's field that does not exist here: (the only valid value, reason)}
 DROPPED = {
     "COMPUTE_BACKBONE_SHAPE": (
         None,
@@ -213,16 +213,16 @@ DROPPED = {
     ),
     "USE_RPN_ROIS": (
         True,
-        "the heads learn from the RPN's proposals and the true boxes; to train the "
+        "the heads are trained on the RPN's proposals and the true boxes; to train the "
         "RPN alone, use layers='rpn_.*'",
     ),
 }
 
 
 def combinations(config):
-    """Yield (condition, message if it does not hold) over several fields of a Config.
+    """Yield (condition, error message) on combinations of fields of a Config.
 
-    Later ones may rely on the conditions before them.
+    Conditions may rely on those before them.
     """
     yield from _pyramid_combinations(config)
     yield from _image_combinations(config)
@@ -314,7 +314,7 @@ def _head_combinations(config):
 
 
 def _group_norm_widths(config):
-    """Channels of the layers that GroupNorm follows, as far as a Config sets them."""
+    """Return the widths of the layers before GroupNorm that a Config sets."""
     widths = set()
     if config.NORM == "group":
         widths.add(64)  # of ResNet's first layers

@@ -1,9 +1,8 @@
-"""Pictures of images, instances, training and the network's inside.
+"""Figures of images, instances, training and the network.
 
-Matterport's visualize is among them. overlays.py draws into pixels; instances.py and
-charts.py make Matterport's figures and the like; datasets.py, inspection.py and
-weights.py those of the notebooks. No function shows anything by itself or needs a
-screen: matplotlib Figures and pandas DataFrames are returned.
+instances.py and charts.py have Matterport's figures, overlays.py draws into pixels, and
+datasets.py, inspection.py and weights.py are for the notebooks. Functions return
+matplotlib Figures and pandas DataFrames, and need no screen.
 """
 
 import lazy_loader

@@ -1,7 +1,6 @@
 """Charts and tables: training logs, precision and recall, diagnoses, overlaps.
 
-Charts are matplotlib Figures that need no screen; tables are pandas DataFrames, which
-print in a terminal and show in a notebook.
+Charts are matplotlib Figures, tables pandas DataFrames.
 """
 
 import numpy as np
@@ -69,7 +68,7 @@ def plot_precision_recall(AP, precisions, recalls):
 def plot_overlaps(
     gt_class_ids, pred_class_ids, pred_scores, overlaps, class_names, threshold=0.5
 ):
-    """Show how far detections (rows) overlap true instances (columns), as a table.
+    """Plot the IoU of detections (rows) and true instances (columns) as a table.
 
     gt_class_ids: [n]; pred_class_ids, pred_scores: [m], best score first. overlaps:
     [m, n], IoU, as of compute_matches. class_names: by class id. threshold: overlaps
@@ -140,7 +139,9 @@ def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
         _write_cell(matrix, row, column, count, dark=count > counts.max() / 2)
     for axis in (matrix.xaxis, matrix.yaxis):
         axis.set_ticks((0, 1), ["benign", "malignant"])
-    matrix.set(title=f"P(malignant) above {threshold:g}", xlabel="called", ylabel="is")
+    matrix.set(
+        title=f"P(malignant) above {threshold:g}", xlabel="predicted", ylabel="true"
+    )
     return figure
 
 

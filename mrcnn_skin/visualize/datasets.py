@@ -1,7 +1,6 @@
-"""What a data set holds: its classes, its lesions' sizes, its images with the truth.
+"""Figures of a data set: classes, sizes of lesions, images with ground truth.
 
-Sizes are those that the network sees, after the resize. Nothing here judges the files;
-data/file_checks.py does.
+Sizes are measured after the resize, as the network sees them.
 """
 
 import numpy as np
@@ -18,9 +17,14 @@ BINS = 24
 
 
 def draw_example(example, class_names):
-    """Draw the true outlines, boxes and classes of a data.pipeline.Example.
+    """Draw the true outlines, boxes and classes of an Example of data.pipeline.
 
-    class_names: by class id. Returns uint8 [h + strip, w, 3].
+    Args:
+        example: an Example.
+        class_names: by class id.
+
+    Returns:
+        uint8 [h + strip, w, 3].
     """
     names = [class_label(class_names, class_id) for class_id in example.class_ids]
     captions = ["  ".join(names) or "no lesion"]
@@ -40,13 +44,18 @@ def draw_prediction(dataset, image_id, detector, captions=None, width=None):
 
 
 def box_statistics(dataset, config, image_ids=None):
-    """Measure every true instance on the network's canvas, but no crowds.
+    """Measure every true instance, except crowds, on the network's canvas.
 
-    dataset: a prepared Dataset; image_ids: which images, None for all.
-    Returns a DataFrame, one row an instance: image (id), class, height, width (of the
-    box, pixels), side (root of the box's area, pixels), ratio (width / height),
-    center_y, center_x (0 to 1 of the canvas) and area (of the mask, share of the
-    image without its padding).
+    Args:
+        dataset: a prepared Dataset.
+        config: a Config.
+        image_ids: of the images; None for all.
+
+    Returns:
+        DataFrame, one row per instance: image (id), class, height, width (of the box,
+        pixels), side (square root of the box's area, pixels), ratio (width / height),
+        center_y, center_x (0 to 1 of the canvas) and area (of the mask, share of the
+        image without padding).
     """
     rows = []
     for image_id in dataset.image_ids if image_ids is None else image_ids:
@@ -81,10 +90,7 @@ def box_statistics(dataset, config, image_ids=None):
 
 
 def plot_class_counts(dataset):
-    """Count the images of each class, as bars; class 0 is "no label or lesion".
-
-    dataset: a prepared Dataset. Returns the Figure.
-    """
+    """Plot the number of images of each class; class 0 is "no label or lesion"."""
     counts = np.bincount(dataset.labels(), minlength=dataset.num_classes)
     names = ["no label or lesion", *dataset.class_names[1:]]
     figure = Figure(figsize=(6, 0.6 + 0.5 * len(names)), layout="constrained")
@@ -99,10 +105,10 @@ def plot_class_counts(dataset):
 
 
 def plot_box_statistics(table, config):
-    """Draw what box_statistics measured beside the anchors of a Config.
+    """Plot a table of box_statistics with the anchors of a Config.
 
-    Dotted lines are RPN_ANCHOR_SCALES and RPN_ANCHOR_RATIOS: lesions far from all of
-    them are hard to propose. Returns the Figure.
+    Dotted lines are RPN_ANCHOR_SCALES and RPN_ANCHOR_RATIOS; lesions far from all of
+    them are hard to propose.
     """
     figure = Figure(figsize=(15, 3.6), layout="constrained")
     sides, ratios, areas, centers = figure.subplots(1, 4)

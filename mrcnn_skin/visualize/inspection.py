@@ -1,8 +1,8 @@
-"""What happens inside the network, one figure a step: anchors, proposals, RoIs, maps.
+"""Figures of the steps inside the network: anchors, proposals, RoIs, feature maps.
 
 The steps are recomputed from a graph's outputs (MaskRCNN.run_graph) with the functions
-of geometry/, so that each intermediate result can be seen. Boxes are (y1, x1, y2, x2),
-pixels of the canvas unless a docstring says normalised.
+of geometry/. Boxes are (y1, x1, y2, x2), pixels of the canvas unless a docstring says
+normalised.
 """
 
 import numpy as np
@@ -27,11 +27,16 @@ UNIT_WINDOW = (0, 0, 1, 1)
 
 
 def draw_box_sets(image, box_sets, limit=30, cols=4):
-    """Draw several sets of boxes, each over an image of its own.
+    """Draw several sets of boxes, each on its own copy of an image.
 
-    image: uint8 [h, w, 3]. box_sets: {title: [n, 4]}. limit: so many boxes of a set
-    are drawn, the first ones; hues run from the first, red, to the last.
-    Returns the Figure.
+    Args:
+        image: uint8 [h, w, 3].
+        box_sets: {title: [n, 4]}.
+        limit: number of boxes that are drawn of each set, the first in red.
+        cols: images per row.
+
+    Returns:
+        The Figure.
     """
     titles = [
         f"{title}\n{len(boxes)} boxes"
@@ -77,12 +82,17 @@ def draw_anchor_levels(image, config):
 
 
 def rpn_target_sets(anchors, rpn_match, rpn_bbox, gt_boxes, config):
-    """Sort an image's anchors by what the RPN is told about them.
+    """Sort an image's anchors by their targets.
 
-    anchors: [anchors, 4]; rpn_match, rpn_bbox: as of build_rpn_targets; gt_boxes:
-    [n, 4]. Returns {title: boxes} for draw_box_sets: positive ones, where their
-    targets move them, the negative ones that were sampled, and the neutral ones,
-    which are never sampled.
+    Args:
+        anchors: [anchors, 4].
+        rpn_match, rpn_bbox: of build_rpn_targets.
+        gt_boxes: [n, 4].
+        config: a Config.
+
+    Returns:
+        {title: boxes} for draw_box_sets: positive anchors, the same moved by their
+        targets, sampled negative anchors, and neutral ones, which are never sampled.
     """
     anchors = np.asarray(anchors)
     positive = anchors[rpn_match == 1]
@@ -98,7 +108,7 @@ def rpn_target_sets(anchors, rpn_match, rpn_bbox, gt_boxes, config):
 
 
 def proposal_steps(rpn_probs, rpn_deltas, anchors, image_shape, config):
-    """Repeat what ProposalLayer does for one image, step by step.
+    """Repeat the steps of ProposalLayer for one image.
 
     rpn_probs: [anchors, 2]; rpn_deltas: [anchors, 4], in standard deviations;
     anchors: [anchors, 4], normalised. image_shape: (height, width, ...) of the canvas.
@@ -122,7 +132,7 @@ def proposal_steps(rpn_probs, rpn_deltas, anchors, image_shape, config):
 
 
 def detection_steps(rois, probs, deltas, window, image_shape, config):
-    """Repeat what DetectionLayer does for one image, step by step.
+    """Repeat the steps of DetectionLayer for one image.
 
     rois: [rois, 4], normalised; probs: [rois, classes]; deltas: [rois, classes, 4], in
     standard deviations. window: (y1, x1, y2, x2), pixels, the part of the canvas that
@@ -157,7 +167,7 @@ def detection_steps(rois, probs, deltas, window, image_shape, config):
 
 
 def rois_by_level(rois, image_shape, config):
-    """Sort regions by the pyramid level that their features are cut from.
+    """Sort regions by the pyramid level of their features.
 
     rois: [n, 4]. image_shape: (height, width, ...) of the canvas.
     Returns {title: boxes} for draw_box_sets, one of each of ROI_LEVELS.
@@ -173,10 +183,17 @@ def rois_by_level(rois, image_shape, config):
 
 
 def display_roi_align(image, rois, pooled, limit=6):
-    """Show regions as they look in the image, and what RoIAlign cut out for them.
+    """Show regions of an image above their pooled features.
 
-    image: uint8 [h, w, 3]; rois: [n, 4]; pooled: [n, pool_h, pool_w, channels], shown
-    as the mean size of the channels. Returns the Figure, `limit` regions in a row.
+    Args:
+        image: uint8 [h, w, 3].
+        rois: [n, 4].
+        pooled: [n, pool_h, pool_w, channels], shown as the mean magnitude of the
+            channels.
+        limit: number of regions.
+
+    Returns:
+        The Figure.
     """
     image, rois = as_image(image), as_boxes(rois, name="rois")
     pooled = np.asarray(pooled)[: len(rois)]  # less padding
@@ -191,10 +208,15 @@ def display_roi_align(image, rois, pooled, limit=6):
 
 
 def plot_class_probabilities(probs, class_names, limit=60):
-    """Stack each region's class probabilities, the surest of a lesion first.
+    """Plot the class probabilities of regions, the most probable lesion first.
 
-    probs: [n, classes]; class_names: by class id, the background's first; limit:
-    regions shown. Returns the Figure.
+    Args:
+        probs: [n, classes].
+        class_names: by class id, the background first.
+        limit: number of regions.
+
+    Returns:
+        The Figure.
     """
     probs = np.asarray(probs)
     probs = probs[np.argsort(probs[:, 0], kind="stable")][:limit]

@@ -1,8 +1,8 @@
-"""Instances on images in Matterport's figures: masks, boxes, regions, differences.
+"""Matterport's figures of instances: masks, boxes, regions, differences.
 
-Functions return their matplotlib Figure and need no screen; in a notebook it shows as
-the result of its cell. Boxes are (y1, x1, y2, x2), pixels. Images, masks, boxes and
-colours are what geometry.inputs accepts, which raises ValueError for others.
+Functions return a matplotlib Figure, which a notebook shows as the result of its cell.
+Boxes are (y1, x1, y2, x2), pixels. Images, masks, boxes and colours are those that
+geometry.inputs accepts, which raises ValueError for others.
 """
 
 import colorsys
@@ -35,7 +35,7 @@ LINES = (
 
 
 def class_label(class_names, class_id):
-    """What a caption calls a class; a crowd's class id is negative."""
+    """Return the name of a class for captions; a crowd's class id is negative."""
     if abs(class_id) >= len(class_names):
         raise ValueError(
             f"class_names must name every class id, got {len(class_names)} names and "
@@ -46,10 +46,7 @@ def class_label(class_names, class_id):
 
 
 def random_colors(n, bright=True):
-    """Return n colours (r, g, b) in 0..1, as far apart in hue as n allows.
-
-    They are the same every time, so that two pictures can be compared.
-    """
+    """Return n colours (r, g, b) in 0..1 of evenly spaced hues, always the same."""
     value = 1.0 if bright else 0.7
     return [colorsys.hsv_to_rgb(i / max(n, 1), 1, value) for i in range(n)]
 
@@ -336,7 +333,7 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4):
 
 
 def _showable(image):
-    """An array that imshow shows as it is meant, without cutting values off."""
+    """Convert an image to an array that imshow does not clip."""
     array = np.asarray(image)
     if array.ndim == 2 and array.dtype.kind in "biuf":
         return array.astype(np.uint8) if array.dtype == bool else array

@@ -1,8 +1,6 @@
-"""Outlines, boxes and captions drawn into the pixels of an image.
+"""Draw outlines, boxes and captions into the pixels of an image.
 
-These pictures have the image's own size and go into files; charts and Matterport's
-figures are in the modules beside. Nothing is computed here that metrics.py has.
-Images, masks, boxes and colours are what geometry.inputs accepts.
+Images, masks, boxes and colours are those that geometry.inputs accepts.
 """
 
 import numpy as np
@@ -102,7 +100,7 @@ def draw_outline(image, mask, color, width):
 
 
 def contact_sheet(pictures, columns=4, width=320):
-    """Set pictures side by side on one, each scaled to the same width.
+    """Arrange pictures on a sheet, all scaled to the same width.
 
     pictures: list of uint8 [h, w, 3], of any sizes, at least one. width: pixels of
     each; its height follows. Returns uint8 [sheet_h, sheet_w, 3], a row as high as
@@ -137,10 +135,10 @@ def _line_width(image):
 
 
 def _with_captions(image, captions):
-    """Put lines of text (text, colour) on a dark strip above an image.
+    """Draw lines of (text, colour) on a dark strip above an image.
 
-    Where a line is wider than the image it breaks at its double spaces; a part that
-    is still too wide gets smaller letters.
+    Lines that are wider than the image break at double spaces; if a part is still too
+    wide, the font gets smaller.
     """
     if not captions:
         return image

@@ -1,7 +1,6 @@
-"""Whether a network's weights are well: statistics, histograms, units that never fire.
+"""Check a network's weights: statistics, histograms, dead units.
 
-Tables are pandas DataFrames, charts matplotlib Figures. Which weights a file brought is
-told by weights.LoadReport, not here.
+Tables are pandas DataFrames, charts matplotlib Figures.
 """
 
 import re
@@ -13,14 +12,13 @@ from matplotlib.figure import Figure
 
 OVERFLOW = 1000  # a weight beyond this is suspect, as in Matterport
 BINS = 40
-DEAD_SHARE = 0.9  # of a layer's channels; above it the layer passes hardly anything on
+DEAD_SHARE = 0.9  # of a layer's channels; with more dead ones it is reported
 
 
 def display_weight_stats(model):
-    """Extremes and spread of every tensor of a model's weights, one a row.
+    """Return a DataFrame of the extremes and deviation of every weight of a MaskRCNN.
 
-    model: a MaskRCNN. The column "alert" is that of weight_alert.
-    Returns a DataFrame.
+    The column "alert" is that of weight_alert.
     """
     rows = []
     for layer, weight, values in _weights(model):
@@ -38,10 +36,13 @@ def display_weight_stats(model):
 
 
 def weight_alert(name, values):
-    """What is suspect about a tensor of weights, in a word; "" where nothing is.
+    """Return an alert on a weight: "overflow?", "dead?" or "".
 
-    "overflow?": a value beyond 1000; "dead?": a kernel whose values are all the same.
-    name: such as "kernel"; values: array.
+    "overflow?" is a value beyond OVERFLOW, "dead?" a kernel of equal values.
+
+    Args:
+        name: such as "kernel".
+        values: array.
     """
     if np.abs(values).max() > OVERFLOW:
         return "overflow?"
@@ -49,11 +50,21 @@ def weight_alert(name, values):
 
 
 def plot_weight_histograms(model, name="kernel", layers=".*", cols=8):
-    """Histograms of one kind of weight, a panel for each layer that has it.
+    """Plot histograms of one kind of weight, a panel per layer.
 
-    model: a MaskRCNN. name: such as "kernel", "bias" or "gamma". layers: regular
-    expression, of whole names. A panel with an alert (weight_alert) is red and says
-    so. Returns the Figure. Raises ValueError if no such layer has such a weight.
+    Panels with an alert (weight_alert) are red.
+
+    Args:
+        model: a MaskRCNN.
+        name: such as "kernel", "bias" or "gamma".
+        layers: regular expression that matches whole names.
+        cols: panels per row.
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ValueError: if no such layer has such a weight.
     """
     found = [
         (layer, values)

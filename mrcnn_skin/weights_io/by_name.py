@@ -1,8 +1,7 @@
-"""Weights by layer name, in and out of the .h5 files that Matterport's code knows.
+"""Load and save weights by layer name, in .h5 files of Matterport's layout.
 
-Tensors are matched by the layer's and the tensor's name, never by position, and all
-of them are checked before the first is written. Full training states are not kept
-here but in training/checkpoint.py.
+Tensors are matched by the names of layer and tensor, never by position. All are checked
+before the first one is changed.
 """
 
 import fnmatch
@@ -18,7 +17,7 @@ from ..graph.common import leaf_layers, other_norm
 from .h5_files import read_h5, require_path, with_unique_names
 from .imagenet import from_applications
 
-# Layers whose last axis depends on the classes: new for a new set of classes
+# Layers whose last axis depends on the number of classes
 CLASS_LAYERS = (
     "mrcnn_class_logits",
     "mrcnn_context_logits",
@@ -30,7 +29,7 @@ CONFIG_ATTRIBUTE = "mrcnn_skin_config"  # of a file: its Config as JSON
 
 @dataclass
 class LoadReport:
-    """What became of every tensor of a file and of the model, as "layer/tensor"."""
+    """The result for every tensor, "layer/tensor", of a file and of the model."""
 
     path: str
     loaded: list = field(default_factory=list)
@@ -38,28 +37,28 @@ class LoadReport:
     mismatched: list = field(default_factory=list)  # (name, file's shape, model's)
     missing: list = field(default_factory=list)  # in the file
     unused: list = field(default_factory=list)  # by the model
-    notes: list = field(default_factory=list)  # whatever else is worth knowing
+    notes: list = field(default_factory=list)  # conversions and warnings
 
     @property
     def left(self):
-        """Names of the layers of which a tensor was left as it was."""
+        """Names of the layers with a tensor that was not loaded."""
         mismatched = [name for name, *_ in self.mismatched]
         return {_layer(n) for n in (*self.excluded, *mismatched, *self.missing)}
 
     def __str__(self):
         lines = [f"{self.path}: {len(self.loaded)} tensors loaded"]
         for title, names in (
-            ("left out as asked", self.excluded),
-            ("missing in the file, so left as they were", self.missing),
+            ("excluded", self.excluded),
+            ("missing in the file, not changed", self.missing),
             ("unused in the file", self.unused),
         ):
             if names:
                 lines.append(f"  {len(names)} {title}: {_in_words(names)}")
         if self.mismatched:
             count = len(self.mismatched)
-            lines.append(f"  {count} left as they were, for other classes:")
+            lines.append(f"  {count} not changed, for another number of classes:")
         for name, in_file, in_model in self.mismatched:
-            lines.append(f"    {name} {in_file}, the model wants {in_model}")
+            lines.append(f"    {name} {in_file}, the model has {in_model}")
         return "\n".join(lines + [f"  {note}" for note in self.notes])
 
     def require_complete(self):
@@ -74,7 +73,7 @@ class LoadReport:
 
 
 def _in_words(names, shown=6):
-    """The layers of the tensors `names`, the first of them by name."""
+    """List the first layers of the tensors `names`."""
     layers = list(dict.fromkeys(map(_layer, names)))
     rest = f" and {len(layers) - shown} more layers" if layers[shown:] else ""
     return ", ".join(layers[:shown]) + rest

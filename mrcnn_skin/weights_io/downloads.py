@@ -1,7 +1,7 @@
-"""Fetch the published weight files that training starts from.
+"""Download the published weight files that training starts from.
 
-Downloads resume after a break, and a file gets its name only once it is whole and
-checked. Loading the weights into a model is done in mrcnn_skin.weights_io.by_name.
+Interrupted downloads resume, and a file gets its name only once it is complete and
+checked.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ TIMEOUT = 30  # seconds without a byte
 RETRY_DELAYS = (1, 2, 4)  # seconds before the second, third and fourth attempt
 CHUNK = 1 << 18  # bytes
 
-# What a second attempt may cure; a full disk or a forbidden folder is none of these.
+# Errors that are retried, unlike a full disk or missing permissions
 NETWORK_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
@@ -42,37 +42,48 @@ TEMPORARY_STATUS = (408, 416, 429)  # and all from 500 on
 
 
 class DownloadError(OSError):
-    """A file could not be downloaded, or is not the one that was wanted."""
+    """A file could not be downloaded, or is not the expected one."""
 
 
 def fetch_coco_weights(folder):
-    """Weights of Matterport's ResNet-101 Mask R-CNN, trained on COCO.
+    """Download Matterport's ResNet-101 Mask R-CNN, trained on COCO.
 
-    folder: where mask_rcnn_coco.h5 lies or is to lie; made if missing.
-    Returns the file's Path. Raises DownloadError.
+    Args:
+        folder: for mask_rcnn_coco.h5, which is used if it exists already.
+
+    Returns:
+        The file's Path.
+
+    Raises:
+        DownloadError: see `download`.
     """
     return download(COCO_URL, _place(folder, COCO_URL), size=COCO_SIZE)
 
 
 def fetch_imagenet_weights(folder):
-    """Weights of keras-applications' ResNet-50 without top, trained on ImageNet.
+    """Download keras-applications' ResNet-50 without top, trained on ImageNet.
 
-    folder: where the file lies or is to lie, under its name in IMAGENET_URL.
-    Returns the file's Path. Raises DownloadError.
+    Arguments, result and errors are those of fetch_coco_weights.
     """
     return download(IMAGENET_URL, _place(folder, IMAGENET_URL), md5=IMAGENET_MD5)
 
 
 def download(url, path, size=None, md5=None, progress=True):
-    """Download a file unless it is there already, and check it.
+    """Download a file unless it exists already, and check it.
 
-    path: the file's place; what has arrived so far is kept in <path>.part.
-    size: bytes; md5: hexadecimal digest. One of them is needed.
-    progress: show a progress bar.
-    Returns path as a Path.
-    Raises DownloadError, with the place to put the file by hand, if the network or
-    the server fails for good; also if the file, found or downloaded, is not the one
-    wanted. Raises ValueError without size and md5.
+    Args:
+        url: of the file.
+        path: of the file; a partial download is kept in <path>.part.
+        size: bytes.
+        md5: hexadecimal digest; size or md5 is needed.
+        progress: show a progress bar.
+
+    Returns:
+        The path.
+
+    Raises:
+        DownloadError: if the download fails, or the file is not the expected one.
+        ValueError: without size and md5.
     """
     if size is None and md5 is None:
         raise ValueError("download needs size or md5 to check the file, got neither")
@@ -87,8 +98,8 @@ def download(url, path, size=None, md5=None, progress=True):
         _fetch_with_retries(url, part, size, md5, progress)
     except NETWORK_ERRORS as error:
         raise DownloadError(
-            f"could not download {url} ({error}); try again to go on where it "
-            f"stopped, or download it by hand and save it as {path}"
+            f"could not download {url} ({error}); try again to resume, or download it "
+            f"by hand and save it as {path}"
         ) from error
     if fault := _find_fault(part, size, md5):
         part.unlink()
@@ -108,7 +119,7 @@ def _fetch_with_retries(url, part, size, md5, progress):
 
 
 def _fetch(url, part, size, md5, progress):
-    """Append to part what is missing, in one request."""
+    """Append the missing bytes to part, in one request."""
     start = part.stat().st_size if part.exists() else 0
     if start and _find_fault(part, size, md5) is None:
         return
@@ -129,10 +140,10 @@ def _fetch(url, part, size, md5, progress):
             while chunk := response.read(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
-    # response.read ends without an error where the connection breaks.
+    # response.read returns no error if the connection breaks
     received = part.stat().st_size
     if expected is not None and received < expected:
-        raise ConnectionError(f"it broke off after {received} of {expected} bytes")
+        raise ConnectionError(f"connection lost after {received} of {expected} bytes")
 
 
 def _open(url, part, start):
@@ -142,13 +153,13 @@ def _open(url, part, start):
             urllib.request.Request(url, headers=headers), timeout=TIMEOUT
         )
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # part is longer than the file: start anew
+        if error.code == 416:  # part is longer than the file
             part.unlink(missing_ok=True)
         raise
 
 
 def _expected_size(response, start, size):
-    """Bytes of the whole file, as the server says, or else as the caller does."""
+    """Return the size of the whole file by the server's headers, or else `size`."""
     length = response.headers.get("Content-Length")
     if length is None:
         return size
@@ -167,7 +178,7 @@ def _is_temporary(error):
 
 
 def _find_fault(path, size, md5):
-    """What is wrong with a file, in words, or None."""
+    """Return what is wrong with a file, or None."""
     found_size = path.stat().st_size
     if size is not None and found_size != size:
         return f"has {found_size} bytes, expected {size}"

@@ -1,7 +1,6 @@
-"""Read a Keras .h5 weight file into named tensors, and refuse a damaged one.
+"""Read a Keras .h5 weight file into named tensors, and refuse damaged files.
 
-This module knows nothing of models: by_name.py decides what becomes of the tensors,
-and imagenet.py translates those of other networks.
+imagenet.py translates the tensors of other networks; by_name.py loads them into models.
 """
 
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-# ResNet-101's weights take 256 million; a file that claims more is no weight file
+# ResNet-101's weights take 256 million bytes; larger files are refused
 MAX_WEIGHT_BYTES = 2_000_000_000
 KERAS3_PLACE = re.compile(r"(^|/)vars/\d+$")  # of Keras 3's own .weights.h5
 

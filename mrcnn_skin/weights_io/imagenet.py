@@ -1,10 +1,9 @@
-"""ImageNet weights of keras-applications' ResNets, in this network's names and terms.
+"""Translate ImageNet weights of keras-applications' ResNets to this network.
 
-Those networks see blue-green-red images, and the newer ones have a smaller BatchNorm
-epsilon: the tensors are changed so that the network computes the same in spite of it,
-but for the first pooling, which pads its input by one on all sides (newer files) or
-not at all (older one), and here as Matterport does, below and to the right.
-Files are downloaded in weights_io/downloads.py, read in weights_io/h5_files.py.
+Those networks take BGR images, and the newer ones have a smaller BatchNorm epsilon: the
+tensors are converted so that this network computes the same. The exception is the first
+pooling, which pads its input by one on all sides (newer files) or not at all (older
+file), and here, as in Matterport, below and to the right.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Trained networks, by name or path, with the Config that belongs to their weights.
+"""Find trained networks, by name or path, and the Config of their weights.
 
-A Config is stored inside every weight file that this package writes. Older files have
-it beside them, as NAME.json or as a run's config.json. by_name.py loads the tensors.
+Weight files contain their Config. Older files have it next to them, as NAME.json or as
+a run's config.json.
 """
 
 import json

@@ -133,7 +133,7 @@ def test_plot_diagnoses_marks_the_operating_point_and_counts():
     (point,) = [line for line in curve.lines if "operating" in line.get_label()]
     np.testing.assert_allclose(point.get_xydata(), [[2 / 3, 2 / 3]])
     assert [text.get_text() for text in matrix.texts] == ["1", "1", "1", "2"]
-    assert matrix.get_xlabel() == "called" and matrix.get_ylabel() == "is"
+    assert matrix.get_xlabel() == "predicted" and matrix.get_ylabel() == "true"
 
 
 def test_plot_diagnoses_of_a_model_that_calls_nothing_malignant():
