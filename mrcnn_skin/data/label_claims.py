@@ -67,17 +67,16 @@ class Claims:
 
     def __init__(self, options, notes):
         self.options, self.notes, self.meanings = options, notes, {}
-        self._claims, self._columns, self._values = [], {}, set()
+        self._tables, self._claims, self._values = [], [], set()
         self._codes = {}  # {source that is a code such as 0 and 1: its column}
         self._doubts = []  # Claims that can contradict codes
 
     def add_tables(self, tables):
         """Add what LabelTables say."""
-        self._columns = dict.fromkeys(c for one in tables for c in one.table)
         wanted = [column_name(c) for c in self.options.label_columns()]
         options = self.options._replace(label_column=tuple(wanted))
         values = values_of((one.table, not one.rows.empty) for one in tables)
-        tables = [one for one in tables if not one.rows.empty]
+        tables = self._tables = [one for one in tables if not one.rows.empty]
         for column in {*values, *wanted}.intersection((*WORD_COLUMNS, *wanted)):
             self._values |= values.get(column, set())
         for name, table, rows in tables:
@@ -173,10 +172,10 @@ class Claims:
 
     def labels(self):
         """Return {image id: (label, why there is none, its sources)}."""
-        if self._columns and not self._claims:
-            listed = ", ".join(self._columns)
+        for name, table, _ in self._tables if not self._claims else ():
             self.notes.append(
-                f"no known column of labels; label_column names one of: {listed}"
+                f"{name}: no known column of labels; label_column may name one of "
+                f"{', '.join(table)}"
             )
         by_image = defaultdict(list)
         for claim in self._claims:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mrcnn_skin.data import files
-from mrcnn_skin.data.diagnoses import read_labels
+from mrcnn_skin.data.diagnoses import LabelOptions
 from mrcnn_skin.data.isic_layouts import read_records
 from mrcnn_skin.data.isic_tables import read_table
+from mrcnn_skin.data.label_columns import read_labels, values_of
 
 fuzzed = settings(
     max_examples=int(os.environ.get("MRCNN_SKIN_FUZZ", 60)),
@@ -132,8 +133,9 @@ def test_a_table_is_read_as_text_or_refused_by_name(data):
         assert str(path) in str(error)
     else:
         assert table.columns.is_unique
-        for reading in read_labels(table, "labels.csv"):
-            assert set(reading.labels.dropna()) <= {"benign", "malignant"}
+        values = values_of([(table, True)])
+        for reading in read_labels(table, "labels.csv", LabelOptions(), values):
+            assert set(reading.labels.dropna()) <= {"benign", "malignant", "unsure"}
             assert len(reading.labels) == len(table)
         assert all(isinstance(cell, str) for cell in table.to_numpy().ravel())
     remove(path)

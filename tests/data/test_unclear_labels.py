@@ -382,7 +382,7 @@ CASES = {
         {"t.csv": "#image,referral\na,nevus\nb,melanoma\n"},
         {},
         {},
-        "no known column of labels; label_column names one of: image, referral",
+        "t.csv: no known column of labels; label_column may name one of image, ref",
     ),
     "a heading in a cell": (
         {"t.csv": "photo,label,type\na,benign,image\nb,malignant,image\n"},
