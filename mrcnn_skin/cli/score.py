@@ -118,10 +118,13 @@ def score_on_ray(paths, scorer, args):
     if args.address:
         # The nodes have the requirements; this package is sent to them
         sources = {"py_modules": [str(Path(__file__).resolve().parents[1])]}
-        ray.init(args.address, runtime_env=sources, **quiet)
+        where = {"address": args.address, "runtime_env": sources}
     else:
-        cores = args.workers * threads
-        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+        where = {"num_cpus": args.workers * threads, "include_dashboard": False}
+    try:
+        ray.init(**where, **quiet)
+    except Exception as error:  # Ray raises no class of its own
+        raise OSError(f"Ray did not start: {error}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # collect() has its own
     context.max_errored_blocks = -1  # a failed batch does not stop the others

@@ -61,9 +61,25 @@ def _merged(views):
     merged["scores"] = np.mean([view["scores"][:1] for view in found], axis=0)
     class_ids = [view["class_ids"][0] for view in found]
     merged["class_ids"] = np.array([np.bincount(class_ids).argmax()])
+    if "probs" in found[0]:
+        merged["probs"] = np.mean([view["probs"][:1] for view in found], axis=0)
+        merged |= _decision(found, merged["p_malignant"])
     if "masks" in found[0]:
         votes = np.mean([view["masks"][:, :, 0] for view in found], axis=0)
         merged["masks"] = (votes >= 0.5)[:, :, None]
         if merged["masks"].any():
             merged["rois"] = extract_bboxes(merged["masks"]).astype(float)
     return merged
+
+
+def _decision(views, p_malignant):
+    """Return the threshold, and the commonest class of the views on its side."""
+    threshold = views[0]["threshold"]
+    if threshold is not None:
+        side = p_malignant >= threshold
+        views = [view for view in views if (view["p_malignant"] >= threshold) == side]
+    class_ids = [view["predicted_class_id"] for view in views]
+    return {
+        "threshold": threshold,
+        "predicted_class_id": int(np.bincount(class_ids).argmax()),
+    }

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mrcnn_skin.evaluation.scoring import describe_answer
 from mrcnn_skin.evaluation.tta import AugmentedDetector
 
 
@@ -54,6 +55,31 @@ def test_views_are_averaged():
     assert merged["low_confidence"] is False  # two of four are not most
     # columns 0-1 in all four views, 2-3 in two of four
     assert merged["rois"].tolist() == [[0, 0, 2, 4]]
+
+
+@pytest.mark.parametrize(
+    "threshold, expected",
+    [
+        # the mean, .35, exceeds .3, unlike three of the views
+        (0.3, "malignant"),
+        (0.4, "benign"),
+        (None, "benign"),
+    ],
+)
+def test_the_mean_probability_decides_on_the_class(threshold, expected):
+    def view(p_malignant):
+        answer = result((0, 0, 2, 2), (4, 6), p_malignant)
+        cut = 0.5 if threshold is None else threshold
+        return answer | {
+            "probs": np.array([[0.0, 1 - p_malignant, p_malignant]]),
+            "threshold": threshold,
+            "predicted_class_id": 2 if p_malignant >= cut else 1,
+        }
+
+    merged = scripted(view(0.2), view(0.2), view(0.2), view(0.8))
+    row, _ = describe_answer(merged, (4, 6), ["BG", "benign", "malignant"])
+    assert row["predicted_class"] == expected and row["threshold"] == threshold
+    assert merged["probs"] == pytest.approx(np.array([[0, 0.65, 0.35]]))
 
 
 def test_a_view_without_lesion_has_no_vote_on_the_mask():
