@@ -22,7 +22,7 @@ _NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"
 
 
 def name_groups(rows, group_column=None):
-    """Return rows of a table with the names of unknown patients and lesions cleared.
+    """Return rows of a table with the known patients and lesions in columns GROUPS.
 
     Args:
         rows: DataFrame of texts.
@@ -31,13 +31,11 @@ def name_groups(rows, group_column=None):
     group = column_name(group_column or "")
     if group in rows:
         rows = rows.assign(patient_id=rows[group])
+    is_lesion = "lesion" in rows and "lesion_id" not in rows
+    if is_lesion and rows["lesion"].str.contains(r"\d").any():  # not only "nevus"
+        rows = rows.rename(columns={"lesion": "lesion_id"})
     for name in rows.columns.intersection(GROUPS):
         rows = rows.assign(**{name: rows[name].where(rows[name].map(_is_known))})
-    if (
-        "lesion_id" in rows
-        and not rows["lesion_id"].str.contains(r"\d", na=False).any()
-    ):
-        rows = rows.rename(columns={"lesion_id": "lesion_name"})  # such as "nevus"
     return rows
 
 

@@ -175,7 +175,8 @@ class _Tables:
         column = table.attrs["image_column"]
         self._note_unknown(name, table[column][~found])
         self.columns |= set(table)
-        self.metadata.append(name_groups(rows, self.options.group_column))
+        rows = name_groups(rows, self.options.group_column)
+        self.metadata.append(rows)
         read = {column, self._add_splits(name, rows), "patient_id", "lesion_id"}
         read |= {"image_id", column_name(self.options.group_column)}
         self._note_unread(name, rows, read)

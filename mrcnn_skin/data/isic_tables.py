@@ -36,7 +36,6 @@ _COLUMN_NAMES = {
     "region": "site",
     "gender": "sex",
     "patient": "patient_id",
-    "lesion": "lesion_id",
 }
 # Older exports of the ISIC Archive name a column "meta.clinical.diagnosis".
 _PREFIX = re.compile(r"^meta(data)?_clinical_")

@@ -282,7 +282,8 @@ def test_words_in_a_column_of_lesions_are_no_groups(tmp_path):
     text = "image,lesion,dx\na,nevus,nv\nb,nevus,nv\nc,melanoma,mel\n"
     found = read(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], {"t.csv": text})
     assert find_groups(found.reset_index()).nunique() == 3
-    assert list(found["lesion_name"]) == ["nevus", "nevus", "melanoma"]
+    assert list(found["lesion"]) == ["nevus", "nevus", "melanoma"]
+    assert "column 'lesion' is ignored: group_column" in found.attrs["notes"][0]
 
 
 def test_a_group_of_most_images_is_noted():
