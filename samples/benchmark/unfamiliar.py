@@ -186,6 +186,7 @@ def other_pictures(skin_dataset=None):
 
 def main():
     parser = command.Parser("unfamiliar", description=__doc__)
+    parser.prog = "unfamiliar.py"
     parser.add_argument("--isic", metavar="DIR", help="its validation images are taken")
     parser.add_argument(
         "--ham",
