@@ -220,7 +220,7 @@ def answer(name, image, choice):
         from ..inference.explanation import overlay_heat
 
         heat = overlay_heat(image, choice.grad_cam(image))
-        pictures["heat map (Grad-CAM): what raised P(malignant)"] = heat
+        pictures["heat map (Grad-CAM): regions that raise P(malignant)"] = heat
     link = ""
     if mask is not None:
         link = download("mask", f"{Path(name).stem}_mask.png", mask_png(mask))

@@ -24,14 +24,15 @@ def trained_weights(weights, logs):
         return find_weights(weights)
     from ..training.checkpoint import find_last_run
 
-    run_dir = find_last_run(logs)
+    hint = "; --weights=pretrained uses the network that comes with the package"
+    try:
+        run_dir = find_last_run(logs)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}{hint}") from error
     for pattern in ("*_best.h5", "*_last.h5"):
         for path in run_dir.glob(pattern):
             return path
-    raise FileNotFoundError(
-        f"the run {run_dir} has not finished an epoch yet; --weights=pretrained uses "
-        "the network that comes with the package"
-    )
+    raise FileNotFoundError(f"the run {run_dir} has not finished an epoch yet{hint}")
 
 
 def trained_config(path, args):

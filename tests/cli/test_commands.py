@@ -78,6 +78,7 @@ def test_help_explains_every_option_without_tensorflow(name, tmp_path):
         ("train", ["--weights=none", "--set=FOCAL_ALFA=1"], ["FOCAL_ALPHA"]),
         ("ablation", ["--dataset=synthetic", "--tables=loss"], ["losses", "loss"]),
         ("evaluate", ["--weights=no.h5"], ["no.h5"]),
+        ("evaluate", ["--weights=last"], ["no run", "--weights=pretrained"]),
         ("predict", ["nothing.jpg"], ["nothing.jpg"]),
     ],
 )
