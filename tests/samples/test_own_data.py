@@ -46,6 +46,7 @@ def test_the_examples_are_short():
     assert lines and max(lines.values()) < 30, lines
 
 
+@pytest.mark.slow
 def test_a_network_of_all_three_trains_and_detects(
     spots, tmp_path, monkeypatch, capsys
 ):

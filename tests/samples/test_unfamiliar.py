@@ -46,6 +46,7 @@ def test_every_command_says_it(unfamiliar, score, wanted):
         assert ("unlike the training images" in said) is wanted
 
 
+@pytest.mark.slow
 def test_statistics_are_fitted_and_written(in_process, tmp_path):
     write_synthetic_isic(tmp_path / "data", 20, (64, 64))
     config = lean_config(BACKBONE="resnet26")
@@ -69,6 +70,7 @@ def test_statistics_are_fitted_and_written(in_process, tmp_path):
     assert model.detect([green])[0]["unfamiliar"] is True
 
 
+@pytest.mark.slow
 def test_other_pictures_of_every_kind(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARK)
     monkeypatch.delitem(sys.modules, "unfamiliar", raising=False)

@@ -121,6 +121,7 @@ def lacks_gpu_kernel(name):
     return found and not {"GPU", "DEFAULT"} & {kernel.device_type for kernel in found}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not tf.test.is_built_with_cuda(), reason="this TensorFlow has no GPU kernels"
 )
