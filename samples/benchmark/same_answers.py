@@ -55,17 +55,15 @@ def read_folder(folder, limit):
 
 def detect(images, args, precision, canvas):
     """Results of one way to detect; of masks the best one only, to save memory."""
-    from worker_mrcnn_skin import config_beside
+    from mrcnn_skin import IsicConfig, MaskRCNN
 
-    from mrcnn_skin import MaskRCNN
-
-    config = config_beside(args.weights)
-    overrides = config.parse_overrides(args.set or [])
-    config = config.replace(
-        **overrides, INFERENCE_PRECISION=precision, DETECTION_CANVAS=canvas
+    overrides = IsicConfig().parse_overrides(args.set or [])
+    model = MaskRCNN.from_pretrained(
+        args.weights,
+        **overrides,
+        INFERENCE_PRECISION=precision,
+        DETECTION_CANVAS=canvas,
     )
-    model = MaskRCNN("inference", config)
-    model.load_weights(args.weights)
     results = []
     for image in images:
         result = model.detect([image])[0]
