@@ -1,7 +1,7 @@
 """Find which images belong together because they share a patient or a lesion."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -12,7 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from .diagnoses import normalise
 from .isic_tables import column_name
 
-GROUPS = ("patient_id", "lesion_id")
+GROUPS = ("patient_id", "lesion_id", "group_id")
+_NUMBERED_FOLDER = re.compile(r"[a-z]{0,2}\d+", re.I)
 _PATIENT_FOLDER = re.compile(
     r"(patient|subject|person|participant|case|lesion)[ _-]?[a-z]{0,2}\d+(?![a-z])",
     re.I,
@@ -26,11 +27,13 @@ def name_groups(rows, group_column=None):
 
     Args:
         rows: DataFrame of texts.
-        group_column: column that is used as patient_id.
+        group_column: column that is used as patient_id; as group_id, which counts
+            besides, if there is a patient_id.
     """
     group = column_name(group_column or "")
-    if group in rows:
-        rows = rows.assign(patient_id=rows[group])
+    if group in rows and group not in GROUPS:
+        name = "group_id" if "patient_id" in rows else "patient_id"
+        rows = rows.assign(**{name: rows[group]})
     is_lesion = "lesion" in rows and "lesion_id" not in rows
     if is_lesion and rows["lesion"].str.contains(r"\d").any():  # not only "nevus"
         rows = rows.rename(columns={"lesion": "lesion_id"})
@@ -69,6 +72,21 @@ def add_groups(records, rows, paths):
                     groups[image_id].add(f"{column} {_group_key(name)}")
     records["groups"] = [tuple(sorted(groups[i])) for i in records["image_id"]]
     return records
+
+
+def numbered_folders(records, paths):
+    """Return folders such as 0012/, of several images without a known patient.
+
+    They may be patients, but also parts of a large collection.
+
+    Args:
+        records: as add_groups returns them.
+        paths: of the images.
+    """
+    unknown = [not groups for groups in records["groups"]]
+    parents = [PurePosixPath(path).parent for path in paths[unknown]]
+    found = Counter(p for p in parents if _NUMBERED_FOLDER.fullmatch(p.name))
+    return sorted(f"{p.name}/" for p in found if found[p] > 1) if len(found) > 1 else []
 
 
 def find_groups(records):

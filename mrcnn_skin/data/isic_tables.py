@@ -36,6 +36,8 @@ _COLUMN_NAMES = {
     "region": "site",
     "gender": "sex",
     "patient": "patient_id",
+    "patientid": "patient_id",
+    "lesionid": "lesion_id",
 }
 # Older exports of the ISIC Archive name a column "meta.clinical.diagnosis".
 _PREFIX = re.compile(r"^meta(data)?_clinical_")

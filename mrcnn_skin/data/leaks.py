@@ -47,7 +47,7 @@ def find_leaks(dataset, held_out, cache=None):
 
     Returns:
         DataFrame of image_id, file, reason for IsicDataset.drop, one row per image. The
-        reason is the first that applies: same id, patient, lesion, or a copy.
+        reason is the first that applies: same id, patient, lesion, group, or a copy.
     """
     others = [info for other in held_out for info in other.image_info]
     reasons = {}
@@ -55,6 +55,7 @@ def find_leaks(dataset, held_out, cache=None):
         ("id", lambda info: info["id"]),
         ("patient", lambda info: info["metadata"].get("patient_id")),
         ("lesion", lambda info: info["metadata"].get("lesion_id")),
+        ("group", lambda info: info["metadata"].get("group_id")),
     ):
         owners = {_identity(info, name(info)): info for info in others if name(info)}
         for i, info in enumerate(dataset.image_info):

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from .diagnoses import normalise
-from .groups import find_groups
+from .groups import find_groups, numbered_folders
 from .image_names import splits_in
 
 # Words that may name a split, besides train, val and test
@@ -162,12 +162,20 @@ def split_notes(found, subset, val_fraction, seed):
             f"{unsplit} of {len(found)} images have no official split",
             "of them each were drawn for val and test",
         )
-        groups = find_groups(found[found["split"].isna()]).value_counts()
+        drawn = found[found["split"].isna()]
+        groups = find_groups(drawn).value_counts()
         if groups.iloc[0] > max(unsplit / 2, 2):
             notes.append(
                 f"{groups.iloc[0]} of {unsplit} images are linked by patients or "
                 f"lesions, such as {groups.index[0]!r}, and stay in one split; "
                 "group_column names another column"
+            )
+        folders = numbered_folders(drawn, drawn["path"])
+        if folders:
+            notes.append(
+                f"folders {', '.join(folders[:3])} ... are not taken for patients, and "
+                "may be divided; names such as patient12/, or a column patient_id, "
+                "would keep their images in one split"
             )
     return [
         *notes,

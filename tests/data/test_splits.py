@@ -277,6 +277,37 @@ def test_folders_of_patients_are_groups(tmp_path):
     assert find_groups(found.reset_index()).nunique() == 3
 
 
+def test_a_group_column_adds_to_the_patients(tmp_path):
+    """It once replaced them, and one patient was in several splits."""
+    text = "image,PatientID,tumour\na,7,x\nb,7,y\nc,8,y\nd,9,z\n"
+    images = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    found = read(tmp_path, images, {"t.csv": text}, group_column="tumour")
+    assert list(found["patient_id"]) == ["7", "7", "8", "9"]
+    group = find_groups(found.reset_index())
+    assert group[0] == group[1] == group[2] != group[3]
+
+
+@pytest.mark.parametrize(
+    "folders, text, noted",
+    [
+        (("0012", "0013"), "", "folders 0012/, 0013/ ... are not taken for patients"),
+        (("P1", "P2"), "", "folders P1/, P2/"),
+        (("P1", "P2"), "image,patient\na,1\nb,1\nc,2\nd,2\n", None),
+        (("left", "right"), "", None),
+        (("P1",), "", None),
+    ],
+)
+def test_numbered_folders_are_noted(tmp_path, folders, text, noted):
+    images = [
+        f"{folders[i % len(folders)]}/{name}.jpg" for i, name in enumerate("abcd")
+    ]
+    found = read(tmp_path, images, {"t.csv": text} if text else {})
+    notes = [
+        n for n in split_notes(found.reset_index(), "train", 0.1, 0) if "fold" in n
+    ]
+    assert noted in notes[0] if noted else not notes
+
+
 def test_words_in_a_column_of_lesions_are_no_groups(tmp_path):
     """They once put all nevi into one split."""
     text = "image,lesion,dx\na,nevus,nv\nb,nevus,nv\nc,melanoma,mel\n"
@@ -291,5 +322,6 @@ def test_a_group_of_most_images_is_noted():
     frame = records(
         image_id=list("abcdef"), patient_id=list("ppqqrr"), lesion_id=list("121212")
     )
+    frame["path"] = frame["image_id"] + ".jpg"
     assert "6 of 6 images are linked" in split_notes(frame, "train", 0.1, 0)[0]
     assert len(split_notes(frame.assign(groups=[()] * 6), "train", 0.1, 0)) == 1
