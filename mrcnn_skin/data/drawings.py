@@ -93,10 +93,7 @@ def split_components(mask, min_area):
 def _majority_problem(record, shape, mask_values):
     """Return why the majority of an image's masks is unusable, or None."""
     masks = [draw_outlines(one, shape) for one in record["outlines"] or ()]
-    try:
-        for path in record["mask_paths"]:
-            masks.append(files.read_mask(path, shape, values=mask_values))
-    except files.UnreadableImage as error:
-        return f"unreadable mask: {error.reason}"
+    for path in record["mask_paths"]:
+        masks.append(files.read_mask(path, shape, values=mask_values))
     has_any = join_masks(masks, MAJORITY).any()
     return None if has_any else "empty mask: no pixel is in more than half of its masks"

@@ -1,10 +1,10 @@
 """Find the unusable image and mask files of a data set, and why they are unusable.
 
-Depth "header" reads file headers, and decodes masks so small on disk that they may be
-blank; "full" decodes everything. Nothing is deleted or repaired.
+Depth "header" reads the headers of images and decodes masks; "full" decodes everything.
+All masks of a data set must show the lesion by the same value. Nothing is deleted or
+repaired.
 """
 
-import os
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,13 +13,22 @@ import pandas as pd
 
 from . import files
 from .cached_map import map_files
+from .mask_values import WHITE
 
 DEPTHS = ("header", "full")
-_RULES = 2  # to be increased with any change that invalidates cached results
+_RULES = 3  # to be increased with any change that invalidates cached results
+_SAME = {"1", WHITE}  # bilevel masks are written as 0 and 1, or as 0 and 255
+_SHOWN = 6  # values named in a message
 
 
 def check_files(
-    records, require_masks, depth, max_pixels, cache=None, mask_values=None
+    records,
+    require_masks,
+    depth,
+    max_pixels,
+    cache=None,
+    mask_values=None,
+    siblings=(),
 ):
     """Check the files of all records that are not dropped yet.
 
@@ -30,6 +39,8 @@ def check_files(
         max_pixels: maximum height * width of an image.
         cache: as in cached_map.map_files.
         mask_values: as in mask_values.find_foreground.
+        siblings: paths of further masks of the data set, such as those of its other
+            splits, whose values are compared.
 
     Returns:
         the records with columns height, width (pixels; missing if unusable),
@@ -46,8 +57,9 @@ def check_files(
         inspect_mask, depth=depth, max_pixels=max_pixels, values=mask_values
     )
     about += "" if mask_values is None else f" {sorted(mask_values)}"
-    mask_paths = chain.from_iterable(clean["mask_paths"])
+    mask_paths = chain(*clean["mask_paths"], siblings)
     masks = map_files(inspect, mask_paths, f"masks {about}", cache)
+    masks |= _find_contradictions(masks)
     checked = [
         _judge(path, own_masks, images[path], masks, require_masks)
         for path, own_masks in zip(clean["path"], clean["mask_paths"], strict=True)
@@ -68,18 +80,55 @@ def inspect_image(path, depth, max_pixels):
 
 
 def inspect_mask(path, depth, max_pixels, values=None):
-    """Return files.image_header and whether there is a foreground, in a list.
+    """Return files.image_header, whether there is a foreground, and its value's name.
 
     Raises as files.read_mask.
     """
     header = files.image_header(path, max_pixels)
-    if depth == "header" and not _may_be_blank(path, header[:2]):
-        files.check_mask_header(path, max_pixels)
-        return [*header, True]
     if depth == "full":
         files.verify_image(path, max_pixels)
-    mask = files.read_mask(path, max_pixels=max_pixels, values=values)
-    return [*header, bool(mask.any())]
+    mask, name = files.read_named_mask(path, max_pixels, values)
+    return [*header, bool(mask.any()), name]
+
+
+def _find_contradictions(masks):
+    """Return {path: exception} of masks whose value may be another class elsewhere.
+
+    The masks of a data set must show the lesion by one value, which must not be one of
+    several classes of an ambiguous mask. White is the standard, and is kept.
+
+    Args:
+        masks: {path: result of inspect_mask, or exception}.
+    """
+    shown = {}  # {classes of a mask: first path}
+    for path, found in masks.items():
+        shown.setdefault(_classes(found), path)
+    single = {names[0] for names in shown if len(names) == 1}
+    several = {name for names in shown if len(names) > 1 for name in names}
+    differ = len(single) > 1 and single != _SAME
+    refused = (single if differ else single & several) - {WHITE}
+    examples = [
+        f"{', '.join(names)} in {Path(path).name}"
+        for names, path in sorted(shown.items(), key=lambda item: len(item[0]))
+        if (differ and len(names) == 1) or refused & set(names)
+    ]
+    error = ValueError(
+        "ambiguous mask values: masks of the data set show different values as lesion "
+        f"or as several classes: {'; '.join(examples[:_SHOWN])}; set mask_values to "
+        "those of lesion pixels"
+    )
+    return {
+        path: error
+        for path, found in masks.items()
+        if not isinstance(found, Exception) and found[-1] in refused
+    }
+
+
+def _classes(found):
+    """Return the names of the values that a mask shows, from inspect_mask."""
+    if isinstance(found, Exception):
+        return getattr(found.__cause__, "classes", ())
+    return () if found[-1] is None else (found[-1],)
 
 
 def _judge(path, mask_paths, header, masks, require_masks):
@@ -103,7 +152,7 @@ def _mask_problem(found, height, width, orientation):
     """Return why a mask is unusable for an image, or None."""
     if isinstance(found, Exception):
         return f"unreadable mask: {_words(found)}"
-    *shape, own_orientation, has_foreground = found
+    *shape, own_orientation, has_foreground, _ = found
     if not files.same_aspect(shape, (height, width)):
         return f"mask size mismatch: mask {tuple(shape)}, image {(height, width)}"
     if own_orientation == 1:
@@ -116,14 +165,3 @@ def _mask_problem(found, height, width, orientation):
 def _words(error):
     """Return an error's reason without the file name."""
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-
-
-def _may_be_blank(path, shape):
-    """Whether the file is so small for its shape that all pixels may be equal.
-
-    A blank grey PNG takes 1/1000 to 1/200 byte per pixel, depending on the compression
-    level. The size of other formats gives no such bound.
-    """
-    height, width = shape
-    is_png = Path(path).suffix.lower() == ".png"
-    return not is_png or os.path.getsize(path) < 300 + height * width / 200

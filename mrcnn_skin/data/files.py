@@ -101,10 +101,7 @@ def read_mask(
             values, or does not match shape.
         FileNotFoundError: if it does not exist.
     """
-    with _opened(path, max_pixels) as image:
-        _require_mask(path, image, allow_prediction)
-        _decode(image)
-        mask = find_foreground(image, (255,) if _is_prediction(image) else values)
+    mask, _ = read_named_mask(path, max_pixels, values, allow_prediction)
     if shape is None or mask.shape == tuple(shape):
         return mask
     if not same_aspect(mask.shape, shape):
@@ -116,6 +113,18 @@ def read_mask(
     height, width = shape
     resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
     return np.array(resized)
+
+
+def read_named_mask(path, max_pixels=MAX_PIXELS, values=None, allow_prediction=False):
+    """Read a mask, and the name of its lesion's value; see read_mask.
+
+    Returns:
+        the results of mask_values.find_foreground.
+    """
+    with _opened(path, max_pixels) as image:
+        _require_mask(path, image, allow_prediction)
+        _decode(image)
+        return find_foreground(image, (255,) if _is_prediction(image) else values)
 
 
 def image_size(path, max_pixels=MAX_PIXELS):

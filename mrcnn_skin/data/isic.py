@@ -109,12 +109,13 @@ class IsicDataset(Dataset):
             require_masks: drop images without a mask. If False, images with a missing
                 or unusable mask are kept without it.
             require_labels: drop images without a label.
-            check: "header" reads file headers, and decodes masks that may be blank;
-                "full" decodes every file (about 10 ms per megapixel and core).
+            check: "header" reads the headers of images and decodes masks; "full"
+                decodes every file (about 10 ms per megapixel and core).
             cache: JSON file of earlier check results, valid until a file changes.
             may_be_empty: accept a subset without images.
             mask_values: pixel values that are lesion, if the masks are ambiguous (see
-                mask_values.find_foreground), and names of lesions in JSON annotations.
+                mask_values.find_foreground) or contradict each other in the folder,
+                and names of lesions in JSON annotations.
             annotators: how to join several masks of one image: "union", "majority"
                 (pixels in more than half of the masks), or one annotator's name as in
                 the file or folder name, such as "2" or "A00".
@@ -143,8 +144,9 @@ class IsicDataset(Dataset):
         found["file"] = found["path"]
         records = found if subset is None else found[found["split"] == subset]
         how = require_masks, check, self.max_image_pixels, cache, values
+        siblings = found["mask_paths"].explode().dropna()
         records = check_drawings(
-            check_files(records, *how), require_masks, annotators, values
+            check_files(records, *how, siblings), require_masks, annotators, values
         )
         usable = self._add_notes(found.attrs, notes, records)
         if usable.empty and not may_be_empty:

@@ -1,7 +1,7 @@
 """Find the lesion pixels of a mask from its mode and its values.
 
 An ambiguous mask is refused with its values; the user can set the values of the lesion.
-Mask files are read by files.py.
+Mask files are read by files.py; file_checks.py compares the masks of a data set.
 """
 
 import numpy as np
@@ -20,9 +20,23 @@ _BLACK, _VOID = 0x000000, 0xE0E0C0  # background and border of PASCAL VOC's colo
 _VOID_INDEX = 255
 _SHOWN = 6  # values named in a message
 
+WHITE = "255"  # name of the standard value of lesions
+
+
+class AmbiguousMask(ValueError):
+    """A mask that can be read in several ways.
+
+    Attributes:
+        classes: names of its classes, as those of find_foreground; empty if unknown.
+    """
+
+    def __init__(self, message, classes=()):
+        super().__init__(message)
+        self.classes = tuple(classes)
+
 
 def find_foreground(image, values=None):
-    """Return which pixels of a mask are lesion.
+    """Return which pixels of a mask are lesion, and the name of their value.
 
     - Grey: of two values, 0 and another, the other one. Of 0, 1 and a smaller area of
       255: 1, since 255 is void. Of lossy or smoothed masks of 0 and 255: above 128, as
@@ -43,23 +57,28 @@ def find_foreground(image, values=None):
             in smoothed masks of 0 and 255, all values up to 128 count as 0.
 
     Returns:
-        bool [height, width].
+        mask: bool [height, width].
+        name: WHITE for smoothed and 16-bit white, too; a grey value such as "1", a
+            palette index with its colour, "1 (#800000)", or a colour, "#ff0000". None
+            if values are given, or if the mask is empty.
 
     Raises:
-        ValueError: if the mask is ambiguous; the message lists the values.
+        AmbiguousMask: if the mask is ambiguous; the message lists the values.
+        ValueError: if values are given for a JPEG that is not black and white.
     """
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         return _of_alpha(image, values)
     if values is not None:
-        return _of_values(image, values)
-    mask = _by_mode(image)
+        return _of_values(image, values), None
+    mask, name = _by_mode(image)
     if _may_be_inverted(mask):
-        raise ValueError(
+        raise AmbiguousMask(
             f"the mask may be inverted: it has {mask.mean():.0%} of the image and "
             f"{_border(mask).mean():.0%} of its border; set mask_values to those of "
-            "lesion pixels, such as 0"
+            "lesion pixels, such as 0",
+            [name],
         )
-    return mask
+    return mask, name
 
 
 def _by_mode(image):
@@ -109,19 +128,20 @@ def _of_grey(grey, is_jpeg):
     values, counts = _count(grey)
     bottom, top = values[0], values[-1]
     if bottom == top == 0:
-        return np.zeros(grey.shape, bool)
+        return np.zeros(grey.shape, bool), None
+    names = [_grey_name(value) for value in values]
     if not is_jpeg:
         is_full = len(values) == 1 and top in (1, 255, 65535)
         if is_full or (len(values) == 2 and bottom == 0):
-            return grey == top
+            return grey == top, names[-1]
         if values.tolist() == [0, 1, 255] and counts[1] > counts[2]:
-            return grey == 1
+            return grey == 1, names[1]
     if top > 255:
         grey = (grey.astype(np.int64) + 128) // 257
         values, counts = _count(grey)
     if not _is_smooth(values, counts, is_jpeg):
-        raise ValueError(_refusal("grey", values, counts))
-    return grey > MASK_THRESHOLD
+        raise _refusal("grey", values, counts, names)
+    return grey > MASK_THRESHOLD, WHITE
 
 
 def _is_smooth(values, counts, is_jpeg):
@@ -153,10 +173,11 @@ def _of_palette(image):
         return _of_grey(np.asarray(image.convert("L")), is_jpeg=False)
     if palette[0].any():  # index 0 is not the background
         return _of_colours(image)
+    names = [f"{v} (#{bytes(palette[v].tolist()).hex()})" if v else "0" for v in values]
     classes = [value for value in values if value not in (0, _VOID_INDEX)]
     if len(classes) != 1:
-        raise ValueError(_refusal("palette index", values, counts))
-    return indices == classes[0]
+        raise _refusal("palette index", values, counts, names)
+    return indices == classes[0], names[values.tolist().index(classes[0])]
 
 
 def _of_colours(image):
@@ -170,8 +191,9 @@ def _of_colours(image):
     values, counts = _count(codes)
     colours = [value for value in values if value not in (_BLACK, _VOID)]
     if _BLACK not in values or len(colours) != 1:
-        raise ValueError(_refusal("colour", values, counts))
-    return codes == colours[0]
+        names = [_colour_name(value) for value in values[: _MANY_VALUES + 1]]
+        raise _refusal("colour", values, counts, names)
+    return codes == colours[0], _colour_name(colours[0])
 
 
 def _of_alpha(image, values):
@@ -181,12 +203,14 @@ def _of_alpha(image, values):
     colours = image.convert("RGB")
     if alpha.min() == alpha.max() or values is not None:
         return find_foreground(colours, values)
-    opaque = _of_grey(alpha, is_jpeg=False)
-    if len(np.unique(_codes(colours)[opaque])) <= 1:
-        return opaque
-    if not np.array_equal(find_foreground(colours), opaque):
-        raise ValueError("its colours and its alpha channel show different areas")
-    return opaque
+    opaque, _ = _of_grey(alpha, is_jpeg=False)
+    shown = np.unique(_codes(colours)[opaque])
+    if len(shown) <= 1:
+        return opaque, _colour_name(shown[0]) if len(shown) else None
+    mask, name = find_foreground(colours)
+    if not np.array_equal(mask, opaque):
+        raise AmbiguousMask("its colours and its alpha channel show different areas")
+    return opaque, name
 
 
 def _count(codes):
@@ -203,15 +227,27 @@ def _is_deep(image):
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def _refusal(kind, values, counts):
-    """Return the message for an ambiguous mask, with its values."""
+def _grey_name(value):
+    return WHITE if value == 65535 else f"{value:g}"
+
+
+def _colour_name(code):
+    red, green, blue = int(code).to_bytes(3, "big")
+    return f"{red}" if red == green == blue else f"#{code:06x}"
+
+
+def _refusal(kind, values, counts, names):
+    """Return the exception for an ambiguous mask, with its values."""
     order = np.argsort(-counts, kind="stable")[:_SHOWN]
     shares = 100 * counts / counts.sum()
     is_colour = kind == "colour"
-    names = (f"#{v:06x}" if is_colour else f"{v:g}" for v in values[order])
-    listed = (f"{n} ({shares[i]:.1f} %)" for n, i in zip(names, order, strict=True))
+    shown = (f"#{v:06x}" if is_colour else f"{v:g}" for v in values[order])
+    listed = (f"{n} ({shares[i]:.1f} %)" for n, i in zip(shown, order, strict=True))
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return (
+    classes = [name for name in names if name != "0"]
+    are_classes = 1 < len(classes) < _MANY_VALUES
+    return AmbiguousMask(
         f"ambiguous mask values: {kind} {', '.join(listed)}{more}; set mask_values to "
-        "those of lesion pixels"
+        "those of lesion pixels",
+        classes if are_classes else (),
     )

@@ -11,11 +11,11 @@ from mrcnn_skin.data.files import UnreadableImage
 LIMIT = 10**6
 
 
-@pytest.mark.parametrize("compress_level", [1, 6, 9])
-def test_the_header_depth_finds_compressed_blank_masks(tmp_path, compress_level):
+@pytest.mark.parametrize("compress_level", [0, 6])
+def test_the_header_depth_finds_blank_masks(tmp_path, compress_level):
     path = str(tmp_path / "blank.png")
     Image.new("L", (1022, 767)).save(path, compress_level=compress_level)
-    assert inspect_mask(path, "header", LIMIT) == [767, 1022, 1, False]
+    assert inspect_mask(path, "header", LIMIT) == [767, 1022, 1, False, None]
 
 
 def noise_png(path):

@@ -3,10 +3,14 @@
 The lesion is rows 10..29, columns 15..39 of 40 x 60 pixels, 500 pixels in all.
 """
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from mrcnn_skin.data.file_checks import check_files
 from mrcnn_skin.data.files import UnreadableImage, check_mask_header, read_mask
 
 LESION = np.zeros((40, 60), bool)
@@ -253,3 +257,107 @@ def test_values_may_be_given(tmp_path, image, values):
     np.testing.assert_array_equal(mask, LESION)
     union = read_mask(tmp_path / "mask.png", values=[*values, 200, 0x0000FF])
     assert union.sum() >= 500
+
+
+GREEN = (0, 255, 0)
+ON_WHITE = [*colours(WHITE, WHITE).split(), grey(255)]
+SETS = {  # masks of a set, the kept ones, words of the others' reason
+    "classes 1 and 2, one file with both": (
+        [grey(1, spot=2), grey(1), grey(2)],
+        [],
+        "1 in 1.png; 2 in 2.png; 1, 2 in 0.png; set mask_values",
+    ),
+    "classes 1 and 2": ([grey(1), grey(2), grey(1)], [], "1 in 0.png; 2 in 1.png; set"),
+    "one class of several": ([grey(1), grey(1, spot=2)], [], "1 in 0.png; 1, 2 in 1."),
+    "other classes": ([grey(1), grey(2, spot=3)], [0], "grey 0 .*, 2 .*, 3 "),
+    "128 is skin": ([grey(128), grey(255, 128)], [], "128 in 0.png; 128, 255 in 1.png"),
+    "128 beside white": ([grey(128), grey(255)], [1], "128 in 0.png; 255 in 1.png"),
+    "half beside white": ([grey(255), grey(255, 127, spot=0)], [0], "grey 127 "),
+    "palette": (
+        [palette(VOC, 1, spot=2), palette(VOC, 1), palette(VOC, 2)],
+        [],
+        r"1 \(#800000\) in 1.png; 2 \(#008000\) in 2.png; 1 .*, 2 .* in 0.png; set",
+    ),
+    "palettes of their own": (
+        [palette({1: RED}, 1), palette({1: GREEN}, 1)],
+        [],
+        r"1 \(#ff0000\) in 0.png; 1 \(#00ff00\) in 1.png",
+    ),
+    "colours": ([colours(RED), colours(GREEN)], [], "#ff0000 in 0.png; #00ff00 in 1."),
+    "one colour of several": (
+        [colours(RED), colours(RED, spot=BLUE)],
+        [],
+        "#ff0000 in 0.png; #0000ff, #ff0000 in 1.png",
+    ),
+    "colours on a transparent background": (
+        [Image.merge("RGBA", [*colours(c, c).split(), grey(255)]) for c in (RED, BLUE)],
+        [],
+        "#ff0000 in 0.png; #0000ff in 1.png",
+    ),
+    "inverted, of another class": ([grey(1), grey(0, 2)], [], "1 in 0.png; 2 in 1.png"),
+    "16 bits": (
+        [grey(v, dtype=np.uint16) for v in (1, 300, 65535)],
+        [2],
+        "1 in 0.png; 300 in 1.png; 255 in 2.png",
+    ),
+    "all 1": ([grey(1), grey(1), grey(0)], [0, 1], "empty mask"),
+    "all 100": ([grey(100), grey(100, 100)], [0], "grey 100"),
+    "1 with and without void": ([grey(1), grey(1, border=255)], [0, 1], None),
+    "all of VOC": (
+        [palette(VOC, 1), palette(VOC, 1, border=255), palette(VOC, 255)],
+        [0, 1],
+        "palette index",
+    ),
+    "white in any form": (
+        [
+            *(grey(255), smooth(), grey(255).convert("1"), colours(WHITE)),
+            *(grey(65535, dtype=np.uint16), palette({1: WHITE}, 1)),
+            *(Image.merge("RGBA", ON_WHITE), grey(1), grey(0, dtype=np.uint16)),
+        ],
+        list(range(8)),
+        "empty mask",
+    ),
+    "a photograph among masks": (
+        [grey(1), Image.linear_gradient("L").resize((60, 40))],
+        [0],
+        "and [0-9]+ more",
+    ),
+}
+
+
+def check_set(folder, masks, **options):
+    """Write the masks of a data set, and return why each is refused, or None."""
+    save(Image.new("RGB", (60, 40)), folder / "image.jpg")
+    paths = [str(save(m, folder / f"{i}.png")) for i, m in enumerate(masks)]
+    columns = {"path": str(folder / "image.jpg"), "reason": None, "file": ""}
+    records = pd.DataFrame({"mask_paths": [(path,) for path in paths], **columns})
+    return check_files(records, True, "header", 10**6, **options)["reason"].tolist()
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_masks_of_a_set_show_the_lesion_by_one_value(tmp_path, name):
+    masks, kept, words = SETS[name]
+    cache = tmp_path / "checked.jsonl"
+    reasons = check_set(tmp_path, masks, cache=cache)
+    assert [i for i, reason in enumerate(reasons) if reason is None] == kept
+    assert words is None or re.search(words, "|".join(filter(None, reasons)))
+    assert check_set(tmp_path, masks, cache=cache) == reasons
+
+
+def test_a_large_mask_is_compared_as_well(tmp_path):
+    """Its size on disk does not show that it has one class only."""
+    noise = np.random.default_rng(0).integers(0, 2, (400, 600), np.uint8)
+    noise[[0, -1]] = noise[:, [0, -1]] = 0
+    masks = [Image.fromarray(noise), Image.fromarray(2 * noise)]
+    assert all("1 in 0.png; 2 in 1.png" in r for r in check_set(tmp_path, masks))
+
+
+def test_given_values_may_differ_among_the_masks(tmp_path):
+    masks = [grey(1, spot=3), grey(2), colours(RED)]
+    assert check_set(tmp_path, masks, mask_values=[1, 2, 0xFF0000]) == [None] * 3
+
+
+def test_the_masks_of_other_splits_are_compared(tmp_path):
+    other = str(save(grey(2), tmp_path / "other.png"))
+    [reason] = check_set(tmp_path, [grey(1)], siblings=[other])
+    assert "1 in 0.png; 2 in other.png" in reason

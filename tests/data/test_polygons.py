@@ -290,7 +290,7 @@ def test_an_unclear_mask_is_no_part_of_a_majority(tmp_path):
         pixels = np.random.default_rng(0).integers(0, high, (40, 60), np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
     options = {"annotators": "majority", "require_masks": True, "require_labels": False}
-    with pytest.raises(ValueError, match="x.jpg: unreadable mask: ambiguous mask"):
+    with pytest.raises(ValueError, match="x_mask_1.png: unreadable mask: ambig"):
         IsicDataset().load_isic(tmp_path, **options)
 
 
