@@ -25,7 +25,10 @@ DIAGNOSES = {
     **dict.fromkeys(re.split(r",\s+", _BENIGN.strip()), BENIGN),
     **{
         f"{kind} {noun}": BENIGN
-        for kind in ("melanocytic", "common", "atypical", "dysplastic", "blue", "spitz")
+        for kind in (
+            *("melanocytic", "common", "atypical", "dysplastic", "blue", "spitz"),
+            *("junctional", "compound", "dermal", "intradermal"),
+        )
         for noun in ("nevus", "naevus", "nevi", "naevi")
     },
 }
@@ -34,6 +37,11 @@ UNKNOWN = ("unk", "unknown", "other", "none")
 _DOUBT = re.compile(
     r"\?|\b(in|un)(determinate|certain|sure|clear)|\b(suspect|suspicious|possibl|probabl)"
     r"|\b(borderline|equivocal|pre ?malignant|precancer|not|excluded)\b|^no "
+)
+# Words of a malignant diagnosis, and those before them that may negate it
+_MALIGNANT_WORD = re.compile(r"melanoma|carcinoma|sarcoma|\bmalign")
+_NEGATION = re.compile(
+    r"\b(no|non|not|pre|without|negative|free|exclud\w+|ruled?|history)\b"
 )
 TRUTH_WORDS = ({"0", "1"}, {"false", "true"}, {"f", "t"}, {"no", "yes"}, {"n", "y"})
 # Parts of a text such as "0 = malignant, 1 = benign" or {"benign": 1, "malignant": 0}
@@ -136,6 +144,15 @@ def names_class(text, options=AS_WRITTEN):
 def names_doubt(text):
     """Whether a word of a column or folder expresses doubt, such as "suspicious"."""
     return bool(_DOUBT.search(normalise(text)))
+
+
+def has_malignant_word(text):
+    """Whether a clause of a text has a word such as "melanoma", without a negation."""
+    for clause in re.split("[,;.]", normalise(text)):
+        found = _MALIGNANT_WORD.search(clause)
+        if found and not _NEGATION.search(clause[: found.start()]):
+            return True
+    return False
 
 
 def text_inverts_codes(text):

@@ -186,7 +186,9 @@ class _Tables:
         """Return the image id of each row or None, and why there might be no ids."""
         column = table.attrs["image_column"]
         if column is None:
-            return [None] * len(table), "no image column of this folder"
+            columns = ", ".join(table)
+            reason = f"no image column of this folder; image_column may name {columns}"
+            return [None] * len(table), reason
         ids = self.names.find(self._with_patients(table, column), name)
         if not any(ids):
             return ids, f"column {column!r} names no image of this folder"

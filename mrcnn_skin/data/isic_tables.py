@@ -42,7 +42,7 @@ _COLUMN_NAMES = {
 # Older exports of the ISIC Archive name a column "meta.clinical.diagnosis".
 _PREFIX = re.compile(r"^meta(data)?_clinical_")
 _FIRST_CELLS = 1000  # of a column; one of them must name an image
-_HEADER_ROWS = 10  # maximum number of rows above the header
+_HEADER_ROWS = 20  # maximum number of rows above the header; PH2 has 12
 _DELIMITERS = ",;\t|"
 
 

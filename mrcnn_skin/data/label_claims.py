@@ -99,7 +99,8 @@ class Claims:
 
     def add_folders(self, paths, image_ids):
         """Add what the folders of images say."""
-        claims = folder_claims(paths, image_ids, self.options)
+        only_folders = self.options.values() - self._values
+        claims = folder_claims(paths, image_ids, self.options, only_folders)
         folders = (part for path in paths for part in PurePosixPath(path).parts[:-1])
         self._values |= set(map(normalise, folders))
         self._claims += claims
@@ -183,10 +184,11 @@ class Claims:
         return {image_id: _label(claims) for image_id, claims in by_image.items()}
 
 
-def folder_claims(paths, image_ids, options=AS_WRITTEN):
+def folder_claims(paths, image_ids, options=AS_WRITTEN, named=()):
     """Read folder names such as benign/ and nevus/ as labels.
 
-    A name of up to three letters, such as mel/, counts only together with another one.
+    A name of up to three letters, such as mel/, counts only together with another one,
+    or if it is one of `named`, the values of options that no table has.
     Images in sibling folders of another name have no label, nor have those below a
     folder that expresses doubt, or holds predictions or old copies.
     """
@@ -194,7 +196,8 @@ def folder_claims(paths, image_ids, options=AS_WRITTEN):
     classes = {
         part for parts in set(folders) for part in parts if names_class(part, options)
     }
-    if len(classes) < 2 and not any(len(name) > 3 for name in classes):
+    is_class = [len(name) > 3 or normalise(name) in named for name in classes]
+    if len(classes) < 2 and not any(is_class):
         return []
     parents = {
         parts[:depth]
@@ -209,10 +212,8 @@ def folder_claims(paths, image_ids, options=AS_WRITTEN):
             label, text = meaning_of(part, options), f"the folder is {part}/"
             if names_doubt(part):
                 label = UNSURE
-            elif part not in classes:
-                label = None
-                if parts[:depth] not in parents:
-                    continue
+            elif part not in classes and parts[:depth] not in parents:
+                continue
             if no_truth:
                 label, text = None, f"the folder is {no_truth}/"
             claims.append(Claim(image_id, label, f"folders {part}/", text))

@@ -9,7 +9,9 @@ Labels are read from:
   WORD_COLUMNS; any other word is no label. A word of doubt, such as "suspicious" or
   "melanoma?", or a mark in a column named so, makes the image UNSURE: no other
   column can give it a label;
-- 0 and 1 in a column of BINARY_COLUMNS; other numbers are class numbers and no label;
+- 0 and 1 in a column of BINARY_COLUMNS; other numbers are class numbers and no label.
+  A column such as "label" needs more: the name of its table must not be about
+  something else, such as hair, and diagnoses beside it must not all be unknown ones;
 - one-hot columns of diagnoses (ISIC 2018 Task 3). A row with marks of both kinds, or
   with one in a column of unknown meaning, has no label; nor has a row without a mark,
   unless ISIC 2017's melanoma and seborrheic_keratosis are the only such columns;
@@ -29,6 +31,8 @@ from .diagnoses import (
     TRUTH_WORDS,
     UNKNOWN,
     UNSURE,
+    has_malignant_word,
+    is_code,
     is_number,
     meaning_of,
     names_class,
@@ -41,7 +45,8 @@ WORD_COLUMNS = (
     *("label", "labels", "class", "target", "diagnosis", "diagnostic", "dx"),
     *("diagnosis_1", "benign_malignant", "malignancy", "clinical_diagnosis"),
 )
-# Their 1 is clear if there is a 0, or their true a false, and no text says otherwise
+# Their 1 is clear if there is a 0, or their true a false, and no text says otherwise;
+# so are yes and no in "malignancy", whose numbers may be ratings
 VAGUE_COLUMNS = ("label", "labels", "class", "target", "malignancy")
 # The meaning of 1, or true; 0 is the other label
 BINARY_COLUMNS = {
@@ -54,6 +59,14 @@ _PREDICTION_COLUMNS = ("p_malignant", "predicted_class")
 _MARKS, _NO_MARKS = ("1", "true", "yes", "x"), ("0", "false", "no", "")
 _SCORE = re.compile(r"(^|_)(score|prob|probability|confidence|conf|logit)s?(_|$)")
 _OTHER_TRUTH = re.compile("pred|history|family|prior|previous")
+# Columns of free text that say more than a clinical diagnosis
+_PATHOLOGY = re.compile("histo(?!r)|patholog|final_(diagnosis|dx)")
+# In the name of a table: its codes are not about the diagnosis
+_OTHER_SUBJECT = re.compile(
+    r"hair|ruler|art[ei]fact|quality|blur|bubble|marker|vignett|bandage|duplicate"
+    r"|gender|device|camera|phototype|fitzpatrick|(?<![a-z])(ink|gel|sex|age)(?![a-z])",
+    re.I,
+)
 _MANY_VALUES = 1000  # more than there are diagnoses
 _TRUE = ("1", "true", "t", "yes", "y")
 _WEIGHT_COLUMNS = ("score_weight", "validation_weight")  # of ISIC 2019, 0 or 1
@@ -149,14 +162,23 @@ def columns_of_diagnoses(table):
     """Yield (column, label of each row) where half of a column's values are diagnoses.
 
     The column may have any name. Its diagnoses may be suspected ones only, so they are
-    no labels, but they can contradict those of other columns.
+    no labels, but they can contradict those of other columns. In columns of pathology,
+    so does any text with a malignant word.
     """
     for column in table if not any(c in table for c in _PREDICTION_COLUMNS) else ():
         values = [value for value in table[column].unique() if normalise(value)]
-        if _OTHER_TRUTH.search(column) or len(values) > _MANY_VALUES:
+        is_pathology = bool(_PATHOLOGY.search(column))
+        is_long = len(values) > _MANY_VALUES and not is_pathology
+        if _OTHER_TRUTH.search(column) or is_long:
             continue
         meanings = {value: meaning_of(value) for value in values}
-        if 2 * len([m for m in meanings.values() if m]) >= max(len(values), 1):
+        if is_pathology:
+            malignant = filter(has_malignant_word, values)
+            yield (
+                column,
+                table[column].map(meanings | dict.fromkeys(malignant, MALIGNANT)),
+            )
+        elif 2 * len([m for m in meanings.values() if m]) >= max(len(values), 1):
             yield column, table[column].map(meanings)
 
 
@@ -179,26 +201,26 @@ def _holders(values, options):
 
 def _one_column(table, column, name, options, values):
     """Read one column as values of options, true/false, numbers or diagnoses."""
-    cells, values = table[column].map(normalise), values[column].difference(UNKNOWN)
-    has_named = not values.isdisjoint(options.values())
-    is_truth = any(values <= words for words in TRUTH_WORDS) and bool(values)
+    cells, found = table[column].map(normalise), values[column].difference(UNKNOWN)
+    has_named = not found.isdisjoint(options.values())
+    is_truth = any(found <= words for words in TRUTH_WORDS) and bool(found)
     if options.values() and options.label_column and not has_named:
         raise ValueError(
             f"{name}: column {column!r} has none of the values "
-            f"{', '.join((*options.malignant, *options.benign))}, it has "
-            f"{shown(values)}"
+            f"{', '.join((*options.malignant, *options.benign))}; malignant and benign "
+            f"must name some of its values, which are {shown(found)}"
         )
     if has_named and is_truth and not options.label_column:
         raise ValueError(
-            f"{name}: column {column!r} has {shown(values)}, which malignant or "
+            f"{name}: column {column!r} has {shown(found)}, which malignant or "
             "benign names; label_column must name that column"
         )
     if has_named:
         return _by_words(column, cells, options)
     if is_truth:
-        if _is_explained(column, values):
+        reason = _why_unclear(table, column, name, values)
+        if not reason:
             return _by_truth(column, cells, BINARY_COLUMNS[column])
-        reason = f"{shown(values)} {'is' if len(values) == 1 else 'are'} not explained"
         if options.label_column:
             raise ValueError(
                 f"{name}: column {column!r}: {reason}, malignant must name one of them"
@@ -207,22 +229,33 @@ def _one_column(table, column, name, options, values):
     is_ph2 = column == "clinical_diagnosis" and re.match(
         "PH2", PurePosixPath(name).name, re.I
     )
-    if is_ph2 and values <= set(_PH2_DIAGNOSES):
+    if is_ph2 and found <= set(_PH2_DIAGNOSES):
         labels = cells.map(_PH2_DIAGNOSES)
         return Reading((column,), labels, "2 is malignant, 0 and 1 are benign")
-    if values and all(map(is_number, values)):
+    if found and all(map(is_number, found)):
         kind = "class numbers"
-        if any(0 < float(value) < 1 for value in values):
+        if any(0 < float(value) < 1 for value in found):
             kind = "probabilities, no labels"
-        return _nothing(column, cells, f"{shown(values)} are {kind}")
+        return _nothing(column, cells, f"{shown(found)} are {kind}")
     return _by_words(column, cells, options)
 
 
-def _is_explained(column, values):
-    """Whether a column's name explains its values, such as 0 and 1."""
-    if column in VAGUE_COLUMNS:
-        return values in ({"0", "1"}, {"false", "true"})
-    return column in BINARY_COLUMNS
+def _why_unclear(table, column, name, values):
+    """Return why a column's values, such as 0 and 1, may mean anything, or None."""
+    found = values[column].difference(UNKNOWN)
+    is_answer = column == "malignancy" and not any(map(is_number, found))
+    if column in BINARY_COLUMNS and (column not in VAGUE_COLUMNS or is_answer):
+        return None
+    if column not in VAGUE_COLUMNS or found not in ({"0", "1"}, {"false", "true"}):
+        return f"{shown(found)} {'is' if len(found) == 1 else 'are'} not explained"
+    subject = _OTHER_SUBJECT.search(name)
+    if subject:
+        return f"{shown(found)} may be about {subject[0]}, as the table's name says"
+    words = {v for c in table if c in WORD_COLUMNS and c != column for v in values[c]}
+    words = {word for word in words.difference(UNKNOWN) if not is_code(word)}
+    if words and not any(map(meaning_of, words)):
+        return f"{shown(found)} are beside no known diagnosis, but {shown(words, 3)}"
+    return None
 
 
 def _by_words(column, cells, options):

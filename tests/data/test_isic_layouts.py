@@ -195,11 +195,15 @@ def test_ph2_text(tmp_path):
 def test_ph2_excel(tmp_path):
     pytest.importorskip("openpyxl")
     touch_ph2(tmp_path, "IMD002", "IMD058")
+    legend = ["PH2 Dataset", None, "Legend", "Asymmetry: 0 - Fully Symmetric"]
+    legend += [None, "1 - Asymmetric in One Axis", "Dots/Globules: A - Absent"]
+    legend += [None, "Streaks: A - Absent", "P - Present", "Colors: X", None]
+    kinds = ["Common Nevus", "Atypical Nevus", "Melanoma", "Asymmetry\n(0/1/2)"]
     rows = [
-        ["PH2 dataset", None, None, None],
-        ["Image Name", "Common Nevus", "Atypical Nevus", "Melanoma"],
-        ["IMD002", None, "X", None],
-        ["IMD058", None, None, "X"],
+        *([text, None, None, None, None, None] for text in legend),
+        ["Image Name", "Histological Diagnosis", *kinds],
+        ["IMD002", "Compound nevus", None, "X", None, 0],
+        ["IMD058", "Melanoma", None, None, "X", 2],
     ]
     sheet = pd.DataFrame(rows)
     sheet.to_excel(tmp_path / "PH2_dataset.xlsx", header=False, index=False)

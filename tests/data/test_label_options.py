@@ -79,6 +79,11 @@ def test_options_of_another_form(folder, options, words):
             {"label_column": "healthy"},
             "labels.csv: column 'healthy': 0, 1 are not explained, malignant must",
         ),
+        (
+            "image,melanoma\na,1\nb,0\n",
+            {"label_column": "melanoma", "malignant": "melanoma"},
+            "none of the values melanoma; malignant .* must name .* which are 0, 1",
+        ),
         ("image,biopsy\na,no\nb,yes\n", {"label_column": "biopsy"}, "no, yes are not"),
         ("image,label\na,no\nb,yes\n", {"label_column": "label"}, "no, yes are not"),
         (

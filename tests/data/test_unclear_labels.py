@@ -71,6 +71,110 @@ CASES = {
         {},
         "columns melanoma, nevus: 0, 1, 2, 3 are probabilities or counts, no marks",
     ),
+    "yes and no of two columns": (
+        {"t.csv": "image,malignancy,benign\na,yes,no\nb,no,yes\nc,no,no\nd,yes,yes\n"},
+        {},
+        {"a": M, "b": B},
+        "contradictory labels: t.csv says",
+    ),
+    "no beside no": (
+        {"t.csv": "image,malignancy,benign\na,no,no\nb,no,no\n"},
+        {},
+        {},
+        "contradictory labels: t.csv says",
+    ),
+    # Codes that are not about the diagnosis
+    "hair": (
+        {"annotations/hair.csv": CODES},
+        {},
+        {},
+        "hair.csv, column label: 0, 1 may be about hair, as the table's name says",
+    ),
+    "has_hair": (
+        {"has_hair.csv": CODES.replace("label", "target")},
+        {},
+        {},
+        "column target: 0, 1 may be about hair",
+    ),
+    "rulers beside diagnoses": (
+        {"ruler_labels.csv": CODES, "dx.csv": "image,dx\nb,mel\nc,nv\n"},
+        {},
+        {"b": M, "c": B},
+        "column label: 0, 1 may be about ruler",
+    ),
+    "a folder of hair": (
+        {"hair/a.jpg": "", "hair/b.jpg": "", "hair/t.csv": CODES},
+        {},
+        {},
+        "0, 1 may be about hair",
+    ),
+    "ink": ({"ink.csv": CODES}, {}, {}, "0, 1 may be about ink"),
+    "not ink": ({"link.csv": CODES}, {}, {"a": B, "b": M}, ""),
+    "words about hair": ({"hair.csv": WORDS}, {}, {"a": B, "b": M}, ""),
+    "hair, says the user": (
+        {"hair.csv": CODES},
+        {"label_column": "label", "malignant": "1"},
+        {"a": B, "b": M},
+        "",
+    ),
+    "codes beside other diseases": (
+        {"t.csv": "image,label,dx\na,1,psoriasis\nb,0,eczema\n"},
+        {},
+        {},
+        "label: 0, 1 are beside no known diagnosis, but eczema, psoriasis",
+    ),
+    "codes beside a known diagnosis": (
+        {"t.csv": "image,label,dx\na,1,mel\nb,0,wart\nc,0,\n"},
+        {},
+        {"a": M, "b": B, "c": B},
+        "",
+    ),
+    "codes beside unknown": (
+        {"t.csv": "image,target,diagnosis\na,1,unknown\nb,0,unknown\n"},
+        {},
+        {"a": M, "b": B},
+        "",
+    ),
+    # Free text of pathologists
+    "pathology": (
+        {
+            "t.csv": "image,diagnosis,pathology\n"
+            'a,nevus,"superficial spreading melanoma, Breslow 0.4 mm"\n'
+            "b,nevus,dysplastic; no melanoma\nc,melanoma,compound naevus\n"
+            'd,melanoma,"melanoma, SSM"\n'
+        },
+        {},
+        {"b": B, "d": M},
+        "contradictory labels: t.csv says diagnosis=nevus; t.csv says pathology=super",
+    ),
+    "final diagnosis": (
+        {
+            "t.csv": "image,diagnosis,final diagnosis\n"
+            'a,nevus,"malignant melanoma, SSM"\n'
+            "b,nevus,compound naevus with atypia\nc,nevus,\n"
+        },
+        {},
+        {"b": B, "c": B},
+        "t.csv says final_diagnosis=malignant",
+    ),
+    "histology": (
+        {"t.csv": "image,dx,histology\na,nv,Adenocarcinoma pT1\nb,nv,x\nc,mel,y\n"},
+        {},
+        {"b": B, "c": M},
+        "t.csv says histology=Adenocarcinoma",
+    ),
+    "pathology and codes": (
+        {"t.csv": "image,label,histopathology\na,0,invasive melanoma\nb,1,x\nc,0,y\n"},
+        {},
+        {},
+        "label=1, against t.csv, column histopathology",
+    ),
+    "a patient's history": (
+        {"t.csv": "image,dx,history\na,nv,invasive melanoma 2012\n"},
+        {},
+        {"a": B},
+        "",
+    ),
     # A text says that 0 is malignant
     "title": (
         {"t.csv": "label: 0 malignant 1 benign\n" + CODES},
@@ -175,6 +279,19 @@ CASES = {
         {},
         {"b": B, "c": M},
         "no label: the folder is not benign/",
+    ),
+    "numbered folders": ({"0/a.jpg": "", "1/b.jpg": ""}, {}, {}, "no label"),
+    "numbered folders, says the user": (
+        {"0/a.jpg": "", "1/b.jpg": ""},
+        {"malignant": "1"},
+        {"a": B, "b": M},
+        "",
+    ),
+    "numbers of a table, not of folders": (
+        {"1/a.jpg": "", "2/b.jpg": "", "t.csv": "image,class\nb,1\nx,2\ny,3\n"},
+        {"malignant": "1"},
+        {"b": M},
+        "",
     ),
     "suspicious": (
         {"benign/suspicious/a.jpg": "", "benign/b.jpg": "", "malignant/c.jpg": ""},
@@ -302,6 +419,12 @@ CASES = {
         {"image_column": "id"},
         {"001": M},
         "",
+    ),
+    "row numbers or images": (
+        {"0001.jpg": "", "t.csv": "Image No,dx\n1,mel\n"},
+        {},
+        {},
+        "no image column of this folder; image_column may name image_no, dx",
     ),
     # Tables of other folders
     "another hospital": (
