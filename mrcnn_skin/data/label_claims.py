@@ -14,6 +14,7 @@ from .diagnoses import (
     BENIGN,
     MALIGNANT,
     UNSURE,
+    is_number,
     meaning_of,
     names_class,
     names_doubt,
@@ -212,8 +213,11 @@ def folder_claims(paths, image_ids, options=AS_WRITTEN, named=()):
             label, text = meaning_of(part, options), f"the folder is {part}/"
             if names_doubt(part):
                 label = UNSURE
-            elif part not in classes and parts[:depth] not in parents:
-                continue
+            elif part not in classes:
+                if parts[:depth] not in parents:
+                    continue
+                # 0/ is benign beside 1/ if malignant is 1; 2020/ beside melanoma/ not
+                label = label if any(map(is_number, named)) else None
             if no_truth:
                 label, text = None, f"the folder is {no_truth}/"
             claims.append(Claim(image_id, label, f"folders {part}/", text))

@@ -287,6 +287,12 @@ CASES = {
         {"a": B, "b": M},
         "",
     ),
+    "years are no classes": (
+        {"melanoma/a.jpg": "", "2020/b.jpg": ""},
+        {"malignant": "melanoma"},
+        {"a": M},
+        "no label",
+    ),
     "numbers of a table, not of folders": (
         {"1/a.jpg": "", "2/b.jpg": "", "t.csv": "image,class\nb,1\nx,2\ny,3\n"},
         {"malignant": "1"},
