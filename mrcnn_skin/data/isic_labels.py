@@ -186,7 +186,7 @@ class _Tables:
         """Return the image id of each row or None, and why there might be no ids."""
         column = table.attrs["image_column"]
         if column is None:
-            columns = ", ".join(table)
+            columns = ", ".join(list(table)[:12])
             reason = f"no image column of this folder; image_column may name {columns}"
             return [None] * len(table), reason
         ids = self.names.find(self._with_patients(table, column), name)
