@@ -111,6 +111,7 @@ _POSSIBLE_MASKS = (
     # Such as "x_mask_old" and "x_mask (1)": these are neither
     re.compile(_OF_IMAGE + r"[^a-z].*", re.I),
 )
+_LESION = re.compile(r"[ _.-]lesion(?=[ _-]\d+$|$)", re.I)
 _ANNOTATOR_FOLDER = re.compile(
     r"(?:.*[ _-])?(?P<annotator>(?:annotator|expert|rater|reader)[ _-]?(?:\d+|[a-z]))"
     r"|(?:masks?|gt|segmentations?|segs?|labels?|annotations?)[ _-]?(?P<number>\d\d?)",
@@ -319,6 +320,8 @@ def _owner(path, by_id):
         by_id: {id: photographs}.
     """
     own, *others = _mask_ids(path)
+    if by_id.keys().isdisjoint(others):  # "x_lesion_mask" may be of x_lesion or of x
+        others = [_LESION.sub("", name) for name in others]
     names = [name for name in others if name in by_id]
     names = [own] if own in by_id else names if names == others[:1] else []
     words = set(_words(_folder(path)))

@@ -54,6 +54,7 @@ MASKS = [
     *(f"{folder}/x.png" for folder in ("GTs_train", "lbl", "ann", "anno", "targets")),
     *(f"{folder}/x.png" for folder in ("seg_maps", "label_maps", "labelsTr")),
     *(f"{folder}/x.png" for folder in ("masks_resized", "masks/annotator1")),
+    *("images/x_lesion_mask.png", "masks/x-lesion-segmentation_2.png"),
     *("masks/x.jpg.png", "images/x.jpg.png", "masks/x.jpg_mask.png"),
 ]
 
@@ -92,6 +93,7 @@ OF_ONE_IMAGE = [
     ("study 3/images/x.jpg", "study 3/masks_512/x.png"),
     ("images/nevus/x.jpg", "masks/nevus/x.png"),
     ("images/x.jpg", "masks/x/x_mask.png"),
+    ("images/x_lesion.jpg", "masks/x_lesion_mask.png"),
     ("images/12.jpg", "masks/12/12_mask.png"),
     ("images/x.jpg", "masks/expert_a/x.png"),
     ("p1/x.jpg", "masks/p1/expert 2/x.png"),
