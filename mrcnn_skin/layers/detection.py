@@ -72,6 +72,7 @@ class DetectionLayer(GeometryLayer):
         )
 
     def compute_output_spec(self, rois, probs, deltas, window):
+        """Return the shapes and types of call's results."""
         return (
             keras.KerasTensor([None, self.max_instances, 6]),
             keras.KerasTensor([None, self.max_instances, probs.shape[-1]]),

@@ -61,6 +61,7 @@ class DetectionTargetLayer(GeometryLayer):
         return tuple(tf.stop_gradient(output) for output in outputs)
 
     def compute_output_spec(self, proposals, gt_class_ids, gt_boxes, gt_masks, seed):
+        """Return the shapes and types of call's results."""
         rows = [None, self.rois_per_image]
         return (
             keras.KerasTensor([*rows, 4]),

@@ -51,6 +51,7 @@ class RPNTargets(GeometryLayer):
         )
 
     def compute_output_spec(self, anchors, gt_class_ids, gt_boxes, seed):
+        """Return the shapes and types of call's results."""
         samples = self.anchors_per_image // 2 + self.anchors_per_image
         return (
             keras.KerasTensor([None, samples], "int32"),
