@@ -86,7 +86,7 @@ def inspect_mask(path, depth, max_pixels, values=None):
     """
     header = files.image_header(path, max_pixels)
     if depth == "full":
-        files.verify_image(path, max_pixels)
+        files.verify_checksums(path, max_pixels)
     mask, name = files.read_named_mask(path, max_pixels, values)
     return [*header, bool(mask.any()), name]
 

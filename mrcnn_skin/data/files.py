@@ -203,11 +203,16 @@ def verify_image(path, max_pixels=MAX_PIXELS):
     if _is_dicom(path):
         read_image(path, max_pixels)
         return
-    with _opened(path, max_pixels) as image:
-        if image.format == "PNG":
-            image.verify()  # the image cannot be decoded afterwards
+    verify_checksums(path, max_pixels)
     with _opened(path, max_pixels) as image:
         image.load()
+
+
+def verify_checksums(path, max_pixels=MAX_PIXELS):
+    """Compare the checksums of a PNG, without decoding it; raises as read_image."""
+    with _opened(path, max_pixels) as image:
+        if image.format == "PNG":
+            image.verify()
 
 
 def same_aspect(shape, other):

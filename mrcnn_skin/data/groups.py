@@ -105,7 +105,9 @@ def find_groups(records):
     graph = coo_array((np.ones(len(rows)), (rows, codes + count)), (size, size))
     component = connected_components(graph, directed=False)[1][:count]
     own = records[[*GROUPS, "image_id"]].bfill(axis=1)["patient_id"]
-    return own.groupby(component).transform("min")
+    component = pd.Series(component, records.index)
+    # "min" would call Python for each group
+    return own.sort_values().groupby(component).transform("first")[records.index]
 
 
 def _is_known(name):

@@ -187,5 +187,6 @@ def split_notes(found, subset, val_fraction, seed):
 def _sample_groups(records, group, fraction, seed):
     """Return a share of the groups of records, stratified by label."""
     # "malignant" sorts last: a group with one malignant image counts as such.
-    labels = records["label"].fillna("").groupby(group[records.index]).max()
+    labels = records["label"].fillna("").sort_values()
+    labels = labels.groupby(group[labels.index]).last()
     return labels.groupby(labels).sample(frac=fraction, random_state=seed).index
