@@ -277,7 +277,7 @@ def report_dropped(datasets, show_all=False):
 
     tables = []
     for split, dataset in datasets.items():
-        print(f"{split}: {dataset.summary()}")
+        print(f"{split}:\n{dataset.summary()}")
         tables.append(dataset.dropped.assign(split=split))
         shown = tables[-1] if show_all else tables[-1][:SHOWN]
         for row in shown.itertuples():

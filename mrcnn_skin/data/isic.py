@@ -27,6 +27,20 @@ SOURCE = "isic"
 CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
 SPLITS = ("train", "val", "test")
 
+# What load_isic accepts: choices, {name: (types, in words)}, and {name: limit}
+_CHOICES = {
+    "subset": (*SPLITS, None),
+    "instances": ("image", "component"),
+    "check": DEPTHS,
+}
+_TYPES = {
+    "dataset_dir": (str | PathLike, "a folder"),
+    "limit": (Integral | None, "a number of images"),
+    "annotators": (str, "text"),
+    "mask_values": (list | tuple | set | None, "a list of values or names"),
+}
+_BELOW = {"val_fraction": 0.5, "min_component_area": 1}
+
 _SHOWN_NOTES = 10
 _SHOWN_FOLDERS = 6
 _DROPPED_COLUMNS = ["image_id", "file", "reason"]
@@ -92,9 +106,8 @@ class IsicDataset(Dataset):
         """Add the images of a folder, with masks and labels of any public data set.
 
         Official splits are read from the folder names. Images without a split are
-        assigned by seed: val_fraction each to val and test, the rest to train. If
-        there is no official val, it is drawn from train. Images of one patient or
-        lesion stay in one split; labels are stratified.
+        assigned by seed; if there is no official val, it is drawn from train. Images of
+        one patient or lesion stay in one split; labels are stratified.
 
         Args:
             dataset_dir: the folder.
@@ -102,65 +115,46 @@ class IsicDataset(Dataset):
             val_fraction: share of val, and of test, in [0, 0.5).
             seed: of the random split.
             limit: maximum number of images, drawn in proportion to the labels.
-            instances: "image": the union of an image's masks is one instance;
-                "component": each connected component is one.
-            min_component_area: smallest area of a component, as a share of the image;
-                the largest component is always kept.
-            require_masks: drop images without a mask. If False, images with a missing
-                or unusable mask are kept without it.
-            require_labels: drop images without a label.
-            check: "header" reads the headers of images and decodes masks; "full"
-                decodes every file (about 10 ms per megapixel and core).
+            instances: "image" (the union of an image's masks) or "component" (each
+                of its connected components).
+            min_component_area: share of the image; smaller components are dropped,
+                except the largest.
+            require_masks, require_labels: drop images without usable mask, or label.
+            check: a depth of file_checks; "full" takes about 10 ms per megapixel.
             cache: JSON file of earlier check results, valid until a file changes.
             may_be_empty: accept a subset without images.
-            mask_values: pixel values that are lesion, if the masks are ambiguous (see
-                mask_values.find_foreground) or contradict each other in the folder,
-                and names of lesions in JSON annotations.
-            annotators: how to join several masks of one image: "union", "majority"
-                (pixels in more than half of the masks), or one annotator's name as in
-                the file or folder name, such as "2" or "A00".
+            mask_values: pixel values of lesions, for masks that are refused (see
+                mask_values.find_foreground), or their names in JSON annotations.
+            annotators: how to join several masks of an image: "union", "majority", or
+                the name of one annotator as in the file names, such as "2" or "A00".
             **label_options: fields of diagnoses.LabelOptions, such as
                 label_column="dx", malignant=("mel", "bcc"), for ambiguous tables.
 
         Raises:
-            ValueError: if an argument is invalid, if no image has any of the label
-                values, or if no image is left.
+            ValueError: if an argument is invalid, or no image is left.
         """
-        _check_arguments(
-            dataset_dir, subset, val_fraction, limit, instances, min_component_area
-        )
-        _check_mask_arguments(check, mask_values, annotators)
-        for name, class_id in CLASS_IDS.items():
-            self.add_class(SOURCE, class_id, name)
-        options = LabelOptions.of(**label_options)
-        names = tuple(v for v in mask_values or () if isinstance(v, str)) or None
+        _check_arguments(locals())
+        names = tuple(v for v in mask_values or () if isinstance(v, str))
         values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
-
+        options = LabelOptions.of(**label_options)
         found = isic_layouts.read_records(dataset_dir, options, names)
-        notes = found.attrs["notes"] + split_notes(found, subset, val_fraction, seed)
-        notes += choose_drawings(found, dataset_dir, annotators)
+        found.attrs["notes"] += split_notes(found, subset, val_fraction, seed)
+        found.attrs["notes"] += choose_drawings(found, dataset_dir, annotators)
         found["split"] = assign_splits(found, val_fraction, seed)
-        found["reason"] = self._row_problems(found, require_masks, require_labels)
         found["file"] = found["path"]
+        found["reason"] = self._row_problems(found, require_masks, require_labels)
         records = found if subset is None else found[found["split"] == subset]
         how = require_masks, check, self.max_image_pixels, cache, values
-        siblings = found["mask_paths"].explode().dropna()
-        records = check_drawings(
-            check_files(records, *how, siblings), require_masks, annotators, values
-        )
-        usable = self._add_notes(found.attrs, notes, records)
+        records = check_files(records, *how, found["mask_paths"].explode().dropna())
+        records = check_drawings(records, require_masks, annotators, values)
+        usable = self._add_notes(found.attrs, records)
         if usable.empty and not may_be_empty:
-            raise ValueError(_nothing_left(dataset_dir, subset, found, records, notes))
+            raise ValueError(_nothing_left(dataset_dir, subset, found, records))
         if limit is not None:
             usable = take_stratified(usable, limit, seed)
-        self._add_records(
-            usable,
-            folder=Path(dataset_dir).expanduser().resolve(),
-            instances=instances,
-            min_component_area=min_component_area,
-            mask_values=values,
-            annotators=annotators,
-        )
+        own = {"instances": instances, "min_component_area": min_component_area}
+        own |= {"mask_values": values, "annotators": annotators}
+        self._add_records(usable, Path(dataset_dir).expanduser().resolve(), own)
 
     def drop(self, table: pd.DataFrame) -> None:
         """Remove images, with a reason, and call prepare().
@@ -225,7 +219,8 @@ class IsicDataset(Dataset):
                 for kind, count in _count_reasons(self.dropped).most_common()
             ),
         ]
-        table = [f"{name:<32}{count:>7}" for name, count in rows]
+        width = max(len(name) for name, _ in rows)
+        table = [f"{name:<{width}}{count:>7}" for name, count in rows]
         notes = [f"note: {note}" for note in self.notes[:_SHOWN_NOTES]]
         if len(self.notes) > _SHOWN_NOTES:
             notes.append(f"... and {len(self.notes) - _SHOWN_NOTES} more notes")
@@ -262,15 +257,17 @@ class IsicDataset(Dataset):
                 f"it had the shape {checked} when it was checked, now {tuple(size)}",
             )
 
-    def _add_notes(self, attrs, notes, records):
+    def _add_notes(self, attrs, records):
         """Note what was found and dropped; return the usable records."""
         self.unknown_ids += attrs["unknown_ids"]
         self.label_meanings |= attrs["meanings"]
-        self.notes += [note for note in notes if note not in self.notes]
+        self.notes += [note for note in attrs["notes"] if note not in self.notes]
         self.dropped = pd.concat([self.dropped, _dropped(records)], ignore_index=True)
         return records[records["height"].notna()]
 
-    def _add_records(self, records, **options):
+    def _add_records(self, records, folder, options):
+        for name, class_id in CLASS_IDS.items():
+            self.add_class(SOURCE, class_id, name)
         for record in records.to_dict("records"):
             self.add_image(
                 SOURCE,
@@ -280,6 +277,7 @@ class IsicDataset(Dataset):
                 class_id=CLASS_IDS.get(record["label"], 0),
                 height=int(record["height"]),
                 width=int(record["width"]),
+                folder=folder,
                 **options,
                 metadata={
                     column: value
@@ -325,7 +323,7 @@ def _dropped(records):
     return records.loc[records["reason"].notna(), _DROPPED_COLUMNS]
 
 
-def _nothing_left(dataset_dir, subset, found, records, notes):
+def _nothing_left(dataset_dir, subset, found, records):
     """Return the message of a load without usable images."""
     dropped = _dropped(records)
     splits = dict(Counter(found["split"])) or "none"
@@ -337,7 +335,7 @@ def _nothing_left(dataset_dir, subset, found, records, notes):
         f"no usable image for subset {subset!r} in {dataset_dir}. "
         f"Found {len(found)} images, by split: {splits}. "
         f"Dropped from the subset: {kinds}{first}"
-        + "".join(f"; {note}" for note in notes[:_SHOWN_NOTES])
+        + "".join(f"; {note}" for note in found.attrs["notes"][:_SHOWN_NOTES])
     )
 
 
@@ -346,34 +344,14 @@ def _count_reasons(dropped):
     return Counter(reason.partition(":")[0] for reason in dropped["reason"])
 
 
-def _check_arguments(
-    dataset_dir, subset, val_fraction, limit, instances, min_component_area
-):
-    if not isinstance(dataset_dir, str | PathLike):
-        raise ValueError(f"dataset_dir must be a folder, got {dataset_dir!r}")
-    _check_choice("subset", subset, (*SPLITS, None))
-    _check_choice("instances", instances, ("image", "component"))
-    _check_range("val_fraction", val_fraction, 0, 0.5)
-    _check_range("min_component_area", min_component_area, 0, 1)
-    if not (limit is None or isinstance(limit, Integral)):
-        raise ValueError(f"limit must be a number of images, got {limit!r}")
-
-
-def _check_mask_arguments(check, mask_values, annotators):
-    _check_choice("check", check, DEPTHS)
-    if not isinstance(annotators, str):
-        raise ValueError(f"annotators must be text, got {annotators!r}")
-    if not isinstance(mask_values, list | tuple | set | None):
-        raise ValueError(
-            f"mask_values must be a list of values or names, got {mask_values!r}"
-        )
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-
-
-def _check_range(name, value, low, high):
-    if not (isinstance(value, Real) and low <= value < high):
-        raise ValueError(f"{name} must be in [{low}, {high}), got {value!r}")
+def _check_arguments(given):
+    """Raise ValueError for an invalid one of load_isic's arguments, {name: value}."""
+    for name, choices in _CHOICES.items():
+        if given[name] not in choices:
+            raise ValueError(f"{name} must be one of {choices}, got {given[name]!r}")
+    for name, (types, wanted) in _TYPES.items():
+        if not isinstance(given[name], types):
+            raise ValueError(f"{name} must be {wanted}, got {given[name]!r}")
+    for name, high in _BELOW.items():
+        if not (isinstance(given[name], Real) and 0 <= given[name] < high):
+            raise ValueError(f"{name} must be in [0, {high}), got {given[name]!r}")
