@@ -30,7 +30,10 @@ setup(
     # The shipped network, under a licence of its own: weights/README.md
     packages=[*find_packages(include=["mrcnn_skin*"]), "mrcnn_skin.weights"],
     package_dir={"mrcnn_skin.weights": "weights"},
-    package_data={"mrcnn_skin.weights": ["README.md", "mrcnn_skin_lite_isic.*"]},
+    package_data={
+        "mrcnn_skin": ["templates/*"],
+        "mrcnn_skin.weights": ["README.md", "mrcnn_skin_lite_isic.*"],
+    },
     entry_points={"console_scripts": ["mrcnn-skin = mrcnn_skin.cli.main:main"]},
     python_requires=">=3.10,<3.14",
     # The lower bounds are the set that Python 3.10 is tested with.

@@ -39,7 +39,8 @@ def test_the_wheel_holds_the_package_and_the_shipped_network(wheel):
     held = {name for name in wheel.namelist() if not name.startswith("mrcnn_skin-")}
     sources = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "mrcnn_skin").rglob("*.py")
+        for path in (ROOT / "mrcnn_skin").rglob("*.*")
+        if path.suffix != ".pyc"
     }
     network = [
         "README.md",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..atomic import written_whole
-from ..evaluation.model_card import markdown_table
+from ..evaluation.tables import markdown_table
 
 FINISHED = "cell.json"  # in the run folder of a finished cell
 FIRST_SETTINGS = {

@@ -7,11 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mrcnn_skin.evaluation.html_report import score_rows, write_page
-from mrcnn_skin.evaluation.model_card import CLEAR_DERM, TRIPOD, write_model_card
+from mrcnn_skin.evaluation.html_report import template, write_page
+from mrcnn_skin.evaluation.model_card import write_model_card
 from mrcnn_skin.evaluation.scoring import write_tables
 from mrcnn_skin.evaluation.statistics import analyse, choose_cases
 from mrcnn_skin.evaluation.summary import COLUMNS, SEGMENTATION
+from mrcnn_skin.evaluation.tables import score_rows
+
+TRIPOD, CLEAR_DERM = (
+    re.findall("^### (.*)\n\n(.*)$", part, re.MULTILINE)
+    for part in template("model_card.md").template.split("## CLEAR Derm")
+)
 
 
 def table(count=40, seed=0):
