@@ -40,6 +40,13 @@ def written_whole(path):
         partial.unlink(missing_ok=True)
 
 
+def write_text(path, text):
+    """Write a file of UTF-8 text by `written_whole`; make its folder."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def folder_written_whole(path):
     """Yield a new temporary folder beside `path`; it becomes `path` at the end.

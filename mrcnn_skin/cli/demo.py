@@ -15,7 +15,6 @@ Research software, no medical device.
 import base64
 import functools
 import html
-import io
 import os
 import tempfile
 from pathlib import Path
@@ -35,24 +34,6 @@ POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' "
     "blob:; style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:"
 )
-CSS = """
-.notice { background: #fff3cd; color: #533f03; border: 1px solid #e0c060;
-          border-radius: 6px; padding: .6em 1em; }
-.problem { background: #f8d7da; color: #58151c; border: 1px solid #e09aa2;
-           border-radius: 6px; padding: .6em 1em; overflow-wrap: anywhere; }
-.flag { background: #fde3c8; color: #6b3700; border-radius: 6px; padding: .3em .8em; }
-.answer { font-size: 16px; } .answer h3 { margin: .2em 0; overflow-wrap: anywhere; }
-.answer .p { font-size: 1.6em; font-weight: 600; }
-.scale { position: relative; height: 14px; border-radius: 7px; background: #8883;
-         max-width: 480px; margin: .4em 0; }
-.scale .bar { height: 100%; border-radius: 7px; background: #d9600a; }
-.scale .cut { position: absolute; top: -4px; width: 2px; height: 22px;
-              background: currentColor; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1em; margin-top: 1em; }
-.pictures figure { flex: 1 1 280px; max-width: 460px; margin: 0; }
-.pictures img { width: 100%; border-radius: 6px; }
-.pictures figcaption, .answer .small { font-size: 14px; opacity: .8; }
-"""
 
 
 class Choice(NamedTuple):
@@ -123,6 +104,8 @@ def serve(choices, args):
     import gradio
     import uvicorn
 
+    from ..evaluation.html_report import template
+
     def answer_uploads(paths, name):
         try:
             return None, answer_files(map(Path, paths), choices[name])
@@ -160,7 +143,7 @@ def serve(choices, args):
         footer_links=[],
         max_file_size=MAX_UPLOAD,
         ssr_mode=False,
-        css=CSS,
+        css=template("demo.css").template,
         theme=gradio.themes.Default(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         ),
@@ -297,15 +280,7 @@ def facts(row, image):
 
 def figure(caption, pixels):
     """Return a picture, uint8 [h, w, 3], and its caption as HTML."""
-    from PIL import Image
+    from ..evaluation.html_report import img
 
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=90)
-    text = base64.b64encode(buffer.getvalue()).decode("ascii")
-    caption = html.escape(caption)
-    return (
-        f'<figure><img src="data:image/jpeg;base64,{text}" alt="{caption}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    image = img(pixels, caption, PICTURE_SIDE, "jpeg")
+    return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"

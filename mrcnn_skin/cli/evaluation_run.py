@@ -12,6 +12,8 @@ from . import models, results
 
 SHOWN_CASES = 3  # pictures per heading
 CASE_WIDTH = 420  # pixels
+SHEET = 24  # pictures on a contact sheet
+CELL_WIDTH = 320  # pixels of each
 
 
 class Scored(NamedTuple):
@@ -31,12 +33,7 @@ class Scored(NamedTuple):
 
 
 def read_other(path):
-    """Read the per_image.csv of another model; None without a path.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if columns are missing.
-    """
+    """Read the per_image.csv of another model; None without a path."""
     if path is None:
         return None
     import pandas as pd
@@ -74,11 +71,7 @@ def refuse_shared_images(calibration, dataset):
 def calibration_warnings(folder, args):
     """Return warnings if the network may be calibrated on its training images.
 
-    The run.json of the weights tells which images these are.
-
-    Args:
-        folder: of the images, or "synthetic".
-        args: of the command.
+    The run.json of the weights says which these are. folder: of images, or "synthetic".
     """
     if args.calibration_split != "train":
         return []
@@ -97,17 +90,9 @@ def calibration_warnings(folder, args):
 
 
 def save_operating_points(model, metrics, path):
-    """Write a model's weights with the temperature and thresholds of an evaluation.
+    """Write a model's weights with the temperature and thresholds of `metrics`.
 
     The threshold for 90 % sensitivity becomes the default one.
-
-    Args:
-        model: a MaskRCNN.
-        metrics: of `score`, with calibration images.
-        path: .h5 file to write.
-
-    Raises:
-        ValueError: if the evaluation chose no operating points.
     """
     from ..evaluation.calibration import apply_temperature
 
@@ -136,21 +121,21 @@ def _same_folder(folder, other):
 
 
 def score(model, dataset, calibration, other, out, args, warnings=()):
-    """Score a dataset as the options ask for it.
+    """Score a dataset as the options of evaluate ask for it.
 
     Args:
         model: a MaskRCNN that is ready to detect.
-        dataset: a prepared Dataset.
-        calibration: the same of calibration images, or None.
+        dataset, calibration: prepared Datasets; calibration may be None.
         other: per_image table of another model, or None.
         out: folder for the masks.
-        args: of the command.
+        args: options of the command.
         warnings: texts for metrics.json.
 
     Returns:
         A Scored.
     """
     from ..evaluation import coco
+    from ..evaluation.corruptions import CORRUPTIONS
     from ..evaluation.robustness import robustness_table
     from ..evaluation.scoring import score_images
     from ..evaluation.statistics import analyse
@@ -168,29 +153,32 @@ def score(model, dataset, calibration, other, out, args, warnings=()):
     if coco.is_installed():
         coco_scorer = coco.CocoScorer("classify" in model.config.TASKS)
         details.append(coco_scorer)
-    title = _pass_titles(calibration, args)
+    passes = 1 + bool(calibration) + args.tta + args.robustness * len(CORRUPTIONS)
+    numbers = itertools.count(1)
+
+    def title(what):
+        return f"pass {next(numbers)} of {passes}, {what}"
+
     per_image, unreadable = score_images(
         detector, dataset, out, title("images"), details=details
     )
-    chosen_on = None
+    chosen_on = plain = robustness = None
     if calibration:
-        titled = title("calibration images")
-        chosen_on = score_images(detector, calibration, progress=titled)[0]
-
-    plain = robustness = None
-    if args.tta:
-        titled = title("without augmentation")
-        plain = score_images(model.detector, dataset, progress=titled)[0]
-    if args.robustness:
-        robustness = robustness_table(
-            detector, dataset, per_image, args.bootstrap, args.seed, title
+        chosen_on, _ = score_images(
+            detector, calibration, progress=title("calibration images")
         )
+    if args.tta:
+        plain, _ = score_images(
+            model.detector, dataset, progress=title("without augmentation")
+        )
+    sampling = args.bootstrap, args.seed
+    if args.robustness:
+        robustness = robustness_table(detector, dataset, per_image, *sampling, title)
     metrics = analyse(
         per_image,
         chosen_on,
         other,
-        args.bootstrap,
-        args.seed,
+        *sampling,
         unreadable=unreadable,
         coco=coco_scorer and coco_scorer.scores(),
         plain=plain,
@@ -200,55 +188,65 @@ def score(model, dataset, calibration, other, out, args, warnings=()):
     return Scored(per_image, metrics, detector, grad_cam)
 
 
-def _pass_titles(calibration, args):
-    """Return a function that numbers the titles of the progress bars."""
-    from ..evaluation.corruptions import CORRUPTIONS
-
-    passes = 1 + bool(calibration) + args.tta + args.robustness * len(CORRUPTIONS)
-    numbers = itertools.count(1)
-    return lambda what: f"pass {next(numbers)} of {passes}, {what}"
-
-
 def draw_cases(scored, dataset):
     """Draw the most informative cases, {heading: list of (caption lines, pixels)}."""
     from ..evaluation.statistics import choose_cases
-    from ..visualize import draw_prediction
+    from ..visualize.overlays import scale_to_width
 
-    drawn = {}
+    cases = {}
     for heading, rows in choose_cases(scored.per_image, SHOWN_CASES).items():
-        pictures = drawn[heading] = []
-        ids = results.image_ids_of(dataset, [row["image"] for row in rows])
-        for row, image_id in zip(rows, ids, strict=True):
-            detector, lines = scored.detector, results.describe_case(row)
-            picture = draw_prediction(dataset, image_id, detector, (), CASE_WIDTH)
+        pictures = cases[heading] = []
+        for image_id, lines, picture in _draw(rows, scored, dataset, CASE_WIDTH):
             pictures.append((lines, picture))
             if scored.grad_cam:
                 from ..inference.explanation import overlay_heat
-                from ..visualize.overlays import scale_to_width
 
                 image = dataset.load_image(image_id)
-                seen = overlay_heat(image, scored.grad_cam(image))
-                lines = [row["image"], "Grad-CAM: regions that raise P(malignant)"]
-                pictures.append((lines, scale_to_width(seen, CASE_WIDTH)))
-    return drawn
+                heat = overlay_heat(image, scored.grad_cam(image))
+                lines = [lines[0], "Grad-CAM: regions that raise P(malignant)"]
+                pictures.append((lines, scale_to_width(heat, CASE_WIDTH)))
+    return cases
+
+
+def write_contact_sheet(path, scored, dataset):
+    """Draw SHEET images, evenly spread over their ranking, the worst outline first."""
+    import numpy as np
+
+    from .. import visualize
+
+    ranked = scored.per_image.dropna(subset=["JA"]).sort_values("JA")
+    if len(ranked):
+        places = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
+        rows = ranked.iloc[places.astype(int)].to_dict("records")
+        colors = (255, 255, 255), visualize.TRUTH_COLOR, visualize.PREDICTION_COLOR
+        drawn = _draw(rows, scored, dataset, CELL_WIDTH, colors)
+        sheet = visualize.contact_sheet([d[-1] for d in drawn], width=CELL_WIDTH)
+        visualize.save_image(sheet, path)
+
+
+def _draw(rows, scored, dataset, width, colors=()):
+    """Yield image id, caption lines and picture; with colors, the lines are in it."""
+    from ..visualize import draw_prediction
+
+    ids = results.image_ids_of(dataset, [row["image"] for row in rows])
+    for row, image_id in zip(rows, ids, strict=True):
+        lines = results.describe_case(row)
+        shown = list(zip(lines, colors, strict=False))
+        picture = draw_prediction(dataset, image_id, scored.detector, shown, width)
+        yield image_id, lines, picture
 
 
 def write_results(folder, title, known, scored, dataset):
     """Write tables, contact sheet, report.html and model_card.md to a folder.
 
-    Args:
-        folder: to write to.
-        title: of report and model card.
-        known: of `facts`.
-        scored: of `score`.
-        dataset: that was scored.
+    title: of report and model card; known: of `facts`; scored: of `score`.
     """
     from ..evaluation.html_report import write_page
     from ..evaluation.model_card import write_model_card
     from ..evaluation.scoring import write_tables
 
     write_tables(folder, scored.per_image, scored.metrics)
-    results.write_contact_sheet(scored.detector, dataset, folder)
+    write_contact_sheet(folder / "contact_sheet.png", scored, dataset)
     parts = title, known, scored.metrics, scored.per_image
     write_page(folder / "report.html", *parts, draw_cases(scored, dataset))
     write_model_card(folder / "model_card.md", *parts)
@@ -264,18 +262,17 @@ def facts(model, dataset, folder, dropped, args):
     config = model.config
     weights = models.trained_weights(args.weights, args.logs)
     generated = folder == "synthetic"
-    images = "generated lesions, no photographs" if generated else str(folder)
+    images = "generated lesions, no photographs" if generated else folder
+    listed = "; they are listed in dropped.csv" if len(dropped) else ""
+    backbone = getattr(config.BACKBONE, "__name__", config.BACKBONE)
     known = {
         "model": f"Mask R-CNN for skin lesions, {config.NAME}",
         "data": f"{images}, split {args.split}, {dataset.num_images} images",
-        "synthetic": "All images are generated."
-        if generated
-        else "None are generated.",
+        "synthetic": f"{'All images' if generated else 'None'} are generated.",
         "split": f"Evaluated on {args.split}; temperature and thresholds: "
         f"{args.calibration_split or 'not chosen'}.",
-        "skipped": f"{len(dropped)} images were skipped"
-        + ("; they are listed in dropped.csv." if len(dropped) else "."),
-        "network": f"{_name(config.BACKBONE)}, {config.IMAGE_MAX_DIM} px, tasks "
+        "skipped": f"{len(dropped)} images were skipped{listed}.",
+        "network": f"{backbone}, {config.IMAGE_MAX_DIM} px, tasks "
         f"{', '.join(config.TASKS)}.",
         "losses": f"Region proposals (RPN): {config.RPN_CLASS_LOSS}; classes: "
         f"{config.CLASS_LOSS}; masks: {config.MASK_LOSS}.",
@@ -302,7 +299,3 @@ def _training(run_file):
     options = json.loads(run_file.read_text(encoding="utf-8"))
     shown = [f"{k} {options[k]}" for k in ("weights", "stages", "seed") if k in options]
     return f"Trained with {', '.join(shown)}."
-
-
-def _name(backbone):
-    return backbone if isinstance(backbone, str) else backbone.__name__

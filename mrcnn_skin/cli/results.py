@@ -1,50 +1,6 @@
-"""Write the contact sheet, and protect folders that hold ground truth."""
+"""Describe rows of per_image.csv, and protect folders that hold ground truth."""
 
 from pathlib import Path
-
-SHEET = 24  # pictures on a contact sheet
-CELL_WIDTH = 320  # pixels of each
-WHITE = (255, 255, 255)
-
-
-def write_contact_sheet(detector, dataset, folder):
-    """Write contact_sheet.png: predictions and ground truth, the worst outline first.
-
-    It shows SHEET images, evenly spread over the ranking by Jaccard index. Without
-    masks nothing is written.
-
-    Args:
-        detector: function of an image, as for evaluation.scoring.score_images.
-        dataset: a prepared Dataset.
-        folder: holds the detector's per_image.csv.
-    """
-    import numpy as np
-    import pandas as pd
-
-    from ..visualize import (
-        PREDICTION_COLOR,
-        TRUTH_COLOR,
-        contact_sheet,
-        draw_prediction,
-        save_image,
-    )
-
-    table = pd.read_csv(Path(folder) / "per_image.csv", dtype={"image": str})
-    ranked = table.dropna(subset=["JA"]).sort_values("JA")
-    if ranked.empty:
-        return
-    places = np.linspace(0, len(ranked) - 1, min(SHEET, len(ranked))).round()
-    rows = ranked.iloc[places.astype(int)].to_dict("records")
-    ids = image_ids_of(dataset, [row["image"] for row in rows])
-    colors = WHITE, TRUTH_COLOR, PREDICTION_COLOR
-    pictures = []
-    for row, image_id in zip(rows, ids, strict=True):
-        captions = list(zip(describe_case(row), colors, strict=True))
-        pictures.append(
-            draw_prediction(dataset, image_id, detector, captions, CELL_WIDTH)
-        )
-    sheet = contact_sheet(pictures, width=CELL_WIDTH)
-    save_image(sheet, Path(folder) / "contact_sheet.png")
 
 
 def describe_case(row):

@@ -18,7 +18,7 @@ or the data, or with --strict a dropped image.
 import argparse
 from pathlib import Path
 
-from . import command, datasets, evaluation_run, options, training_run
+from . import command, datasets, evaluate, evaluation_run, options, training_run
 from .training_run import DEFAULTS, QUICK
 
 RESUME = "mrcnn-skin train --weights=last resumes a run that has saved a state"
@@ -147,11 +147,9 @@ def report(model, dataset, run_dir, dropped, args, chose_epoch):
 
     best = training_run.load_best(model, run_dir)
     model.ready_detector()
-    asked = argparse.Namespace(
-        **{"weights": best, "logs": None, "calibration_split": None, "tta": False},
-        **{"explain": False, "robustness": False, "bootstrap": 1000, "seed": args.seed},
-        split="val" if chose_epoch else "test",
-    )
+    split = "val" if chose_epoch else "test"
+    options = f"--weights={best}", f"--split={split}", f"--seed={args.seed}"
+    asked = evaluate.parse_arguments([*options, "--bootstrap=1000"])
     folder = run_dir / "evaluation"
     scored = evaluation_run.score(model, dataset, None, None, folder, asked)
     known = evaluation_run.facts(model, dataset, args.dataset, dropped, asked)

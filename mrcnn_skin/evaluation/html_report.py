@@ -13,7 +13,7 @@ from string import Template
 import pandas as pd
 from PIL import Image
 
-from ..atomic import written_whole
+from ..atomic import write_text
 from . import figures
 from .statistics import diagnoses
 from .tables import (
@@ -121,11 +121,8 @@ def write_page(path, title, facts, metrics, per_image, cases=None):
         *(_cases(name, pictures) for name, pictures in (cases or {}).items()),
     ]
     title = html.escape(title)
-    page = template("report.html").substitute(
-        title=title, notice=NOTICE, body="".join(body)
-    )
-    with written_whole(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    fields = {"title": title, "notice": NOTICE, "body": "".join(body)}
+    write_text(path, template("report.html").substitute(fields))
 
 
 def template(name):

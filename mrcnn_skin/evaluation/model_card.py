@@ -10,7 +10,7 @@ import re
 
 import pandas as pd
 
-from ..atomic import written_whole
+from ..atomic import write_text
 from .html_report import NOTICE, template
 from .tables import (
     calibration_rows,
@@ -59,8 +59,7 @@ def write_model_card(path, title, facts, metrics, per_image):
         subgroups=markdown_table(listed_rows(metrics, "subgroups")),
         operating_points=markdown_table(operating_rows(metrics)),
     )
-    with written_whole(path) as partial:
-        partial.write_text(re.sub("\n{3,}", "\n\n", card), encoding="utf-8")
+    write_text(path, re.sub("\n{3,}", "\n\n", card))
 
 
 def _uncertain(metrics):
