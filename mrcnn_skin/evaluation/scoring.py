@@ -1,11 +1,20 @@
 """Run a detector over a dataset, score it, and write the results.
 
-A detector is any function from an image to a result dict. metrics.py defines the
-scores, summary.py averages them, submission.py has the formats of the challenges.
+A detector is any function of an image, uint8 [h, w, 3], that returns a dict:
+rois: [n, (y1, x1, y2, x2)], pixels, the best lesion first;
+scores: float [n];
+masks: bool [h, w, n], absent without segmentation;
+p_malignant: float, None without classification;
+class_ids: int [n];
+probs: [n, classes], absent without classification;
+low_confidence: bool;
+unfamiliar: bool, and unfamiliar_score: float; None or absent if not measured.
+
+metrics.py defines the scores, summary.py averages them, submission.py has the formats
+of the challenges.
 """
 
 import json
-import math
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +23,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..atomic import written_whole
+from ..atomic import write_text
 from ..data.dataset import load_instances, require_dataset
 from ..data.files import UnreadableImage
 from ..geometry.boxes import extract_bboxes
@@ -42,10 +51,7 @@ class Case(NamedTuple):
 
     @property
     def truth(self):
-        """bool [height, width], the union of the true instances without crowds.
-
-        None without an instance.
-        """
+        """bool [h, w], the union of the instances without crowds; None without any."""
         masks = self.masks[..., self.class_ids >= 0]
         return masks.any(axis=-1) if masks.shape[-1] else None
 
@@ -84,16 +90,7 @@ def score_images(
     a warning.
 
     Args:
-        detector: function of an image, uint8 [height, width, 3], that returns a dict:
-            rois: [n, (y1, x1, y2, x2)], pixels, the best lesion first;
-            scores: float [n];
-            masks: bool [height, width, n], absent without segmentation;
-            p_malignant: float, None without classification;
-            class_ids: int [n];
-            probs: [n, classes], absent without classification;
-            low_confidence: bool;
-            unfamiliar: bool, and unfamiliar_score: float; None or absent if not
-            measured.
+        detector: a detector.
         dataset: a prepared Dataset.
         out_dir: folder for masks/<image>_segmentation.png; None to write none.
         progress: whether to show a progress bar, or its title.
@@ -108,17 +105,10 @@ def score_images(
         ValueError: if no image can be read, or if the dataset has pseudo-masks.
     """
     require_dataset(dataset)
-    labels = dataset.labels()
-    rows, unreadable = [], 0
-    if image_ids is None:
-        image_ids = dataset.image_ids
-    pseudo = sum(dataset.image_info[i].get("is_pseudo_mask", False) for i in image_ids)
-    if pseudo:
-        raise ValueError(
-            f"{pseudo} of {len(image_ids)} masks are pseudo-masks, predicted by a "
-            "network: they are for training only, and nothing is scored against them"
-        )
+    image_ids = dataset.image_ids if image_ids is None else image_ids
+    _refuse_pseudo_masks(dataset, image_ids)
     title = progress if isinstance(progress, str) else "evaluate"
+    rows, unreadable = [], 0
     for image_id in tqdm(image_ids, desc=title, unit="image", disable=not progress):
         try:
             image = dataset.load_image(image_id)
@@ -128,24 +118,44 @@ def score_images(
             unreadable += 1
             continue
         case = Case(dataset.image_info[image_id], image, *truth, detector(image))
-        answer, prediction = describe_answer(
-            case.result, image.shape[:2], dataset.class_names
-        )
-        row = {"image": str(case.info["id"])}
-        if labels[image_id]:  # 0 is an image without a diagnosis
-            row["true_class"] = dataset.class_names[labels[image_id]]
-        row |= answer | _truth_columns(case, prediction)
+        row, mask = _score_case(case, dataset, image_id)
         for describe in details:
             row |= describe(case)
         rows.append(row)
-        if out_dir is not None and prediction is not None:
-            write_mask(mask_path(out_dir, row["image"]), prediction)
+        if out_dir is not None and mask is not None:
+            write_mask(mask_path(out_dir, row["image"]), mask)
 
     if not rows:
         raise ValueError(f"none of the {unreadable} images to score can be read")
-    added = dict.fromkeys(column for row in rows for column in row)
-    columns = [*COLUMNS, *(column for column in added if column not in COLUMNS)]
-    return pd.DataFrame(rows, columns=columns), unreadable
+    columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+    return pd.DataFrame(rows, columns=list(columns)), unreadable
+
+
+def _refuse_pseudo_masks(dataset, image_ids):
+    pseudo = sum(dataset.image_info[i].get("is_pseudo_mask", False) for i in image_ids)
+    if pseudo:
+        raise ValueError(
+            f"{pseudo} of {len(image_ids)} masks are pseudo-masks, predicted by a "
+            "network: they are for training only, and nothing is scored against them"
+        )
+
+
+def _score_case(case, dataset, image_id):
+    """Return the row of an image, a dict, and the predicted mask or None."""
+    shape, names = case.image.shape[:2], dataset.class_names
+    answer, mask = describe_answer(case.result, shape, names)
+    row = {"image": str(case.info["id"]), **answer}
+    label = dataset.label(image_id)
+    if label:  # 0 is an image without a diagnosis
+        row["true_class"] = names[label]
+    truth = case.truth
+    if truth is not None:
+        boxes = case.result["rois"]
+        found = boxes[0] if len(boxes) else np.zeros(4)
+        row |= detection_scores(extract_bboxes(truth[:, :, None])[0], found)
+        if mask is not None:
+            row |= segmentation_scores(truth, mask)
+    return row, mask
 
 
 def format_metrics(metrics):
@@ -157,43 +167,32 @@ def format_metrics(metrics):
         counts += f", {metrics['unreadable']} more could not be read"
     lines = [counts]
     for task in TASKS:
-        scores = metrics.get(task, {})
-        if scores:
-            names = [f"{name:>{_width(name)}}" for name in scores]
-            values = [
-                f"{value:>{_width(name)}{'d' if name == 'images' else '.3f'}}"
-                for name, value in scores.items()
-            ]
-            lines += ["", f"{task:<14}" + "".join(names), " " * 14 + "".join(values)]
+        names, values = f"{task:<14}", " " * 14
+        for name, value in metrics.get(task, {}).items():
+            width = max(len(name), 6) + 2
+            names += f"{name:>{width}}"
+            values += f"{value:>{width}{'d' if name == 'images' else '.3f'}}"
+        if task in metrics:
+            lines += ["", names, values]
     return "\n".join(lines)
 
 
 def write_tables(out_dir, per_image, metrics):
     """Write per_image.csv, metrics.json (nan as null) and classification.csv."""
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with written_whole(out_dir / "per_image.csv") as partial:
-        per_image.to_csv(partial, index=False)
-    with written_whole(out_dir / "metrics.json") as partial:
-        text = json.dumps(_nan_to_none(metrics), indent=2, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(out_dir / "per_image.csv", per_image.to_csv(index=False))
+    valid = json.loads(json.dumps(metrics), parse_constant=lambda nan: None)
+    write_text(out_dir / "metrics.json", json.dumps(valid, indent=2) + "\n")
     diagnosed = per_image.dropna(subset=["p_malignant"])
     if len(diagnosed):
-        write_classification(
-            out_dir / "classification.csv",
-            diagnosed["image"],
-            diagnosed["p_malignant"],
-        )
+        columns = diagnosed["image"], diagnosed["p_malignant"]
+        write_classification(out_dir / "classification.csv", *columns)
 
 
 def predicted_mask(result, shape):
     """Return the official_mask of the best lesion, bool [height, width].
 
-    It is empty without a lesion, and None without a mask head.
-
-    Args:
-        result: of a detector, see score_images.
-        shape: (height, width) of the image.
+    It is empty without a lesion, and None without a mask head. shape: (height, width).
     """
     if "masks" not in result:
         return None
@@ -206,7 +205,7 @@ def describe_answer(result, shape, class_names):
     """Describe a detector's result, for every table and page.
 
     Args:
-        result: of a detector, see score_images.
+        result: of a detector.
         shape: (height, width) of the image.
         class_names: by class id, the background first.
 
@@ -239,28 +238,3 @@ def describe_answer(result, shape, class_names):
 def _short(value):
     """Return a float32 as the shortest equal Python float."""
     return None if value is None else float(str(np.float32(value)))
-
-
-def _truth_columns(case, prediction):
-    """Return the scores of one image against its true mask, {} if it has none."""
-    truth = case.truth
-    if truth is None:
-        return {}
-    truth_box = extract_bboxes(truth[:, :, None])[0]
-    boxes = case.result["rois"]
-    columns = detection_scores(truth_box, boxes[0] if len(boxes) else np.zeros(4))
-    if prediction is not None:
-        columns |= segmentation_scores(truth, prediction)
-    return columns
-
-
-def _width(name):
-    return max(len(name), 6) + 2
-
-
-def _nan_to_none(value):
-    if isinstance(value, dict):
-        return {key: _nan_to_none(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_nan_to_none(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
