@@ -19,6 +19,7 @@ import gc
 import json
 from pathlib import Path
 
+from ..atomic import write_text
 from . import command, datasets, options, training_run
 
 RESUME = "the same command resumes the study"
@@ -42,7 +43,7 @@ def main(argv=None):
     from . import ablation_study as study
 
     config = training_run.make_config(args)
-    training_run.require_stages(args, config)  # now, not in every cell
+    training_run.make_model(config, args, args.out)  # refuse it now, not in every cell
     tables = study.make_tables(
         args.backbone, args.weights, config.IMAGES_PER_GPU, args.batches
     )
@@ -70,11 +71,7 @@ def main(argv=None):
 
 
 def read_options(argv):
-    """Merge the options of the command line, of the study in --out, and defaults.
-
-    Raises:
-        ValueError: if the study has other options.
-    """
+    """Merge the options of the command line, of the study in --out, and defaults."""
     given = vars(make_parser().parse_args(argv))
     path = Path(given["out"]) / "study.json"
     stored = training_run.read_options(path) if path.exists() else {}
@@ -150,19 +147,15 @@ def make_parser():
 
 def choose_cells(tables, args):
     """Return the cells of --cells, or else of --tables, each once, in order."""
-    known = {cell.name: cell for rows in tables.values() for cell in rows.values()}
-    if args.cells is not None:
-        require_known("--cells", args.cells, known)
-        return [known[name] for name in dict.fromkeys(args.cells)]
-    require_known("--tables", args.tables, tables)
-    wanted = [cell for table in args.tables for cell in tables[table].values()]
-    return list({cell.name: cell for cell in wanted}.values())
-
-
-def require_known(option, names, known):
+    known = {cell.name: [cell] for rows in tables.values() for cell in rows.values()}
+    option, names = "--cells", args.cells
+    if args.cells is None:
+        option, names = "--tables", args.tables
+        known = {table: rows.values() for table, rows in tables.items()}
     for name in names:
         if name not in known:
             raise ValueError(f"{option} must be of {', '.join(known)}, got {name}")
+    return list({cell.name: cell for name in names for cell in known[name]}.values())
 
 
 def open_data(args, config):
@@ -177,13 +170,11 @@ def open_data(args, config):
 
 
 def run_cell(cell, seed, data, args):
-    """Train and score a cell, or resume it; return why it failed, or None.
-
-    Errors that concern only this cell are caught: settings or weights that do not fit,
-    a loss that is not finite, memory, another process.
-    """
+    """Train and score a cell, or resume it; return why it failed, or None."""
     from ..weights_io.downloads import DownloadError
 
+    # Errors of this cell alone: settings or weights that do not fit, a loss that is
+    # not finite, memory, another process
     no_cell = ValueError, ArithmeticError, MemoryError, BlockingIOError, DownloadError
     try:
         train_and_score(cell, seed, data, args)
@@ -197,30 +188,27 @@ def train_and_score(cell, seed, data, args):
     """Train and score a cell; write cell.json last, as the mark of a finished cell."""
     import keras
 
-    from .. import MaskRCNN
-    from ..atomic import written_whole
+    from ..evaluation.scoring import evaluate
     from ..training.checkpoint import CheckpointFolder
-    from ..training.stages import parse_stages
     from . import ablation_study as study
 
     options = argparse.Namespace(**{**vars(args), **cell.options, "seed": seed})
     config = training_run.make_config(options).replace(**cell.settings)
-    stages = parse_stages(training_run.find_stages(options))
     train, val, test = data
 
     keras.utils.clear_session()  # of the cell before
     gc.collect()
-    model = MaskRCNN("training", config, args.out)
+    model, stages = training_run.make_model(config, options, args.out)
     run_dir = model.set_log_dir(f"{cell.name}-seed{seed}")
     if not CheckpointFolder(run_dir).states():
         weights = training_run.find_weights(options.weights)
         if weights:
             model.load_weights(weights)
     model.train(train, val, stages=stages, verbose=2)
-    training_run.score_best(model, test, run_dir)
-    with written_whole(run_dir / study.FINISHED) as partial:
-        text = json.dumps({**cell._asdict(), "seed": seed}, indent=2)
-        partial.write_text(text + "\n", encoding="utf-8")
+    training_run.load_best(model, run_dir)
+    evaluate(model.ready_detector(), test, run_dir / "evaluation")
+    text = json.dumps({**cell._asdict(), "seed": seed}, indent=2)
+    write_text(run_dir / study.FINISHED, text + "\n")
 
 
 def introduce(args):

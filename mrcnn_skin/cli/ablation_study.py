@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..atomic import written_whole
-from ..evaluation.tables import markdown_table
+from ..atomic import write_text
+from ..evaluation.tables import markdown_table, number
 
 FINISHED = "cell.json"  # in the run folder of a finished cell
 FIRST_SETTINGS = {
@@ -20,10 +20,12 @@ FIRST_SETTINGS = {
     "CLASS_LOSS": "cross_entropy",
     "MASK_LOSS": "bce",
 }
-FOCAL = {"RPN_CLASS_LOSS": "focal"}  # as in the paper's equation
-FOCAL_HEAD = {"CLASS_LOSS": "focal"}
-JACCARD = {"MASK_LOSS": "bce+jaccard"}
-METHOD = {**FIRST_SETTINGS, **FOCAL, **JACCARD}  # the paper's method
+# The paper's method: focal loss as in its equation, Jaccard loss of the masks
+METHOD = {
+    **FIRST_SETTINGS,
+    "RPN_CLASS_LOSS": "focal",
+    "MASK_LOSS": "bce+jaccard",
+}
 # {column: (task, name) in metrics.json}
 SCORES = {
     "JA": ("segmentation", "JA"),
@@ -62,17 +64,11 @@ def make_tables(backbone, weights, images_per_device, batches):
     """
     method = Cell("fl+jl", {}, METHOD)
 
-    def graph(name, **settings):
-        return Cell(name, {}, {**METHOD, **settings})
+    def cell(name, **settings):
+        return Cell(name, {}, METHOD | settings)
 
-    def loss(name, *parts):
-        settings = dict(FIRST_SETTINGS)
-        for part in parts:
-            settings |= part
-        return method if settings == METHOD else Cell(name, {}, settings)
-
-    def tasks(name, *kept):
-        return graph(name, TASKS=kept)
+    def loss(name, **settings):
+        return Cell(name, {}, FIRST_SETTINGS | settings)
 
     def options(option, values, base):
         rows = {}
@@ -82,24 +78,27 @@ def make_tables(backbone, weights, images_per_device, batches):
             rows[name] = method if value == base else other
         return rows
 
+    jaccard = loss("jl", MASK_LOSS="bce+jaccard")
     return {
         "losses": {
             "CE": loss("ce"),
-            "FL": loss("fl", FOCAL),
-            "JL": loss("jl", JACCARD),
-            "FL + JL": loss("fl+jl", FOCAL, JACCARD),
+            "FL": loss("fl", RPN_CLASS_LOSS="focal"),
+            "JL": jaccard,
+            "FL + JL": method,
         },
         # Not in the paper, which does not say where its focal loss is used
         "focal": {
-            "in neither": loss("jl", JACCARD),
-            "in the RPN": loss("fl+jl", FOCAL, JACCARD),
-            "in Classify": loss("head-fl+jl", FOCAL_HEAD, JACCARD),
-            "in both": loss("both-fl+jl", FOCAL, FOCAL_HEAD, JACCARD),
+            "in neither": jaccard,
+            "in the RPN": method,
+            "in Classify": cell(
+                "head-fl+jl", RPN_CLASS_LOSS="cross_entropy", CLASS_LOSS="focal"
+            ),
+            "in both": cell("both-fl+jl", CLASS_LOSS="focal"),
         },
         "tasks": {
             "multi-task": method,
-            "no mask head": tasks("classify", "classify", "detect"),
-            "no diagnosis": tasks("segment", "detect", "segment"),
+            "no mask head": cell("classify", TASKS=("classify", "detect")),
+            "no diagnosis": cell("segment", TASKS=("detect", "segment")),
         },
         "backbones": options("backbone", ("resnet50", "resnet101"), backbone),
         "initialisation": options("weights", ("none", "imagenet", "coco"), weights),
@@ -107,10 +106,10 @@ def make_tables(backbone, weights, images_per_device, batches):
         # The paper's future work
         "attention": {
             "none": method,
-            "squeeze-and-excitation": graph("se", FPN_ATTENTION="se"),
-            "CBAM": graph("cbam", FPN_ATTENTION="cbam"),
-            "context": graph("context", CLASSIFY_CONTEXT=64),
-            "dilation": graph("dilation", BACKBONE_DILATION=2),
+            "squeeze-and-excitation": cell("se", FPN_ATTENTION="se"),
+            "CBAM": cell("cbam", FPN_ATTENTION="cbam"),
+            "context": cell("context", CLASSIFY_CONTEXT=64),
+            "dilation": cell("dilation", BACKBONE_DILATION=2),
         },
     }
 
@@ -161,25 +160,21 @@ def all_scores(results):
 
 
 def summarize_table(rows, scores):
-    """Average the scores of one table over seeds.
-
-    Args:
-        rows: {row: Cell}.
-        scores: of all_scores.
+    """Average the scores of one table, {row: Cell}, over seeds.
 
     Returns:
         DataFrame of row, cell, seeds, and for each of SCORES "<score>_mean" and
         "<score>_std", the standard deviation over seeds (n - 1), nan for one seed.
     """
-    summary = []
-    for row, cell in rows.items():
-        runs = scores[scores["cell"] == cell.name]
-        line = {"row": row, "cell": cell.name, "seeds": len(runs)}
-        for name in SCORES:
-            line[f"{name}_mean"] = runs[name].mean()
-            line[f"{name}_std"] = runs[name].std(ddof=1)
-        summary.append(line)
-    return pd.DataFrame(summary)
+    summary = pd.DataFrame(
+        {"row": [*rows], "cell": [cell.name for cell in rows.values()]}
+    )
+    runs = scores.groupby("cell")
+    counts = runs.size().reindex(summary["cell"], fill_value=0)
+    summary["seeds"] = counts.to_numpy()
+    averages = runs[list(SCORES)].agg(["mean", "std"]).reindex(summary["cell"])
+    averages.columns = [f"{score}_{kind}" for score, kind in averages.columns]
+    return summary.join(averages.reset_index(drop=True))
 
 
 def in_words(summary):
@@ -189,7 +184,7 @@ def in_words(summary):
         means, spreads = summary[f"{name}_mean"], summary[f"{name}_std"]
         if means.notna().any():
             shown[name] = [
-                _number(mean) + ("" if pd.isna(std) else f" ± {std:.3f}")
+                number(mean) + ("" if pd.isna(std) else f" ± {std:.3f}")
                 for mean, std in zip(means, spreads, strict=True)
             ]
     shown["seeds"] = [str(n) if n else "not run" for n in shown["seeds"]]
@@ -206,15 +201,9 @@ def not_run(tables, seeds, results, reasons):
         reasons: {(cell name, seed): why it has no results}.
     """
     cells = {cell.name for rows in tables.values() for cell in rows.values()}
+    keys = [(name, seed) for name in sorted(cells) for seed in seeds]
     rows = [
-        {
-            "cell": name,
-            "seed": seed,
-            "reason": reasons.get((name, seed), "not requested"),
-        }
-        for name in sorted(cells)
-        for seed in seeds
-        if (name, seed) not in results
+        (*key, reasons.get(key, "not requested")) for key in keys if key not in results
     ]
     return pd.DataFrame(rows, columns=["cell", "seed", "reason"])
 
@@ -237,11 +226,5 @@ def write_report(out, tables, introduction, scores, missing):
         parts.append(markdown_table(in_words(files[name])))
     parts += ["## Not run", markdown_table(missing) or "None."]
     for name, table in files.items():
-        with written_whole(Path(out) / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False)
-    with written_whole(Path(out) / "ablation.md") as partial:
-        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-
-
-def _number(value):
-    return "-" if pd.isna(value) else f"{value:.3f}"
+        write_text(Path(out, f"{name}.csv"), table.to_csv(index=False))
+    write_text(Path(out, "ablation.md"), "\n\n".join(parts) + "\n")

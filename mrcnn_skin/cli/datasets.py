@@ -8,6 +8,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from ..atomic import write_text
 from . import models
 
 DATA_DIR = Path("datasets/isic")
@@ -96,16 +97,13 @@ def label_options(args):
     """Return the options of add_label_options that were given, for load_isic."""
     given = {name: getattr(args, name, None) for name in LABEL_OPTIONS}
     options = {name: text for name, text in given.items() if text}
-    for name in ("label_column", "malignant", "benign", "mask_values"):
-        if name in options:
-            parts = map(str.strip, options[name].split(","))
-            options[name] = tuple(filter(None, parts))
-    if "mask_values" in options:
-        options["mask_values"] = tuple(map(_value_or_name, options["mask_values"]))
+    for name in {"label_column", "malignant", "benign", "mask_values"} & {*options}:
+        parts = filter(None, map(str.strip, options[name].split(",")))
+        options[name] = tuple(map(_number, parts) if name == "mask_values" else parts)
     return options
 
 
-def _value_or_name(text):
+def _number(text):
     """Return a number such as 255 or 0xff0000 as int, and other text unchanged."""
     try:
         return int(text, 0)
@@ -123,7 +121,7 @@ def training_options(args, config):
 
 
 def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
-    """Read and check images.
+    """Read and check images; return a prepared IsicDataset.
 
     Args:
         folder: of the data set.
@@ -133,9 +131,6 @@ def open_isic(folder, split, config, logs, limit=None, extra=(), **options):
         limit: number of images of each folder; None for all.
         extra: further folders, all of whose images are read.
         **options: of IsicDataset.load_isic.
-
-    Returns:
-        A prepared IsicDataset.
     """
     from .. import IsicDataset
 
@@ -171,12 +166,7 @@ def open_scored(folder, split, config, args):
 def open_train_and_val(args, config):
     """Open the training and validation images, without leaks unless --keep-leaks.
 
-    Returns:
-        The two data sets, and a DataFrame of the dropped images: split, image_id,
-        file, reason.
-
-    Raises:
-        ValueError: with --strict, if images were dropped.
+    Also returns the dropped images, as report_dropped.
     """
     options = training_options(args, config)
     shared = (config, args.logs, args.limit)
@@ -218,18 +208,12 @@ def write_pseudo_masks(train, folder):
     """Write FOLDER/pseudo_masks.csv: the training images that have a pseudo-mask."""
     import pandas as pd
 
-    from ..atomic import written_whole
-
     rows = [
-        (info["id"], info["path"], info["mask_paths"][0])
+        {"image_id": info["id"], "file": info["path"], "mask": info["mask_paths"][0]}
         for info in train.image_info
         if info.get("is_pseudo_mask")
     ]
-    if rows:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        table = pd.DataFrame(rows, columns=["image_id", "file", "mask"])
-        with written_whole(Path(folder) / "pseudo_masks.csv") as partial:
-            table.to_csv(partial, index=False)
+    write_table(pd.DataFrame(rows), Path(folder, "pseudo_masks.csv"))
 
 
 def drop_leaks(train, val, args, config):
@@ -241,17 +225,14 @@ def drop_leaks(train, val, args, config):
     from ..data.leaks import find_leaks, find_listed
 
     paths = [Path(path) for path in args.held_out or ()]
-    anything = {
-        "check": "header",
-        "require_masks": False,
-        "require_labels": False,
-        "may_be_empty": True,
-    }
-    given = {**anything, **label_options(args)}
-    held_out = [open_isic(args.dataset, "test", config, args.logs, **given)]
-    for path in paths:
-        if path.is_dir():
-            held_out.append(open_isic(path, None, config, args.logs, **anything))
+    anything = {"check": "header", "may_be_empty": True}
+    anything |= {"require_masks": False, "require_labels": False}
+    folders = [(args.dataset, "test", {**anything, **label_options(args)})]
+    folders += [(path, None, anything) for path in paths if path.is_dir()]
+    held_out = [
+        open_isic(folder, split, config, args.logs, **given)
+        for folder, split, given in folders
+    ]
     cache = Path(args.logs) / CHECKED_FILES
     train.drop(find_leaks(train, [val, *held_out], cache))
     shared = len(find_leaks(val, held_out, cache))
@@ -264,14 +245,10 @@ def drop_leaks(train, val, args, config):
 
 
 def report_dropped(datasets, show_all=False):
-    """Print a summary of data sets and the images that were dropped.
+    """Print a summary of data sets {split: IsicDataset} and the dropped images.
 
-    Args:
-        datasets: {split: IsicDataset}.
-        show_all: print more than SHOWN dropped images.
-
-    Returns:
-        A DataFrame of the dropped images: split, image_id, file, reason.
+    Not more than SHOWN, unless show_all. Returns a DataFrame of the dropped images:
+    split, image_id, file, reason.
     """
     import pandas as pd
 
@@ -293,13 +270,13 @@ def report_dropped(datasets, show_all=False):
 
 def write_dropped(dropped, folder):
     """Write FOLDER/dropped.csv, if any image was dropped."""
-    from ..atomic import written_whole
+    write_table(dropped, Path(folder, "dropped.csv"))
 
-    if len(dropped):
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / "dropped.csv") as partial:
-            dropped.to_csv(partial, index=False)
+
+def write_table(table, path):
+    """Write a DataFrame as CSV, unless it is empty."""
+    if len(table):
+        write_text(path, table.to_csv(index=False))
 
 
 def default_dataset():

@@ -6,17 +6,9 @@ from . import options
 
 
 def trained_weights(weights, logs):
-    """Find a trained .h5 file.
+    """Return the path of a trained .h5 file.
 
-    Args:
-        weights: "pretrained", a path, or "last", the best epoch of the newest run.
-        logs: folder of the runs.
-
-    Returns:
-        The path.
-
-    Raises:
-        FileNotFoundError: if there is none.
+    weights: "pretrained", a path, or "last", the best epoch of the newest run in logs.
     """
     if weights != "last":
         from ..weights_io.pretrained import find_weights
@@ -51,11 +43,7 @@ def trained_config(path, args):
 
 
 def stored_config(path):
-    """Return the Config of a weight file.
-
-    Raises:
-        ValueError: if it has none.
-    """
+    """Return the Config of a weight file, which must have one."""
     from ..weights_io.pretrained import read_config
 
     config = read_config(path)

@@ -46,7 +46,7 @@ def main(argv=None):
 
     import pandas as pd
 
-    from ..atomic import written_whole
+    from ..atomic import write_text
     from ..data.files import read_image
 
     results.require_own_results(args.out)
@@ -71,8 +71,8 @@ def main(argv=None):
             print(f": {caption(row)}")
     finally:  # also after Ctrl-C
         if rows:
-            with written_whole(out / "predictions.csv") as partial:
-                pd.DataFrame(rows).to_csv(partial, index=False)
+            table = pd.DataFrame(rows).to_csv(index=False)
+            write_text(out / "predictions.csv", table)
     if not rows:
         raise OSError("none of the images could be read")
     print(f"{len(rows)} of {len(images)} images, in {out.resolve()}")
@@ -82,18 +82,12 @@ def main(argv=None):
 
 
 def find_images(arguments):
-    """Find the files named, and the photographs in the folders named.
-
-    Masks, superpixels, hidden files and results of this package are no photographs
-    (see data.file_names).
+    """Find the files named, and the photographs (data.file_names) in the folders named.
 
     Returns:
         {name: Path}, each file once; the name of a file in a folder is its path from
         there, with forward slashes. If names repeat, all are paths from the folder
         that holds all files.
-
-    Raises:
-        FileNotFoundError: for a missing path, or a folder without photographs.
     """
     names = {}
     for argument in map(Path, arguments):
@@ -129,7 +123,7 @@ def photographs_in(folder):
 
 
 def describe_skipped(results):
-    """Say which results of this package were not read as images."""
+    """Say which results of this package were not taken for photographs."""
     return f"skipped {len(results)} results of this package, such as {results[0]}"
 
 
@@ -160,16 +154,9 @@ def write_answer(image, result, file, config, out):
 
 
 def draw(image, result, row, mask):
-    """Draw outline, box and caption of the best lesion.
+    """Draw outline, box and caption of the best lesion, uint8 [h + strip, w, 3].
 
-    Args:
-        image: uint8 [h, w, 3].
-        result: of a detector.
-        row: of evaluation.scoring.describe_answer.
-        mask: of the same, bool [h, w], or None.
-
-    Returns:
-        uint8 [h + strip, w, 3].
+    result: of a detector; row, mask: of evaluation.scoring.describe_answer.
     """
     import numpy as np
 

@@ -31,18 +31,15 @@ def main(argv=None):
     options = {**DEFAULTS, **(QUICK if given.get("quick") else {}), **stored, **given}
     args = argparse.Namespace(**options)
 
-    from .. import MaskRCNN
     from ..training import devices
     from ..training.checkpoint import CheckpointFolder
-    from ..training.stages import parse_stages, require_stages
 
     resuming = args.weights == "last"
     args.dataset = args.dataset or datasets.default_dataset()
     args.weights = stored.get("weights", args.weights)
     args.stages = training_run.find_stages(args)
-    stages = parse_stages(args.stages)
-    model = MaskRCNN("training", training_run.make_config(args), args.logs)
-    require_stages(model.keras_model, stages)  # now, not after hours of the first
+    config = training_run.make_config(args)
+    model, stages = training_run.make_model(config, args, args.logs)
     if args.check_only:
         training_run.open_datasets(args, model.config)
         return

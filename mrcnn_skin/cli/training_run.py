@@ -2,6 +2,7 @@
 
 import json
 
+from ..atomic import write_text
 from . import datasets, models, options
 
 STAGES = {
@@ -61,12 +62,8 @@ def read_options(path):
 
 def write_options(path, args, names):
     """Write the options `names` of a run or study as JSON; make its folder."""
-    from ..atomic import written_whole
-
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({name: getattr(args, name) for name in names}, indent=2)
-    with written_whole(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def add_data_options(add):
@@ -151,11 +148,7 @@ def add_recipe_options(add):
 
 
 def make_config(args):
-    """Return the Config that the options set; --set overrides the others.
-
-    Raises:
-        ValueError: for weights of another backbone.
-    """
+    """Return the Config that the options set; --set overrides the others."""
     if args.backbone in options.LITE_BACKBONES and args.weights in ("coco", "imagenet"):
         raise ValueError(
             f"--weights={args.weights} has a ResNet's weights: --backbone="
@@ -167,14 +160,13 @@ def make_config(args):
         overrides |= QUICK_CONFIG
     if args.weights == "coco":
         overrides["BACKBONE"] = "resnet101"  # the network in the file
-    for name, value in (
-        ("GPU_COUNT", args.devices),
-        ("IMAGES_PER_GPU", args.images_per_device),
-        ("STEPS_PER_EPOCH", args.steps_per_epoch),
-        ("SEED", args.seed),
-    ):
-        if value is not None:
-            overrides[name] = value
+    given = {
+        "GPU_COUNT": args.devices,
+        "IMAGES_PER_GPU": args.images_per_device,
+        "STEPS_PER_EPOCH": args.steps_per_epoch,
+        "SEED": args.seed,
+    }
+    overrides |= {name: x for name, x in given.items() if x is not None}
     overrides |= options.config_overrides(args)
     return options.default_config(args).replace(**overrides)
 
@@ -213,21 +205,15 @@ def find_stages(args):
     return args.stages or STAGES["none" if args.weights == "none" else "pretrained"]
 
 
-def require_stages(args, config):
-    """Raise ValueError unless the network can be trained in the stages asked for."""
-    from ..graph.mask_rcnn import build_training_model
-    from ..training import stages
+def make_model(config, args, logs):
+    """Return the network to train and its stages, which must fit it."""
+    from .. import MaskRCNN
+    from ..training.stages import parse_stages, require_stages
 
-    wanted = stages.parse_stages(find_stages(args))
-    stages.require_stages(build_training_model(config), wanted)
-
-
-def score_best(model, dataset, run_dir):
-    """Write RUN/evaluation with the weights of the best epoch."""
-    from ..evaluation.scoring import evaluate
-
-    load_best(model, run_dir)
-    evaluate(model.ready_detector(), dataset, run_dir / "evaluation")
+    stages = parse_stages(find_stages(args))
+    model = MaskRCNN("training", config, logs)
+    require_stages(model.keras_model, stages)  # now, not after hours of the first
+    return model, stages
 
 
 def load_best(model, run_dir):

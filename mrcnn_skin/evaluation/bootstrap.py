@@ -1,7 +1,9 @@
 """Bootstrap confidence intervals, and paired comparison of two models.
 
 Images are drawn with replacement; those of one patient or lesion are drawn together,
-since they are alike. A resample is passed to summarize as weights of the images.
+since they are alike. A resample is passed to summarize as weights of the images. The
+tables are DataFrames as for summarize; images of one patient_id or lesion_id belong
+together.
 """
 
 import numpy as np
@@ -17,13 +19,6 @@ MAX_CELLS = 2_000_000  # resamples x images at a time, which limits the memory
 
 def confidence_intervals(per_image, resamples=RESAMPLES, seed=0, threshold=0.5):
     """Compute 95 % percentile intervals of all metrics.
-
-    Args:
-        per_image: DataFrame as for summarize; images with the same patient_id or
-            lesion_id are drawn together.
-        resamples: their number.
-        seed: of the resampling.
-        threshold: of P(malignant).
 
     Returns:
         {task: {name: [low, high]}}, nan where no resample defines the metric.
@@ -48,12 +43,6 @@ def compare(per_image, other, resamples=RESAMPLES, seed=0):
     """Compare two models on the images that both have scored (paired bootstrap test).
 
     Each resample draws the same images for both, so that their difficulty cancels out.
-
-    Args:
-        per_image: DataFrame as for summarize.
-        other: the same of the other model.
-        resamples: their number.
-        seed: of the resampling.
 
     Returns:
         DataFrame, one row per metric: task, metric, value, other, difference (value -
@@ -81,11 +70,7 @@ def compare(per_image, other, resamples=RESAMPLES, seed=0):
 
 
 def align(per_image, other):
-    """Return the rows of two tables whose image is in both, in the first's order.
-
-    Raises:
-        ValueError: if no image is in both, or a true_class differs.
-    """
+    """Return the rows of two tables whose image is in both, in the first's order."""
     both = per_image["image"].isin(other["image"])
     first = per_image[both].reset_index(drop=True)
     if first.empty:

@@ -1,6 +1,7 @@
 """Calibration and operating points of P(malignant).
 
-Temperature and thresholds are chosen on one set of images and applied to another.
+Temperature and thresholds are chosen on one set of images and applied to another. The
+functions take labels, bool [n], True = malignant, and p_malignant, float [n].
 """
 
 import numpy as np
@@ -17,14 +18,9 @@ SMALLEST = 1e-6  # keeps logits and logarithms of 0 and 1 finite
 
 
 def choose_threshold(labels, p_malignant, sensitivity):
-    """Return the highest threshold with at least this sensitivity on these images.
+    """Return the highest threshold with at least this sensitivity, 0 to 1.
 
     It lies midway between the lowest probability above it and the next lower one.
-
-    Args:
-        labels: bool [n], True = malignant.
-        p_malignant: float [n].
-        sensitivity: 0 to 1.
 
     Raises:
         ValueError: without a malignant image.
@@ -44,8 +40,7 @@ def operating_points(calibration, test, sensitivities=SENSITIVITIES):
     """Choose thresholds on calibration images and apply them to test images.
 
     Args:
-        calibration: (labels bool [n], p_malignant [n]).
-        test: the same.
+        calibration, test: (labels, p_malignant).
         sensitivities: the targets.
 
     Returns:
@@ -66,12 +61,7 @@ def operating_points(calibration, test, sensitivities=SENSITIVITIES):
 def fit_temperature(labels, p_malignant):
     """Fit the temperature that maximises the likelihood (Guo et al., 2017).
 
-    Args:
-        labels: bool [n].
-        p_malignant: float [n].
-
-    Returns:
-        A float within TEMPERATURES, above 1 for an overconfident model.
+    It lies within TEMPERATURES, and is above 1 for an overconfident model.
 
     Raises:
         ValueError: for labels of one class only.
@@ -98,10 +88,7 @@ def apply_temperature(p_malignant, temperature):
 
 
 def negative_log_likelihood(labels, p_malignant):
-    """Return the mean of -log of the true class's probability.
-
-    labels: bool [n], True = malignant; p_malignant: float [n].
-    """
+    """Return the mean of -log of the true class's probability."""
     p = np.clip(np.asarray(p_malignant, float), SMALLEST, 1 - SMALLEST)
     return float(-np.mean(np.log(np.where(labels, p, 1 - p))))
 
@@ -109,14 +96,9 @@ def negative_log_likelihood(labels, p_malignant):
 def reliability(labels, p_malignant, bins=BINS):
     """Compare predicted probabilities with observed frequencies.
 
-    Args:
-        labels: bool [n].
-        p_malignant: float [n].
-        bins: number of equal bins of [0, 1].
-
     Returns:
-        DataFrame, one row per bin with images: low, high, images, p_malignant (mean),
-        malignant (share).
+        DataFrame, one row per bin of [0, 1] with images: low, high, images,
+        p_malignant (mean), malignant (share).
     """
     edges = np.linspace(0, 1, bins + 1)
     number = np.clip(np.digitize(p_malignant, edges) - 1, 0, bins - 1)
@@ -137,7 +119,7 @@ def calibration_error(labels, p_malignant, bins=BINS):
 
 
 def calibration_scores(labels, p_malignant):
-    """Return {"ECE", "brier", "NLL"}, best at 0; arguments as of `reliability`."""
+    """Return {"ECE", "brier", "NLL"}, best at 0."""
     labels = np.asarray(labels, bool)
     squares = (np.asarray(p_malignant, float) - labels) ** 2
     return {
@@ -152,11 +134,6 @@ def risk_coverage(labels, p_malignant, threshold=0.5):
 
     The certainty is the distance of the logit from the threshold's logit. Images of
     equal certainty are taken together.
-
-    Args:
-        labels: bool [n].
-        p_malignant: float [n].
-        threshold: of P(malignant).
 
     Returns:
         DataFrame: coverage (share of images, rising to 1), risk (their error rate).

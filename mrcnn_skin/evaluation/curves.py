@@ -49,15 +49,12 @@ def as_labels(labels):
 
 
 def rank(labels, p_malignant, weights):
-    """Rank images by probability.
+    """Rank images by probability; the Curve has the leading axes of weights.
 
     Args:
         labels: bool or 0/1 [n], 1 = malignant.
         p_malignant: float [n].
         weights: [..., n].
-
-    Returns:
-        A Curve with the leading axes of weights.
 
     Raises:
         ValueError: for other labels.
@@ -78,13 +75,12 @@ def area_under_roc(curve):
 
 
 def area_above_sensitivity(curve, min_sensitivity=MIN_SENSITIVITY):
-    """Area under the part of the ROC curve with at least the minimal sensitivity.
+    """Area under the ROC curve where the sensitivity is at least the minimum, [...].
 
     The area reaches down to the axis and is not normalised: it runs from the false
     positive rate at which the curve, interpolated linearly, first attains the minimum,
-    up to 1. A perfect ranking scores 1, a random one (1 - min_sensitivity^2) / 2.
-
-    Returns [...]; nan with one class only.
+    up to 1. A perfect ranking scores 1, a random one (1 - min_sensitivity^2) / 2; nan
+    with one class only.
     """
     tpr = curve.sensitivity
     low, high = tpr[..., :-1], tpr[..., 1:]

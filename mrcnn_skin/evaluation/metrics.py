@@ -15,11 +15,7 @@ JACCARD_THRESHOLD = 0.65
 
 
 def segmentation_scores(truth, prediction):
-    """Score one predicted mask (ISIC 2018, task 1).
-
-    Args:
-        truth: bool [height, width].
-        prediction: the same.
+    """Score one predicted mask against the true one, bool [h, w] (ISIC 2018, task 1).
 
     Returns:
         A dict of floats: accuracy AC, sensitivity SE, specificity SP, Jaccard JA, JA65
@@ -51,13 +47,11 @@ def mean_scores(scores, weights=None):
     """Average the scores of single images.
 
     Args:
-        scores: list of dicts of segmentation_scores or detection_scores, or a DataFrame
-            of them with one row per image.
+        scores: DataFrame, or what makes one, with one row per image.
         weights: [..., n]; None for equal weights.
 
     Returns:
-        A dict of the same keys: floats, or float [...] with weights, nan where all
-        weights are 0.
+        {column: float}, or float [...] with weights, nan where all weights are 0.
 
     Raises:
         ValueError: without an image.
@@ -113,14 +107,9 @@ def classification_scores(labels, p_malignant, threshold=0.5, weights=None):
 
 
 def detection_scores(truth_box, predicted_box):
-    """Score one predicted box.
+    """Return {"box_iou": float} of two boxes, 1 without either box.
 
-    Args:
-        truth_box: (y1, x1, y2, x2) in pixels, y2 and x2 exclusive; zeros for none.
-        predicted_box: the same.
-
-    Returns:
-        {"box_iou": float}, intersection over union, 1 without either box.
+    Boxes are (y1, x1, y2, x2) in pixels, y2 and x2 exclusive; zeros for none.
     """
     if not np.any(truth_box) and not np.any(predicted_box):
         return {"box_iou": 1.0}
@@ -128,10 +117,7 @@ def detection_scores(truth_box, predicted_box):
 
 
 def _confusion(truth, prediction, weights=None):
-    """Count true positives, false positives, false negatives and true negatives.
-
-    truth, prediction: bool, one shape; weights: [..., n] for a shape of [n], or None.
-    """
+    """Count tp, fp, fn, tn of bool arrays; weights: [..., n] for a shape of [n]."""
     if weights is None:
         tp = np.count_nonzero(truth & prediction)
         fp = np.count_nonzero(prediction) - tp

@@ -22,13 +22,7 @@ SHOWN = [
 
 
 class CorruptedDataset:
-    """A dataset whose images are corrupted when they are loaded.
-
-    Args:
-        dataset: a prepared Dataset.
-        name: of CORRUPTIONS.
-        seed: of the corruptions.
-    """
+    """A prepared dataset whose images are corrupted by a name of CORRUPTIONS."""
 
     def __init__(self, dataset, name, seed=0):
         self._dataset, self._name, self._seed = dataset, name, seed

@@ -150,12 +150,8 @@ def choose_cases(per_image, count=3):
 
     Without masks, cases are ranked by the IoU of the boxes.
 
-    Args:
-        per_image: DataFrame of scoring.score_images.
-        count: highest number of cases of each kind.
-
     Returns:
-        {heading: list of rows as dicts}.
+        {heading: list of at most `count` rows as dicts}.
     """
     score = "JA" if per_image["JA"].notna().any() else "box_iou"
     ranked = per_image.dropna(subset=[score]).sort_values(

@@ -14,6 +14,7 @@ SHOWN = {
     "classification": ("AUC", "SE", "SP"),
 }
 RECALLS = {"SE": "malignant", "SP": "benign"}
+NAMED = ["sex", "site", "source"]  # columns whose values are groups
 MAX_GROUPS = 12  # columns with more values are ignored
 AGE_EDGES = [0, 30, 50, 70, 200]
 AGE_NAMES = ["under 30", "30 to 49", "50 to 69", "70 and over"]
@@ -33,13 +34,9 @@ METADATA = {
 def describe(case):
     """Return the columns that images are grouped by, for scoring.score_images.
 
-    Args:
-        case: a scoring.Case.
-
-    Returns:
-        A dict of age, sex, site, source, patient_id and lesion_id if known, height and
-        width in pixels, and with a true mask true_area_share, its share of the image,
-        and ITA, see skin_tone.
+    They are age, sex, site, source, patient_id and lesion_id if known, height and width
+    in pixels, and with a true mask true_area_share, its share of the image, and ITA,
+    see skin_tone.
     """
     height, width = case.image.shape[:2]
     columns = metadata_columns(case.info) | {"height": height, "width": width}
@@ -53,13 +50,12 @@ def describe(case):
 def metadata_columns(info):
     """Return {name of METADATA: value}, as known from an image_info of a Dataset."""
     known = info.get("metadata") or {}
-    columns = {}
-    for name, spellings in METADATA.items():
-        for spelling in spellings:
-            if spelling in known:
-                columns[name] = known[spelling]
-                break
-    return {"source": info.get("source")} | columns
+    return {"source": info.get("source")} | {
+        name: known[spelling]
+        for name, spellings in METADATA.items()
+        for spelling in reversed(spellings)  # the first one decides
+        if spelling in known
+    }
 
 
 def groupings(per_image):
@@ -67,32 +63,20 @@ def groupings(per_image):
 
     Numbers are binned by age, lesion size and skin tone.
     """
-    groups = {}
-    if "age" in per_image:
-        ages = pd.to_numeric(per_image["age"], errors="coerce")
-        groups["age"] = pd.cut(ages, AGE_EDGES, right=False, labels=AGE_NAMES)
-    for column in ("sex", "site", "source"):
-        if column in per_image:
-            groups[column] = per_image[column]
-    if "true_area_share" in per_image:
-        share = per_image["true_area_share"]
-        groups["lesion size"] = pd.cut(
-            share, SIZE_EDGES, right=False, labels=SIZE_NAMES
-        )
-    if "ITA" in per_image:
-        tones = per_image["ITA"].map(tone)
-        groups["skin tone"] = pd.Categorical(tones, list(TONES))
-    groups = {name: pd.Series(g, per_image.index) for name, g in groups.items()}
+    known = per_image.reindex(columns=["age", *NAMED, "true_area_share", "ITA"])
+    ages = pd.to_numeric(known["age"], errors="coerce")
+    shares, tones = known["true_area_share"], known["ITA"].map(tone)
+    groups = {
+        "age": pd.cut(ages, AGE_EDGES, right=False, labels=AGE_NAMES),
+        **known[NAMED],
+        "lesion size": pd.cut(shares, SIZE_EDGES, right=False, labels=SIZE_NAMES),
+        "skin tone": tones.astype(pd.CategoricalDtype(list(TONES))),
+    }
     return {n: g for n, g in groups.items() if 2 <= g.nunique() <= MAX_GROUPS}
 
 
 def subgroup_table(per_image, resamples, seed=0):
-    """Score every group of `groupings`.
-
-    Args:
-        per_image: DataFrame of scoring.score_images.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+    """Score every group of `groupings`, with intervals of `resamples`.
 
     Returns:
         DataFrame of by (column), group, images, malignant, and each score of SHOWN with
@@ -102,9 +86,8 @@ def subgroup_table(per_image, resamples, seed=0):
     for column, names in groupings(per_image).items():
         for group in sorted(names.dropna().unique(), key=_order(names)):
             part = per_image[names == group]
-            malignant = int((part["true_class"] == "malignant").sum())
             row = {"by": column, "group": str(group), "images": len(part)}
-            row["malignant"] = malignant
+            row["malignant"] = int((part["true_class"] == "malignant").sum())
             rows.append(row | _shown(part, resamples, seed))
     return pd.DataFrame(rows)
 
