@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ..atomic import folder_written_whole
 from ..geometry.inputs import SIDE_MULTIPLE, SIDES
-from ..inference.detector import Canvas, letterbox, unmold
+from ..inference.detector import letterbox, unmold
 from ..inference.image_decoding import decode_image
 from .server_files import next_version, write_warmup
 
@@ -127,7 +127,7 @@ class BatchDetector:
             answers = self._detect_batch(one[None], read)
             return {name: value[0] for name, value in answers.items()}
 
-        return _map(detect_one, inputs, self._answer_specs())
+        return _map(detect_one, inputs)
 
     def _detect_batch(self, inputs, read):
         """Detect in inputs [batch, ...]; `read` returns image and error of one."""
@@ -136,14 +136,9 @@ class BatchDetector:
             image, error = self._fit(*read(one))
             return letterbox(image, self.config), tf.shape(image)[:2], error
 
-        canvas = Canvas(*map(tf.TensorSpec, (self.config.CANVAS_SHAPE, [4], [2])))
-        shape, error = tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.string)
-        prepared = _map(prepare, inputs, (canvas, shape, error))
-        canvases = prepared[0]
+        canvases, *rest = _map(prepare, inputs)
         outputs = self.detector.run_network(canvases.image, canvases.window)
-        return _map(
-            lambda one: self._answer(*one), (outputs, *prepared), self._answer_specs()
-        )
+        return _map(lambda one: self._answer(*one), (outputs, canvases, *rest))
 
     def _fit(self, image, error):
         """Replace an image whose sides do not fit the network, and set its error."""
@@ -155,7 +150,7 @@ class BatchDetector:
         return image, tf.where(is_fit | (error != ""), error, SIDES)
 
     def _answer(self, outputs, canvas, shape, error):
-        """Return the outputs for one image, as in _answer_specs."""
+        """Return the outputs of export_saved_model for one image."""
         is_read = tf.equal(error, "")
         outputs = {
             name: tf.where(is_read, value, tf.zeros_like(value))
@@ -195,7 +190,7 @@ class BatchDetector:
                 _, pasted = on_image(detection[None], mask[None])
                 return tf.io.encode_png(255 * pasted[0][..., None])
 
-            pngs = _map(png, (detections, masks), tf.TensorSpec([], tf.string))
+            pngs = _map(png, (detections, masks))
             answer["mask_png_bytes"] = self._padded(pngs)
         return answer
 
@@ -214,35 +209,22 @@ class BatchDetector:
 
     def _padded(self, values):
         """Pad rows [n, ...] with zeros or empty strings to [D, ...]."""
-        missing = self.config.DETECTION_MAX_INSTANCES - tf.shape(values)[0]
-        shape = tf.concat([[missing], tf.shape(values)[1:]], axis=0)
-        return tf.concat([values, tf.zeros(shape, values.dtype)], axis=0)
-
-    def _answer_specs(self):
-        """Return {name: tf.TensorSpec} of the outputs for one image."""
         count = self.config.DETECTION_MAX_INSTANCES
-        specs = {
-            "num_detections": tf.TensorSpec([], tf.int32),
-            "boxes": tf.TensorSpec([count, 4]),
-            "class_ids": tf.TensorSpec([count], tf.int32),
-            "scores": tf.TensorSpec([count]),
-            "class_names": tf.TensorSpec([len(self.config.CLASS_NAMES)], tf.string),
-            "predicted_class": tf.TensorSpec([], tf.string),
-            "low_confidence": tf.TensorSpec([], tf.bool),
-            "error": tf.TensorSpec([], tf.string),
-        }
-        outputs = self.detector.model.output
-        if "unfamiliar_score" in outputs:
-            specs["unfamiliar"] = tf.TensorSpec([], tf.bool)
-            specs["unfamiliar_score"] = tf.TensorSpec([])
-        if "probs" in outputs:
-            specs["probs"] = tf.TensorSpec([count, outputs["probs"].shape[-1]])
-            if self.config.MALIGNANT_CLASS_IDS:
-                specs["p_malignant"] = specs["threshold"] = tf.TensorSpec([])
-        if "masks" in outputs:
-            specs["mask_png_bytes"] = tf.TensorSpec([count], tf.string)
-        return specs
+        shape = tf.concat([[count - tf.shape(values)[0]], tf.shape(values)[1:]], axis=0)
+        padded = tf.concat([values, tf.zeros(shape, values.dtype)], axis=0)
+        return tf.ensure_shape(padded, [count, *values.shape[1:]])
 
 
-def _map(function, inputs, specs):
+def _map(function, inputs):
+    """Apply a function to the elements of tensors, one after the other.
+
+    inputs: a structure of tensors [batch, ...]. Returns that of the function, batched.
+    """
+
+    def spec(x, axis=0):
+        return tf.TensorSpec(x.shape[axis:], x.dtype)
+
+    one = tf.nest.map_structure(lambda x: spec(x, 1), inputs)
+    traced = tf.function(function).get_concrete_function(one).structured_outputs
+    specs = tf.nest.map_structure(spec, traced)
     return tf.map_fn(function, inputs, fn_output_signature=specs, parallel_iterations=1)
