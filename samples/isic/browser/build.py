@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 from mrcnn_skin.atomic import files_written_whole
-from mrcnn_skin.cli import command, export
+from mrcnn_skin.cli import command
 
 HERE = Path(__file__).resolve().parent
 PAGE = ("index.html", "page.css", "page.js", "icon.svg")
@@ -106,11 +106,13 @@ def write_runtime(folder):
 
 def export_shipped(folder):
     """Write the network that comes with the package, and its model card."""
+    from mrcnn_skin import MaskRCNN
+    from mrcnn_skin.serving.onnx.export import export_onnx
     from mrcnn_skin.weights_io.pretrained import DEFAULT, PRETRAINED, find_weights
 
     weights = find_weights(DEFAULT)
-    options = [f"--weights={weights}", f"--licence={PRETRAINED[DEFAULT].licence}"]
-    export.main(["--format=onnx", f"--out={folder / NETWORK}", *options])
+    licence = {"licence": PRETRAINED[DEFAULT].licence}
+    export_onnx(MaskRCNN.from_pretrained(weights), folder / NETWORK, licence)
     card = weights.with_suffix(".md")
     if card.is_file():
         shutil.copyfile(card, folder / CARD)
