@@ -91,14 +91,14 @@ def align(per_image, other):
 def draw(per_image, resamples, seed):
     """Yield weights of the images, int [resamples, n], in chunks."""
     rng = np.random.default_rng(seed)
-    cluster, count = _clusters(per_image)
+    cluster, count = clusters(per_image)
     chunk = max(1, MAX_CELLS // max(len(per_image), 1))
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
         yield rng.multinomial(count, np.full(count, 1 / count), size)[:, cluster]
 
 
-def _clusters(per_image):
+def clusters(per_image):
     """Return the cluster of each image, int [n], and the number of clusters."""
     names = per_image["image"].astype(str)
     for column in reversed(CLUSTERS):

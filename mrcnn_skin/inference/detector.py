@@ -73,7 +73,7 @@ def _scale(size, config):
 def boxes_on_image(boxes, canvas, shape):
     """Convert boxes [n, 4] from pixels of the canvas to pixels of the image.
 
-    shape: int [2], of the image, to which the boxes are clipped.
+    They are clipped to its shape, int [2].
     """
     origin = tf.tile(canvas.window[:2], [2])
     boxes = (boxes - origin) / tf.tile(canvas.scale, [2])
@@ -88,8 +88,7 @@ def unmold(detections, masks, canvas, canvas_shape, shape):
         detections: [n, (y1, x1, y2, x2, ...)], normalised.
         masks: [n, mask_h, mask_w], probabilities, or None.
         canvas: a Canvas.
-        canvas_shape: int [2].
-        shape: int [2], of the image.
+        canvas_shape, shape: int [2], of the canvas and of the image.
 
     Returns:
         Boxes [n, 4], pixels of the image, and masks uint8 [n, h, w] or None.
@@ -152,26 +151,18 @@ def paste_masks(masks, boxes, canvas, shape):
 def decide(result, config):
     """Choose the class of the best lesion by the Config's operating point.
 
-    Args:
-        result: dict of Detector, with threshold and p_malignant.
-        config: names the malignant classes.
-
-    Returns:
-        The most probable malignant class from the threshold on, and the most probable
-        other one below it; without a threshold the class of the best region. None if
-        nothing is found.
+    It is the most probable malignant class from the threshold on, and the most
+    probable other one below it; without a threshold the class of the best region; None
+    if nothing is found. result: dict of Detector, with threshold and p_malignant.
     """
     if not len(result["rois"]):
         return None
     if result["threshold"] is None:
         return int(result["class_ids"][0])
     is_malignant = result["p_malignant"] >= result["threshold"]
-    sides = [
-        i
-        for i in range(1, config.NUM_CLASSES)
-        if (i in config.MALIGNANT_CLASS_IDS) == is_malignant
-    ]
-    return max(sides, key=lambda i: result["probs"][0][i])
+    malignant = set(config.MALIGNANT_CLASS_IDS)
+    side = malignant if is_malignant else {*range(1, config.NUM_CLASSES)} - malignant
+    return max(sorted(side), key=lambda i: result["probs"][0][i])
 
 
 class Detector:
@@ -218,10 +209,7 @@ class Detector:
         return self.folded.network([images, windows], training=False)
 
     def answer(self, outputs):
-        """Remove the padding of the network's outputs for one image.
-
-        Args:
-            outputs: of run_network, of one image.
+        """Remove the padding of the outputs of run_network for one image.
 
         Returns:
             A dict of class_ids int32 [n], scores [n], low_confidence bool, with the

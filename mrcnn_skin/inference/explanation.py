@@ -97,7 +97,7 @@ def _activation_map(features, gradients):
     """Sum the channels weighted by their mean gradient; keep positive values.
 
     Only cells with a gradient count: the head reads no others. features, gradients:
-    [1, h, w, channels]. Returns heat and 1 for cells that were read, both [1, h, w, 1].
+    [1, h, w, channels]. Returns heat and 1 for cells that were read, [1, h, w, 1].
     """
     is_read = tf.reduce_any(gradients != 0, axis=-1, keepdims=True)
     is_read = tf.cast(is_read, tf.float32)

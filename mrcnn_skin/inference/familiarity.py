@@ -12,6 +12,7 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
+from ..evaluation.bootstrap import clusters
 from ..graph.folding import Folded
 from .detector import letterbox
 
@@ -47,7 +48,7 @@ def fit_familiarity(model, dataset, seed=0, progress=True):
     together.
 
     Args:
-        model: a MaskRCNN of mode "inference" with its weights; its Config has
+        model: a MaskRCNN of mode "inference" with its weights, and with
             UNFAMILIAR_COMPONENTS above 0.
         dataset: a prepared Dataset of training images.
         seed: of the choice of held-out images.
@@ -103,7 +104,7 @@ def pooled_features(model, images):
 
 
 def _with_cuts(dataset, seed, progress):
-    """Yield the images of a dataset, every second one cut to another aspect ratio.
+    """Yield the images, every second one cut to another aspect ratio.
 
     The padding of oblong images must be familiar, too, if all training images have one
     shape.
@@ -120,18 +121,12 @@ def _with_cuts(dataset, seed, progress):
 
 
 def principal_statistics(features, components):
-    """Fit probabilistic PCA (Tipping and Bishop, 1999) to standardised features.
+    """Fit probabilistic PCA (Tipping and Bishop, 1999) to features [n, size].
 
     With x = (f - mean) / deviation, whose covariance has the eigenvectors v and the
-    eigenvalues w, and the mean s of the eigenvalues that are not kept, the squared
-    Mahalanobis distance is (|x|^2 - sum of (1 - s / w) (x . v)^2) / s.
-
-    Args:
-        features: [n, size].
-        components: how many eigenvectors are kept.
-
-    Returns:
-        Statistics with these distances.
+    eigenvalues w, and the mean s of the eigenvalues beyond the first `components`, the
+    squared Mahalanobis distance is (|x|^2 - sum of (1 - s / w) (x . v)^2) / s. It is
+    that of the returned Statistics.
     """
     features = np.asarray(features, np.float64)
     mean, deviation = features.mean(axis=0), features.std(axis=0)
@@ -149,8 +144,6 @@ def principal_statistics(features, components):
 def _held_out(dataset, seed):
     """Choose the images for the threshold, bool [n]."""
     infos = [dataset.image_info[i] for i in dataset.image_ids]
-    table = pd.DataFrame([info.get("metadata", {}) for info in infos])
-    table = table.reindex(columns=["patient_id", "lesion_id"]).astype(object)
-    table["image"] = [str(info["id"]) for info in infos]
-    numbers, names = pd.factorize(table.bfill(axis="columns").iloc[:, 0].astype(str))
-    return (np.random.default_rng(seed).random(len(names)) < HELD_OUT)[numbers]
+    rows = [{**info.get("metadata", {}), "image": info["id"]} for info in infos]
+    numbers, count = clusters(pd.DataFrame(rows))
+    return (np.random.default_rng(seed).random(count) < HELD_OUT)[numbers]
