@@ -57,10 +57,9 @@ class Cell(NamedTuple):
 def make_tables(backbone, weights, images_per_device, batches):
     """Return {table: {row: Cell}}, the tables of the paper and two more.
 
-    Args:
-        backbone, weights, images_per_device: options of the study. Cells that do not
-            differ from them are one cell, the paper's method.
-        batches: images per device in the table of batch sizes.
+    Cells that do not differ from the options of the study, backbone, weights and
+    images_per_device, are one cell: the paper's method. batches: images per device in
+    the table of batch sizes.
     """
     method = Cell("fl+jl", {}, METHOD)
 
@@ -194,11 +193,7 @@ def in_words(summary):
 def not_run(tables, seeds, results, reasons):
     """Return a DataFrame of cell, seed and reason of all cells without results.
 
-    Args:
-        tables: {table: {row: Cell}}.
-        seeds: the requested seeds.
-        results: of read_results.
-        reasons: {(cell name, seed): why it has no results}.
+    reasons: {(cell name, seed): why}, of the cells that were requested.
     """
     cells = {cell.name for rows in tables.values() for cell in rows.values()}
     keys = [(name, seed) for name in sorted(cells) for seed in seeds]
@@ -211,12 +206,7 @@ def not_run(tables, seeds, results, reasons):
 def write_report(out, tables, introduction, scores, missing):
     """Write OUT/ablation.md, a .csv per table, runs.csv and not_run.csv.
 
-    Args:
-        out: folder of the study.
-        tables: {table: {row: Cell}}.
-        introduction: text above the tables.
-        scores: of all_scores.
-        missing: of not_run.
+    scores: of all_scores; missing: of not_run.
     """
     parts = ["# Ablation study", introduction]
     files = {"runs": scores, "not_run": missing}

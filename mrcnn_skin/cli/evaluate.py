@@ -121,11 +121,7 @@ def make_parser():
 
 
 def parse_arguments(argv):
-    """Parse the options.
-
-    Raises:
-        ValueError: for options that contradict each other.
-    """
+    """Parse the options; refuse those that contradict each other."""
     args = make_parser().parse_args(argv)
     if args.save_operating_points:
         if not args.calibration_split:

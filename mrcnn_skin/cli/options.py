@@ -23,13 +23,7 @@ def add_network_options(parser, out=None):
 
 
 def add_config_options(parser, backbone=OF_WEIGHTS, side=OF_WEIGHTS):
-    """Add the options that set Config fields.
-
-    Args:
-        parser: a command.Parser.
-        backbone: the default of --backbone, in words.
-        side: the default of --image-size, in words.
-    """
+    """Add the options that set Config fields; the defaults are said in words."""
     parser.add_argument(
         "--backbone",
         metavar="NAME",

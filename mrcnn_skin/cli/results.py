@@ -31,9 +31,6 @@ def require_own_results(folder):
     """Refuse an output folder whose masks/ was not written by this package.
 
     It may be the data set itself, whose ground truth would be overwritten.
-
-    Raises:
-        ValueError: for such a folder.
     """
     from ..data.files import PredictedMask, UnreadableImage, check_mask_header
     from ..data.own_outputs import is_output_folder

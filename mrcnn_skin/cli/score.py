@@ -80,12 +80,8 @@ def score(args):
         if results:
             print(f"{args.source}: {describe_skipped(results)}")
         print(f"{len(paths)} images to score, {done} have answers already")
-        scorer = {
-            "weights": weights,
-            "config": config,
-            "root": root_of(args.source),
-            "masks": args.masks,
-        }
+        scorer = {"weights": weights, "config": config}
+        scorer |= {"root": root_of(args.source), "masks": args.masks}
         tables = ()
         if len(paths):
             # Fail here, with one line, rather than in a worker, with Ray's stacks
@@ -104,10 +100,7 @@ def score(args):
 def score_on_ray(paths, scorer, args):
     """Yield tables of answers as workers finish their batches.
 
-    Args:
-        paths: a pa.Array.
-        scorer: the arguments of Scorer except threads.
-        args: of the command.
+    paths: a pa.Array; scorer: the arguments of Scorer except threads.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # send no usage statistics
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
@@ -161,11 +154,7 @@ class Scorer:
 
 
 def collect(tables, parts, expected, done):
-    """Write tables of answers as they arrive, with a progress bar.
-
-    Returns:
-        The number of answers, and the number of those with an error.
-    """
+    """Write tables as they arrive; return the number of answers, and of errors."""
     from tqdm import tqdm
 
     scored = unreadable = 0

@@ -109,11 +109,7 @@ def stored_options(given):
 
 
 def start_folder(run_dir, args):
-    """Make the folder of a new run with run.json, the options for --weights=last.
-
-    Raises:
-        FileExistsError: if it holds a run already.
-    """
+    """Make the folder of a new run with run.json, the options for --weights=last."""
     if (run_dir / "run.json").exists():
         raise FileExistsError(
             f"{run_dir} already holds a run: resume it with --weights=last "

@@ -64,36 +64,33 @@ class CocoScorer:
             value = 0.0 if self._truths else float("nan")
             return {kind: dict.fromkeys(NAMES, value) for kind in kinds}
         classes = {r["category_id"] for r in [*self._truths, *self._detections]}
+
+        def indexed(records):
+            coco = COCO()
+            coco.dataset = {"images": self._images, "annotations": records}
+            coco.dataset["categories"] = [{"id": number} for number in sorted(classes)]
+            coco.createIndex()
+            return coco
+
         results = {}
         with contextlib.redirect_stdout(io.StringIO()):  # it prints as it goes
-            truth = COCO()
-            truth.dataset = {
-                "images": self._images,
-                "annotations": self._truths,
-                "categories": [{"id": number} for number in sorted(classes)],
-            }
-            truth.createIndex()
+            truth, found = indexed(self._truths), indexed(self._detections)
             for kind in kinds:
-                found = COCO()
-                found.dataset = truth.dataset | {"annotations": self._detections}
-                found.createIndex()
                 scorer = COCOeval(truth, found, KINDS[kind])
                 scorer.evaluate()
                 scorer.accumulate()
                 scorer.summarize()
-                values = (float(value) for value in scorer.stats[:3])
+                values = map(float, scorer.stats[: len(NAMES)])
                 results[kind] = dict(zip(NAMES, values, strict=True))
         return results
 
     def _add_detections(self, number, result):
         masks = result.get("masks")
         self._segments |= masks is not None
-        class_ids = np.ones(len(result["rois"]), int)
-        if self._classifies:
-            class_ids = result["class_ids"]
         for i, (y1, x1, y2, x2) in enumerate(np.asarray(result["rois"], float)):
+            class_id = result["class_ids"][i] if self._classifies else 1
             mask = None if masks is None else masks[:, :, i]
-            record = self._record(number, class_ids[i], mask)
+            record = self._record(number, class_id, mask)
             record |= {"id": len(self._detections) + 1, "iscrowd": 0}
             record["bbox"] = [x1, y1, x2 - x1, y2 - y1]
             record.setdefault("area", (x2 - x1) * (y2 - y1))

@@ -48,12 +48,9 @@ def compute_matches(
     gt_class_ids, gt_masks = _without_padding(
         gt_boxes, gt_masks, "gt_", gt_class_ids=gt_class_ids
     )
+    of_detections = {"pred_class_ids": pred_class_ids, "pred_scores": pred_scores}
     pred_class_ids, pred_scores, pred_masks = _without_padding(
-        pred_boxes,
-        pred_masks,
-        "pred_",
-        pred_class_ids=pred_class_ids,
-        pred_scores=pred_scores,
+        pred_boxes, pred_masks, "pred_", **of_detections
     )
     order = np.argsort(-pred_scores.astype(float), kind="stable")
     pred_class_ids = pred_class_ids[order]
@@ -101,16 +98,9 @@ def compute_ap(
         AP, 0 without a true instance; precisions and recalls [M + 2], after each
         detection by falling score, with both ends; overlaps [M, N].
     """
-    gt_match, pred_match, overlaps = compute_matches(
-        gt_boxes,
-        gt_class_ids,
-        gt_masks,
-        pred_boxes,
-        pred_class_ids,
-        pred_scores,
-        pred_masks,
-        iou_threshold,
-    )
+    truth = gt_boxes, gt_class_ids, gt_masks
+    prediction = pred_boxes, pred_class_ids, pred_scores, pred_masks
+    gt_match, pred_match, overlaps = compute_matches(*truth, *prediction, iou_threshold)
     hits = np.cumsum(pred_match >= 0)
     precisions = hits / np.arange(1, len(hits) + 1)
     recalls = hits / max(len(gt_match), 1)

@@ -21,21 +21,16 @@ from ..data.files import UnreadableImage, read_image
 from ..data.isic_tables import IMAGE_COLUMNS, column_name
 from ..evaluation.scoring import describe_answer
 from ..evaluation.submission import mask_png
-from ..evaluation.summary import BOX
+from ..evaluation.summary import ANSWER
 
-# The columns of evaluation.scoring.describe_answer, error and the mask as PNG
+_TYPES = {
+    **{"predicted_class": pa.string(), "lesion_area": pa.int64()},
+    **dict.fromkeys(("low_confidence", "unfamiliar"), pa.bool_()),
+}
 SCHEMA = pa.schema(
     [
         ("image", pa.string()),  # path as listed, unique
-        ("p_malignant", pa.float32()),
-        ("predicted_class", pa.string()),
-        ("threshold", pa.float32()),  # of P(malignant); null: most probable class
-        ("score", pa.float32()),
-        ("low_confidence", pa.bool_()),
-        ("unfamiliar", pa.bool_()),  # null if the weights hold no statistics
-        ("unfamiliar_score", pa.float32()),
-        *((side, pa.float32()) for side in BOX),
-        ("lesion_area", pa.int64()),
+        *((name, _TYPES.get(name, pa.float32())) for name in ANSWER),
         ("error", pa.string()),  # null if the image could be read
         ("mask_png", pa.binary()),
     ]
@@ -93,7 +88,7 @@ def _listed(source):
 
 
 def _place_of_paths(source, lines, root):
-    """Return the separator of a list's first lines and the column of paths.
+    """Return separator and column of the paths in a list's first lines.
 
     The separator is None for a path a line. The column is the one that names most
     photographs that exist, or has a usual title, or else looks like photographs.
@@ -218,7 +213,7 @@ def score_files(detector, root, paths, config, masks=False):
     """Score image files; read one image ahead.
 
     Args:
-        detector: function of an image, as for evaluation.scoring.score_images.
+        detector: as for evaluation.scoring.
         root: folder.
         paths: texts, relative to it.
         config: a Config, for CLASS_NAMES and MAX_IMAGE_PIXELS.
@@ -229,17 +224,14 @@ def score_files(detector, root, paths, config, masks=False):
     """
     files = [Path(root, path) for path in paths]
     rows = []
-    for path, (image, error) in zip(
-        paths, _read_ahead(files, config.MAX_IMAGE_PIXELS), strict=True
-    ):
-        row = {"image": path, "error": error}
+    images = _read_ahead(files, config.MAX_IMAGE_PIXELS)
+    for path, (image, error) in zip(paths, images, strict=True):
+        row, mask = {}, None
         if error is None:
-            answer, mask = describe_answer(
-                detector(image), image.shape[:2], config.CLASS_NAMES
-            )
-            row |= answer
-            row["mask_png"] = mask_png(mask) if masks and mask is not None else None
-        rows.append(row)
+            result = detector(image)
+            row, mask = describe_answer(result, image.shape[:2], config.CLASS_NAMES)
+        png = mask_png(mask) if masks and mask is not None else None
+        rows.append({"image": path, "error": error, "mask_png": png, **row})
     return pa.Table.from_pylist(rows, SCHEMA)
 
 

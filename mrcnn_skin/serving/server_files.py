@@ -41,9 +41,6 @@ def write_server_files(base):
     They are for --model_config_file, --batching_parameters_file and
     --monitoring_config_file of tensorflow_model_server with BASE as its /models.
     model.config lists every model in BASE.
-
-    Raises:
-        ValueError: if the name of a model would need quoting.
     """
     base = Path(base)
     names = sorted(path.name for path in base.iterdir() if versions(path))
@@ -71,17 +68,13 @@ def model_config(names):
 
 
 def write_warmup(folder, model_name, signature, images):
-    """Write the requests that a server answers on loading.
+    """Write the requests that a server answers on loading (tensorflow-serving-api).
 
     Args:
         folder: assets.extra of a version.
         model_name: NAME.
         signature: of the model.
         images: bytes of JPEG or PNG files, one per request.
-
-    Raises:
-        ValueError: for more than MAX_WARMUP_RECORDS images.
-        ImportError: without tensorflow-serving-api.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2

@@ -74,7 +74,7 @@ class Canvas:
         return op.Min(op.Max(boxes, 0.0), twice(op, to_float(op, self.shape)))
 
     def paste_masks(self, op, masks, boxes, mask_shape):
-        """Paste masks of boxes into the image.
+        """Paste masks of boxes into the image; returns bool [n, h, w].
 
         Bilinear interpolation is a product with a matrix for the rows and one for the
         columns. Masks are pasted one after the other, to save memory.
@@ -84,9 +84,6 @@ class Canvas:
             masks: [n, *mask_shape], probabilities.
             boxes: [n, 4], pixels of the canvas.
             mask_shape: (height, width) of a mask.
-
-        Returns:
-            bool [n, h, w].
         """
         mask_h, mask_w = mask_shape
 
