@@ -60,7 +60,7 @@ def test_the_default_augmentation_feeds_networks_of_any_channels(channels):
     config = config_of(channels, AUGMENT=True, IMAGES_PER_GPU=1)
     batches = iterate(training_batches(Squares(channels), config))
     for _ in range(4):
-        assert next(batches)[1][0].shape == (1, 64, 64, channels)
+        assert next(batches)[1]["input_image"].shape == (1, 64, 64, channels)
 
 
 def test_what_changes_hues_is_refused_by_the_config():

@@ -48,7 +48,11 @@ def entries(model):
     config = model.config.replace(IMAGES_PER_GPU=1)
 
     def batch(batches):
-        return lambda image: next(iterate(batches(OneImage(image), config)))[1][0]
+        def entry(image):
+            _, inputs = next(iterate(batches(OneImage(image), config)))
+            return inputs["input_image"]
+
+        return entry
 
     return {
         "detect": lambda image: model.detect([image])[0]["probs"],
@@ -132,7 +136,7 @@ def test_masks_of_a_data_set(model):
 
     def gt_masks(masks):
         batches = training_batches(OneImage(RGB, masks), config)
-        return next(iterate(batches))[1][3]
+        return next(iterate(batches))[1]["input_gt_masks"]
 
     for masks in (mask, mask.astype(int), 255 * mask.astype(np.uint8), 0.9 * mask):
         np.testing.assert_array_equal(gt_masks(masks), gt_masks(mask))

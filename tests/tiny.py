@@ -5,6 +5,7 @@ widths that the Config sets are small.
 """
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from mrcnn_skin import IsicConfig
@@ -81,4 +82,23 @@ def toy_training_model(config):
         terms[name] = ops.mean(ops.square(said - has_lesion))
     for value in inputs.values():
         ops.cast(value, "float32")  # Keras 3.12 refuses an input that nothing takes
-    return keras.Model(list(inputs.values()), terms)
+    return keras.Model(inputs, terms)
+
+
+def training_batch(config, class_ids=(2, 0)):
+    """Inputs of the training graph by name: random images of one lesion each.
+
+    class_ids: one an image, 0 for no lesion.
+    """
+    inputs = {
+        name: np.zeros((len(class_ids), *tensor.shape[1:]), tensor.dtype)
+        for name, tensor in training_inputs(config).items()
+    }
+    image, lesions = inputs["input_image"], np.flatnonzero(class_ids)
+    image[:] = np.random.default_rng(0).uniform(0, 255, image.shape)
+    inputs["input_gt_class_ids"][:, 0] = class_ids
+    inputs["input_gt_boxes"][lesions, 0] = [10, 12, 50, 40]
+    inputs["input_gt_masks"][lesions, 0, 5:20, 5:20] = 255
+    inputs["input_active_class_ids"][:] = 1
+    inputs["input_seed"][:] = np.arange(2 * len(class_ids)).reshape(-1, 2)
+    return inputs

@@ -95,7 +95,7 @@ def _whole_frame(example, label):
 
 
 def input_specs(config):
-    """Inputs of the training graph for one image, in order: {name: tf.TensorSpec}.
+    """Inputs of the training graph for one image: {name: tf.TensorSpec}.
 
     gt_* are padded with zeros to MAX_GT_INSTANCES; class ids of crowds are negative;
     boxes are pixels of the image; masks cover their instance's box (USE_MINI_MASK) or
@@ -115,9 +115,9 @@ def input_specs(config):
 
 
 def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
-    """Inputs of the training graph for one image, in order, as NumPy arrays.
+    """Inputs of the training graph for one image: {name: array}, see input_specs.
 
-    The arguments are those of load_example; see input_specs.
+    The arguments are those of load_example.
     Without the task "classify" every instance is of class 1, one without label too.
     Raises ValueError for an instance without label if the labels are trained on.
     """
@@ -136,14 +136,15 @@ def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
         masks = masks * np.uint8(FULL_COVERAGE)
     masks = np.moveaxis(masks, -1, 0)  # [n, mask_h, mask_w]
     room = config.MAX_GT_INSTANCES - len(class_ids)
-    return (
-        example.image,
-        np.pad(class_ids, [[0, room]]),
-        np.pad(example.boxes.astype(np.float32), [[0, room], [0, 0]]),
-        np.pad(masks, [[0, room], [0, 0], [0, 0]]),
-        dataset.active_class_ids(image_id).astype(np.int32),
-        np.array([config.SEED, seed], np.int32),
-    )
+    boxes = example.boxes.astype(np.float32)
+    return {
+        "input_image": example.image,
+        "input_gt_class_ids": np.pad(class_ids, [[0, room]]),
+        "input_gt_boxes": np.pad(boxes, [[0, room], [0, 0]]),
+        "input_gt_masks": np.pad(masks, [[0, room], [0, 0], [0, 0]]),
+        "input_active_class_ids": dataset.active_class_ids(image_id).astype(np.int32),
+        "input_seed": np.array([config.SEED, seed], np.int32),
+    }
 
 
 def unaugmented(image_id):
@@ -152,7 +153,7 @@ def unaugmented(image_id):
 
 
 def readable_example(dataset, config, order, position, augmenter_of=unaugmented):
-    """Load the example at a position of an order, as (image id, *example_arrays).
+    """Load the example at a position of an order, as (image id, example_arrays).
 
     A file that became unreadable after the check of the data set is replaced by the
     next image of its group, with a warning.
@@ -173,8 +174,7 @@ def readable_example(dataset, config, order, position, augmenter_of=unaugmented)
         image_id = order(position + attempt * len(order.groups))
         try:
             augmenter = augmenter_of(image_id)
-            arrays = example_arrays(dataset, config, image_id, augmenter, seed)
-            return np.int32(image_id), *arrays
+            return image_id, example_arrays(dataset, config, image_id, augmenter, seed)
         except (UnreadableImage, FileNotFoundError) as error:
             problem = error
             warnings.warn(f"{error}; another image is used instead", stacklevel=1)
@@ -235,8 +235,8 @@ def training_batches(
     no_augmentation_sources: sources whose images are not augmented.
     shard: (i, n): process i of n loads the i-th part of each step's BATCH_SIZE
         positions, in batches of IMAGES_PER_GPU for its devices in turn.
-    Returns a tf.data.Dataset of (image ids int32 [batch], inputs), with the inputs of
-    input_specs as a tuple.
+    Returns a tf.data.Dataset of (image ids int32 [batch], inputs by name), with the
+    inputs of input_specs.
     """
     require_trainable(dataset, config, augmentation, no_augmentation_sources)
     if augmentation is None and config.AUGMENT:
@@ -293,19 +293,23 @@ def iterate(batches):
 def _examples(dataset, config, order, positions, augmenter_of, workers):
     """Load the example at each of a tf.data.Dataset of positions."""
     require_classes(dataset, config)
-    specs = [tf.TensorSpec([], tf.int32), *input_specs(config).values()]
+    specs = input_specs(config)
+    types = [tf.int32, *(spec.dtype for spec in specs.values())]
 
     def load(position):
-        return readable_example(dataset, config, order, position, augmenter_of)
+        image_id, arrays = readable_example(
+            dataset, config, order, position, augmenter_of
+        )
+        return np.int32(image_id), *(arrays[name] for name in specs)
 
     def example(position):
         # An example depends on its position alone. Unsaid, deterministic runs would
         # load one at a time.
-        types = [spec.dtype for spec in specs]
-        values = tf.numpy_function(load, [position], types, stateful=False)
-        for value, spec in zip(values, specs, strict=True):
-            value.set_shape(spec.shape)
-        return values[0], tuple(values[1:])
+        image_id, *arrays = tf.numpy_function(load, [position], types, stateful=False)
+        return tf.ensure_shape(image_id, []), {
+            name: tf.ensure_shape(array, specs[name].shape)
+            for name, array in zip(specs, arrays, strict=True)
+        }
 
     return positions.map(
         example, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True

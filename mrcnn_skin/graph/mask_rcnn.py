@@ -104,23 +104,25 @@ def training_inputs(config):
 def build_training_model(config):
     """Build the training graph.
 
-    Inputs: those of `training_inputs`, as a list. Outputs: {loss name: scalar}, the
+    Inputs: those of `training_inputs`, by name. Outputs: {loss name: scalar}, the
     terms of Config.LOSS_NAMES before their LOSS_WEIGHTS.
     """
     inputs = training_inputs(config)
-    image, gt_class_ids, gt_boxes, gt_masks, active, seed = inputs.values()
-    gt_boxes = NormBoxes(name="gt_boxes")(gt_boxes, image)
+    with computing_in(config.TRAINING_PRECISION):
+        terms = _losses(inputs, config)
+    return FoldedModel(inputs, terms, name="mask_rcnn")
+
+
+def _losses(inputs, config):
+    """Loss terms by name, of `training_inputs`."""
+    image, seed = inputs["input_image"], inputs["input_seed"]
+    active = inputs["input_active_class_ids"]
+    gt_class_ids = inputs["input_gt_class_ids"]
     if "classify" not in config.TASKS:
         gt_class_ids = ops.minimum(gt_class_ids, 1)  # lesion or not
         ops.cast(active, "float32")  # Keras 3.12 refuses an input that nothing takes
+    gt_boxes = NormBoxes(name="gt_boxes")(inputs["input_gt_boxes"], image)
 
-    with computing_in(config.TRAINING_PRECISION):
-        terms = _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config)
-    return FoldedModel(list(inputs.values()), terms, name="mask_rcnn")
-
-
-def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
-    """Loss terms by name, of `training_inputs` with gt_boxes normalised."""
     _, rpn_maps, pyramid, context, anchors, rpn_model = _features(image, config)
     index, match, target_deltas = RPNTargets(
         config.RPN_TRAIN_ANCHORS_PER_IMAGE, config.RPN_BBOX_STD_DEV, name="rpn_targets"
@@ -147,7 +149,7 @@ def _losses(image, gt_class_ids, gt_boxes, gt_masks, active, seed, config):
         config.MASK_SHAPE,
         config.USE_MINI_MASK,
         name="proposal_targets",
-    )(proposals, gt_class_ids, gt_boxes, gt_masks, seed + 2)
+    )(proposals, gt_class_ids, gt_boxes, inputs["input_gt_masks"], seed + 2)
     return terms | _head_losses(targets, pyramid, context, active, config)
 
 

@@ -332,7 +332,7 @@ class Trainer:
 
         def replica_step(inputs, stop_asked):
             with tf.GradientTape() as tape:
-                terms = self.model(list(inputs), training=True)
+                terms = self.model(inputs, training=True)
                 total = sum(weights[name] * term for name, term in terms.items())
             gradients = tape.gradient(total, variables)
             # Decay and momentum ask for the weights alone: unasked, they are computed

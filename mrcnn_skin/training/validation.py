@@ -65,7 +65,7 @@ class Validation:
 
     @tf.function
     def _loss_terms(self, inputs):
-        terms = self.model(list(inputs), training=False)
+        terms = self.model(inputs, training=False)
         weights = self.config.LOSS_WEIGHTS
         total = sum(weights[name] * term for name, term in terms.items())
         return {"loss": total, **terms}

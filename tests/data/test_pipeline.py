@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import tiny_config
 
 from mrcnn_skin.data.dataset import Dataset
@@ -9,6 +10,7 @@ from mrcnn_skin.data.files import UnreadableImage
 from mrcnn_skin.data.pipeline import (
     ExampleOrder,
     example_arrays,
+    input_specs,
     iterate,
     load_example,
     readable_example,
@@ -89,8 +91,9 @@ def test_square_image_with_boxes_and_masks_by_hand():
 def test_mini_masks_cover_their_box():
     dataset = Blocks([(64, 64, [(1, (8, 8, 40, 24))])])
     dataset.load_mask = lambda _: (half_empty_box(), np.array([1], np.int32))
-    _, _, boxes, masks, *_ = example_arrays(dataset, tiny_config(), 0)
-    np.testing.assert_array_equal(boxes[0], [8, 8, 40, 24])
+    arrays = example_arrays(dataset, tiny_config(), 0)
+    masks = arrays["input_gt_masks"]
+    np.testing.assert_array_equal(arrays["input_gt_boxes"][0], [8, 8, 40, 24])
     assert masks.shape == (2, 28, 28)
     assert masks[0, :, :13].all() and not masks[0, 1:-1, 15:].any()
 
@@ -107,11 +110,11 @@ def test_image_without_a_lesion():
     dataset = Blocks([(64, 64, [])])
     for mini in (True, False):
         config = tiny_config(USE_MINI_MASK=mini)
-        image, class_ids, boxes, masks, active, _ = example_arrays(dataset, config, 0)
+        arrays = example_arrays(dataset, config, 0)
         side = 28 if mini else 64
-        assert masks.shape == (2, side, side) and not masks.any()
-        assert not class_ids.any() and not boxes.any()
-        np.testing.assert_array_equal(active, [1, 1, 1])
+        assert arrays["input_gt_masks"].shape == (2, side, side)
+        assert not any(arrays[name].any() for name in arrays if "_gt_" in name)
+        np.testing.assert_array_equal(arrays["input_active_class_ids"], [1, 1, 1])
 
 
 def test_masks_of_another_size_are_refused_not_dropped():
@@ -134,13 +137,14 @@ def test_padding_of_the_arrays_and_their_types():
     dataset = Blocks([(64, 64, [(2, (8, 16, 40, 24))])])
     config = tiny_config(SEED=5)
     arrays = example_arrays(dataset, config, 0, seed=77)
-    image, class_ids, boxes, masks, active, seed = arrays
-    np.testing.assert_array_equal(class_ids, [2, 0])
-    np.testing.assert_array_equal(boxes, [[8, 16, 40, 24], [0, 0, 0, 0]])
+    masks, boxes = arrays["input_gt_masks"], [[8, 16, 40, 24], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(arrays["input_gt_class_ids"], [2, 0])
+    np.testing.assert_array_equal(arrays["input_gt_boxes"], boxes)
     assert masks[0].all() and not masks[1].any()
-    np.testing.assert_array_equal(seed, [5, 77])
-    kinds = [array.dtype.name for array in arrays]
-    assert kinds == ["uint8", "int32", "float32", "uint8", "int32", "int32"]
+    np.testing.assert_array_equal(arrays["input_seed"], [5, 77])
+    assert {
+        name: tf.TensorSpec(array.shape, array.dtype) for name, array in arrays.items()
+    } == input_specs(config)
 
 
 def test_crop_keeps_image_and_masks_together():
@@ -184,7 +188,7 @@ def test_sources_that_are_not_augmented(iaa):
         dataset, tiny_config(), augmentation=flip, no_augmentation_sources=["drawn"]
     )
     for image_ids, inputs in batches.take(2).as_numpy_iterator():
-        for image_id, boxes in zip(image_ids, inputs[2], strict=True):
+        for image_id, boxes in zip(image_ids, inputs["input_gt_boxes"], strict=True):
             x1 = 16 if image_id in (1, 2) else 40
             np.testing.assert_array_equal(boxes[0], [8, x1, 40, x1 + 8])
 
@@ -219,15 +223,15 @@ def test_the_number_of_threads_changes_nothing(ten_blocks, name):
 
 
 def test_config_chooses_the_augmentation(ten_blocks):
-    images = [
-        next(iter(training_batches(ten_blocks, tiny_config(**settings))))[1][0]
+    batches = [
+        next(iter(training_batches(ten_blocks, tiny_config(**settings))))
         for settings in (
             {"AUGMENT": False},
             {"AUGMENT": True},
             {"AUGMENT": True, "AUGMENTATION": "strong"},
         )
     ]
-    plain, paper, strong = (np.asarray(x) for x in images)
+    plain, paper, strong = (inputs["input_image"].numpy() for _, inputs in batches)
     assert (plain != strong).any() and (paper != strong).any()
 
 
@@ -245,26 +249,28 @@ def test_processes_share_every_step_without_overlap_or_loss(ten_blocks):
         for share in shares:
             got += [int(ids[0]) for ids, _ in share[2 * step : 2 * step + 2]]
     assert got == wanted
-    seeds = {tuple(inputs[-1][0].numpy()) for share in shares for _, inputs in share}
+    batches = [inputs for share in shares for _, inputs in share]
+    seeds = {tuple(inputs["input_seed"][0].numpy()) for inputs in batches}
     assert len(seeds) == 16
 
 
 def assert_equal_batches(wanted, got):
     np.testing.assert_array_equal(wanted[0], got[0])
-    for a, b in zip(wanted[1], got[1], strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert set(wanted[1]) == set(got[1])
+    for name, value in wanted[1].items():
+        np.testing.assert_array_equal(value, got[1][name])
 
 
 def test_every_example_has_a_seed_of_its_own(ten_blocks):
     batches = training_batches(ten_blocks, tiny_config()).take(15).as_numpy_iterator()
-    seeds = np.concatenate([inputs[-1] for _, inputs in batches])
+    seeds = np.concatenate([inputs["input_seed"] for _, inputs in batches])
     assert len(np.unique(seeds[:, 1])) == 30
     assert (seeds >= 0).all()
 
 
 def test_augment_off_gives_the_plain_image(ten_blocks):
     ids, inputs = next(training_batches(ten_blocks, tiny_config()).as_numpy_iterator())
-    for image_id, image in zip(ids, inputs[0], strict=True):
+    for image_id, image in zip(ids, inputs["input_image"], strict=True):
         np.testing.assert_array_equal(image, ten_blocks.load_image(image_id))
 
 
@@ -273,20 +279,20 @@ def test_validation_batches_are_in_order_and_filled_up(ten_blocks):
     batches = list(validation_batches(ten_blocks, config, 10).as_numpy_iterator())
     ids = np.concatenate([ids for ids, _ in batches])
     np.testing.assert_array_equal(ids, [*range(10), 0, 1])
-    np.testing.assert_array_equal(batches[0][1][0][3], ten_blocks.load_image(3))
+    image = batches[0][1]["input_image"][3]
+    np.testing.assert_array_equal(image, ten_blocks.load_image(3))
 
 
 def test_static_shapes_are_known(ten_blocks):
     _, inputs = training_batches(ten_blocks, tiny_config()).element_spec
-    shapes = [tuple(spec.shape) for spec in inputs]
-    assert shapes == [
-        (2, 64, 64, 3),
-        (2, 2),
-        (2, 2, 4),
-        (2, 2, 28, 28),
-        (2, 3),
-        (2, 2),
-    ]
+    assert {name: tuple(spec.shape) for name, spec in inputs.items()} == {
+        "input_image": (2, 64, 64, 3),
+        "input_gt_class_ids": (2, 2),
+        "input_gt_boxes": (2, 2, 4),
+        "input_gt_masks": (2, 2, 28, 28),
+        "input_active_class_ids": (2, 3),
+        "input_seed": (2, 2),
+    }
 
 
 def test_a_data_set_of_other_classes_is_refused(ten_blocks):
@@ -299,7 +305,7 @@ def test_pad64_gives_each_image_a_canvas_of_its_own():
     dataset = Blocks([(64, 100, [(1, (0, 0, 64, 100))]), (70, 64, [])])
     config = tiny_config(IMAGE_RESIZE_MODE="pad64", IMAGES_PER_GPU=1)
     shapes = {
-        int(ids[0]): inputs[0].shape
+        int(ids[0]): inputs["input_image"].shape
         for ids, inputs in validation_batches(dataset, config, 2).as_numpy_iterator()
     }
     assert shapes == {0: (1, 64, 128, 3), 1: (1, 128, 64, 3)}
@@ -328,8 +334,8 @@ def test_an_unreadable_image_is_replaced(damaged):
         batches = list(validation_batches(damaged, config, 12).as_numpy_iterator())
     ids = np.concatenate([ids for ids, _ in batches])
     np.testing.assert_array_equal(ids, [0, 1, 2, 4, 4, 5, 6, 7, 8, 9, 10, 11])
-    labels = np.concatenate([inputs[1][:, 0] for _, inputs in batches])
-    np.testing.assert_array_equal(labels, damaged.labels()[ids])
+    labels = [inputs["input_gt_class_ids"][:, 0] for _, inputs in batches]
+    np.testing.assert_array_equal(np.concatenate(labels), damaged.labels()[ids])
 
 
 def test_the_other_image_is_of_the_same_class_where_classes_are_balanced(damaged):
@@ -337,7 +343,7 @@ def test_the_other_image_is_of_the_same_class_where_classes_are_balanced(damaged
     order = training_order(damaged, tiny_config(BALANCE_CLASSES=True))
     with pytest.warns(UserWarning, match="another image"):
         for position in range(12):
-            image_id, *_ = readable_example(damaged, tiny_config(), order, position)
+            image_id, _ = readable_example(damaged, tiny_config(), order, position)
             assert image_id not in damaged.bad
             assert image_id % 2 == position % 2
 
@@ -378,10 +384,10 @@ def test_an_instance_without_label_is_trained_on_only_without_classify():
     with pytest.raises(ValueError, match="image blocks0 must have class ids of 1"):
         example_arrays(unlabelled, tiny_config(), 0)
     config = tiny_config(TASKS=("detect", "segment"), IMAGES_PER_GPU=1)
-    _, class_ids, *_ = example_arrays(unlabelled, config, 0)
-    assert class_ids.tolist() == [1, -1]
+    arrays = example_arrays(unlabelled, config, 0)
+    assert arrays["input_gt_class_ids"].tolist() == [1, -1]
     [(_, inputs)] = validation_batches(unlabelled, config, 1)
-    assert inputs[1].numpy().tolist() == [[1, -1]]
+    assert inputs["input_gt_class_ids"].numpy().tolist() == [[1, -1]]
 
 
 def test_an_image_with_a_diagnosis_alone_is_one_whole_instance_for_classify_alone():

@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from coco_layout import layout
-from tiny import lean_config, tiny_backbone, tiny_config
+from tiny import lean_config, tiny_backbone, tiny_config, training_batch
 
 from mrcnn_skin import Config, IsicConfig
 from mrcnn_skin.graph.backbones import build_backbone
 from mrcnn_skin.graph.fpn import fpn
-from mrcnn_skin.graph.mask_rcnn import (
-    build_inference_model,
-    build_training_model,
-    training_inputs,
-)
+from mrcnn_skin.graph.mask_rcnn import build_inference_model, build_training_model
 from mrcnn_skin.weights_io.by_name import copy_weights, named_weights
+
+WINDOWS = np.array([[0, 0, 1, 1]] * 2, np.float32)
 
 # In every graph whatever the tasks are
 SHARED = {"rpn_model", "fpn_p2"}
@@ -72,23 +70,6 @@ def test_a_background_alone_builds_no_network(build):
 def test_an_unknown_backbone_is_named():
     with pytest.raises(ValueError, match="resnet26, resnet50, resnet101.*vgg"):
         build_training_model(IsicConfig(BACKBONE="vgg"))
-
-
-def random_inputs(config, seed=0):
-    """One batch of two images, a lesion in the first only."""
-    rng = np.random.default_rng(seed)
-    side = config.IMAGE_MAX_DIM
-    arrays = {
-        name: np.zeros((2, *tensor.shape[1:]), tensor.dtype)
-        for name, tensor in training_inputs(config).items()
-    }
-    arrays["input_image"][:] = rng.uniform(0, 255, (2, side, side, 3))
-    arrays["input_gt_class_ids"][0, 0] = 2
-    arrays["input_gt_boxes"][0, 0] = [10, 12, 50, 40]
-    arrays["input_gt_masks"][0, 0, 5:20, 5:20] = 255
-    arrays["input_active_class_ids"][:] = 1
-    arrays["input_seed"][:] = [[1, 2], [3, 4]]
-    return [tf.constant(array) for array in arrays.values()]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +131,7 @@ def test_tasks_choose_heads_losses_and_outputs(tasks, outputs, present, absent):
         assert names >= SHARED | present and not names & absent
     assert set(named_weights(training)) == set(named_weights(inference))
 
-    inputs = random_inputs(config)
+    inputs = training_batch(config)
     with tf.GradientTape() as tape:
         terms = training(inputs, training=True)
         total = tf.add_n(list(terms.values()))
@@ -160,8 +141,7 @@ def test_tasks_choose_heads_losses_and_outputs(tasks, outputs, present, absent):
     assert not without
     assert all(np.all(np.isfinite(g)) for g in gradients)
 
-    window = tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)
-    result = inference([inputs[0], window])
+    result = inference([inputs["input_image"], WINDOWS])
     assert result["detections"].shape == (2, 3, 6)
     if "masks" in outputs:
         assert result["masks"].shape == (2, 3, 28, 28)
@@ -176,7 +156,7 @@ def test_regions_have_one_diagnosis_each_or_share_one(diagnosis):
         DETECTION_MIN_CONFIDENCE=0.0,
     )
     model = build_inference_model(config)
-    result = model([random_inputs(config)[0], tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)])
+    result = model([training_batch(config)["input_image"], WINDOWS])
     for image, count in enumerate(result["num_detections"].numpy()):
         assert count > 5
         _, benign, malignant = result["probs"].numpy()[image, :count].T
@@ -185,8 +165,8 @@ def test_regions_have_one_diagnosis_each_or_share_one(diagnosis):
 
 
 def test_a_batch_without_lesions_gives_finite_terms(training_model):
-    model, inputs = training_model, random_inputs(tiny_config())
-    inputs[1] = tf.zeros_like(inputs[1])
+    model, inputs = training_model, training_batch(tiny_config())
+    inputs["input_gt_class_ids"][:] = 0
     with tf.GradientTape() as tape:
         terms = model(inputs, training=True)
         total = tf.add_n(list(terms.values()))
@@ -197,7 +177,7 @@ def test_a_batch_without_lesions_gives_finite_terms(training_model):
 
 def test_switches_change_the_terms_they_name():
     """Those that are set together have different terms."""
-    inputs = random_inputs(lean_config())
+    inputs = training_batch(lean_config())
     plain, *switched = (
         terms_of(inputs, **settings)
         for settings in (
@@ -236,7 +216,7 @@ def test_masks_of_56_pixels_and_group_norm_names():
 
 
 def test_a_seed_repeats_a_step_and_another_samples_anew(training_model):
-    inputs = random_inputs(tiny_config())
+    inputs = training_batch(tiny_config())
 
     def terms():
         results = training_model(inputs, training=True)
@@ -244,7 +224,7 @@ def test_a_seed_repeats_a_step_and_another_samples_anew(training_model):
 
     first = terms()
     assert terms() == pytest.approx(first, rel=1e-6)
-    inputs[-1] += 10
+    inputs["input_seed"] += 10
     assert terms()["rpn_class_loss"] != pytest.approx(first["rpn_class_loss"], rel=1e-6)
 
 
@@ -255,7 +235,7 @@ def test_full_masks_and_an_oblong_image_train():
     model = build_training_model(config)
     mask = np.zeros((1, 2, 64, 128), np.uint8)
     mask[0, 0, 10:50, 20:100] = 255
-    arrays = {
+    inputs = {
         "input_image": np.random.default_rng(0).uniform(0, 255, (1, 64, 128, 3)),
         "input_gt_class_ids": np.array([[2, 0]], np.int32),
         "input_gt_boxes": np.array([[[10, 20, 50, 100], [0] * 4]], np.float32),
@@ -263,11 +243,6 @@ def test_full_masks_and_an_oblong_image_train():
         "input_active_class_ids": np.ones((1, 3), np.int32),
         "input_seed": np.array([[1, 2]], np.int32),
     }
-    assert list(arrays) == list(training_inputs(config))
-    inputs = [
-        tf.constant(a, "float32" if a.dtype == float else a.dtype)
-        for a in arrays.values()
-    ]
     terms = model(inputs, training=True)
     assert all(np.isfinite(value) and value > 0 for value in terms.values())
 
@@ -275,13 +250,13 @@ def test_full_masks_and_an_oblong_image_train():
 def test_weights_that_diverged_give_a_loss_that_is_no_number():
     config = tiny_config()
     training, inference = build_training_model(config), build_inference_model(config)
-    inputs = random_inputs(config)
+    inputs = training_batch(config)
     for factor in (1e4, np.nan):
         for model in (training, inference):
             for variable in model.get_layer("rpn_model").variables:
                 variable.assign(variable * factor)
         terms = training(inputs, training=True)
-        result = inference([inputs[0], tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)])
+        result = inference([inputs["input_image"], WINDOWS])
         assert np.all(np.isfinite(result["detections"]))
     assert not np.isfinite(terms["rpn_bbox_loss"])
 
@@ -300,16 +275,15 @@ def test_roi_align_knows_the_stride_of_the_backbone():
     for model in (training, build_inference_model(config)):
         for name in ("roi_align_classifier", "roi_align_mask"):
             assert model.get_layer(name).stride == 8
-    terms = training(random_inputs(config), training=True)
+    terms = training(training_batch(config), training=True)
     assert all(np.isfinite(value) for value in terms.values())
 
 
 def test_what_an_image_says_does_not_depend_on_its_neighbour():
     config = tiny_config(DETECTION_MIN_CONFIDENCE=0.0)
     model = build_inference_model(config)
-    images = random_inputs(config)[0]
-    window = tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)
-    both, swapped = model([images, window]), model([images[::-1], window])
+    images = training_batch(config)["input_image"]
+    both, swapped = model([images, WINDOWS]), model([images[::-1], WINDOWS])
     for name, value in both.items():
         np.testing.assert_allclose(value[0], swapped[name][1], atol=1e-4)
 
@@ -326,9 +300,7 @@ def test_the_mask_returned_is_that_of_the_detected_class():
         bias = np.zeros(3)
         bias[class_id] = 5
         logits.set_weights([0 * kernel, bias])
-        result = model(
-            [random_inputs(config)[0], tf.constant([[0.0, 0.0, 1.0, 1.0]] * 2)]
-        )
+        result = model([training_batch(config)["input_image"], WINDOWS])
         count = int(result["num_detections"][0])
         assert count > 0
         assert set(result["detections"].numpy()[0, :count, 4]) == {class_id}
@@ -376,7 +348,7 @@ def test_bfloat16_trains_float32_weights_on_nearly_the_same_losses(norm):
     assert halves >= {"conv1", "fpn_p4", "mrcnn_mask_conv1", "mrcnn_class_conv1"}
     assert not halves & {"mold_image", "gt_boxes", "mrcnn_mask", "mrcnn_class_logits"}
 
-    inputs, terms, gradients = random_inputs(config), [], []
+    inputs, terms, gradients = training_batch(config), [], []
     for model in models:
         with tf.GradientTape() as tape:
             terms.append(model(inputs, training=True))

@@ -104,5 +104,6 @@ def test_training_starts_no_processes_that_could_hang(run):
 def test_each_image_of_a_batch_keeps_the_classes_of_its_own_source():
     batches = training_batches(Awkward([], []), lean_config())
     image_ids, inputs = next(batches.as_numpy_iterator())
-    active = dict(zip(image_ids.tolist(), inputs[4].tolist(), strict=True))
+    active = inputs["input_active_class_ids"].tolist()
+    active = dict(zip(image_ids.tolist(), active, strict=True))
     assert active == {0: [1, 1, 0], 1: [1, 0, 1]}

@@ -132,7 +132,7 @@ def test_a_crowd_reaches_the_targets_of_the_rpn():
     _, inputs = next(
         iterate(training_batches(dataset, config.replace(IMAGES_PER_GPU=1)))
     )
-    assert inputs[1].numpy().tolist() == [[-1, 1]]
+    assert inputs["input_gt_class_ids"].numpy().tolist() == [[-1, 1]]
 
 
 def test_build_rpn_targets_without_a_lesion():

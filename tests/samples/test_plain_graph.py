@@ -54,8 +54,8 @@ def test_losses_and_gradients_equal_those_of_the_plain_graph(networks, instances
     config, fast, plain = networks
     data = SyntheticDataset(2, (64, 64))
     _, inputs = next(training_batches(data, config).as_numpy_iterator())
-    inputs = [tf.constant(value) for value in inputs]
-    inputs[1] *= instances  # without class ids there is no lesion
+    # Without class ids there is no lesion
+    inputs["input_gt_class_ids"] = instances * inputs["input_gt_class_ids"]
 
     terms, gradients = losses_and_gradients(fast, inputs)
     expected_terms, expected = losses_and_gradients(plain, inputs)

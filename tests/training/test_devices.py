@@ -134,7 +134,10 @@ def test_all_operations_but_one_have_a_gpu_kernel():
             loss = tf.add_n(list(model(inputs, training=True).values()))
         return tape.gradient(loss, model.trainable_weights)
 
-    specs = [tf.TensorSpec([1, *x.shape[1:]], x.dtype) for x in model.inputs]
+    specs = {
+        name: tf.TensorSpec([1, *x.shape[1:]], x.dtype)
+        for name, x in model.input.items()
+    }
     training = tf.function(step).get_concrete_function(specs).graph
     detector = Detector(build_inference_model(config), config)
     detection = detector._detect.get_concrete_function().graph

@@ -328,7 +328,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run_though_the_loss_is(
         terms = dict(model.output)
         term = terms["mrcnn_mask_loss"]
         terms["mrcnn_mask_loss"] = term + ops.sqrt(ops.relu(term - 1e9))
-        return keras.Model(model.inputs, terms)
+        return keras.Model(model.input, terms)
 
     model = make_model(tmp_path, build, CHECKPOINT_STEPS=1)
     with pytest.raises(TrainingDiverged, match="^gradient_norm must be finite"):
