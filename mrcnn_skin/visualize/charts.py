@@ -3,10 +3,14 @@
 Charts are matplotlib Figures, tables pandas DataFrames.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from ..atomic import written_whole
 from ..evaluation.curves import as_labels
@@ -15,11 +19,13 @@ from ..geometry.inputs import require_count
 from .instances import class_label
 
 
-def plot_losses(log):
+def plot_losses(log: str | Path | pd.DataFrame) -> Figure:
     """Draw the curves of a training log: total loss, its terms, validation scores.
 
-    log: path of a log.csv, or its DataFrame. Dotted lines mark where a stage begins.
-    Returns the Figure.
+    Dotted lines mark where a stage begins.
+
+    Args:
+        log: path of a log.csv, or its DataFrame.
     """
     log = log if isinstance(log, pd.DataFrame) else pd.read_csv(log)
     terms = [n for n in log if n.endswith("_loss") and not n.startswith("val_")]
@@ -51,10 +57,15 @@ def plot_losses(log):
     return figure
 
 
-def plot_precision_recall(AP, precisions, recalls):
+def plot_precision_recall(
+    AP: float, precisions: ArrayLike, recalls: ArrayLike
+) -> Figure:
     """Draw the curve of evaluation.detection_metrics.compute_ap.
 
-    AP: number; precisions, recalls: [n]. Returns the Figure.
+    Args:
+        AP: average precision at IoU 0.5, for the title.
+        precisions: [n], 0 to 1.
+        recalls: [n], 0 to 1.
     """
     figure = Figure(layout="constrained")
     ax = figure.subplots()
@@ -66,14 +77,26 @@ def plot_precision_recall(AP, precisions, recalls):
 
 
 def plot_overlaps(
-    gt_class_ids, pred_class_ids, pred_scores, overlaps, class_names, threshold=0.5
-):
+    gt_class_ids: ArrayLike,
+    pred_class_ids: ArrayLike,
+    pred_scores: ArrayLike,
+    overlaps: ArrayLike,
+    class_names: Sequence[str],
+    threshold: float = 0.5,
+) -> Figure:
     """Plot the IoU of detections (rows) and true instances (columns) as a table.
 
-    gt_class_ids: [n]; pred_class_ids, pred_scores: [m], best score first. overlaps:
-    [m, n], IoU, as of compute_matches. class_names: by class id. threshold: overlaps
-    above it are marked: "match", or "wrong" where the classes differ.
-    Returns the Figure.
+    Args:
+        gt_class_ids: int [n].
+        pred_class_ids: int [m], best score first.
+        pred_scores: [m], in the same order.
+        overlaps: [m, n], IoU, as of compute_matches.
+        class_names: by class id.
+        threshold: overlaps above it are marked: "match", or "wrong" where the classes
+            differ.
+
+    Raises:
+        ValueError: if shapes or lengths do not fit together.
     """
     overlaps = np.asarray(overlaps, float)
     if overlaps.ndim != 2:
@@ -106,20 +129,25 @@ def plot_overlaps(
 
 
 def _write_cell(ax, row, column, text, dark):
+    """Write into a cell of an image, white where the cell is dark."""
     color = "white" if dark else "black"
     ax.text(column, row, text, ha="center", va="center", size=9, color=color)
 
 
-def display_table(table):
+def display_table(table: Sequence[Sequence]) -> pd.DataFrame:
     """Turn a list of rows, the first of them the titles, into a DataFrame."""
     return pd.DataFrame(table[1:], columns=table[0])
 
 
-def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
+def plot_diagnoses(
+    is_malignant: ArrayLike, p_malignant: ArrayLike, threshold: float = 0.5
+) -> Figure:
     """Draw precision and recall of the diagnoses, and their confusion matrix.
 
-    is_malignant: bool or 0/1 [n]; p_malignant: float [n]. threshold: the operating
-    point; an image is called malignant above it. Returns the Figure.
+    Args:
+        is_malignant: bool or 0/1 [n].
+        p_malignant: [n], 0 to 1.
+        threshold: the operating point; an image is called malignant above it.
     """
     is_malignant, p_malignant = as_labels(is_malignant), np.asarray(p_malignant, float)
     figure = Figure(figsize=(9, 4), layout="constrained")
@@ -145,7 +173,7 @@ def plot_diagnoses(is_malignant, p_malignant, threshold=0.5):
     return figure
 
 
-def save_figure(figure, path, dpi=110):
+def save_figure(figure: Figure, path: str | Path, dpi: int = 110) -> None:
     """Write a Figure as PNG, whole or not at all."""
     with written_whole(path) as partial:
         figure.savefig(partial, dpi=dpi, format="png")

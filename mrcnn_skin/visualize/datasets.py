@@ -3,12 +3,16 @@
 Sizes are measured after the resize, as the network sees them.
 """
 
+from collections.abc import Callable, Iterable, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..data.dataset import load_instances
+from ..config import Config
+from ..data.dataset import Dataset, load_instances
 from ..data.pipeline import load_example
+from ..data.resize_cache import Example
 from ..geometry.inputs import as_image
 from .instances import class_label
 from .overlays import TRUTH_COLOR, overlay, overlay_truth
@@ -16,11 +20,11 @@ from .overlays import TRUTH_COLOR, overlay, overlay_truth
 BINS = 24
 
 
-def draw_example(example, class_names):
-    """Draw the true outlines, boxes and classes of an Example of data.pipeline.
+def draw_example(example: Example, class_names: Sequence[str]) -> np.ndarray:
+    """Draw the true outlines, boxes and classes of an example.
 
     Args:
-        example: an Example.
+        example: as of data.pipeline.load_example.
         class_names: by class id.
 
     Returns:
@@ -31,11 +35,23 @@ def draw_example(example, class_names):
     return overlay(example.image, example.masks, example.boxes, captions, TRUTH_COLOR)
 
 
-def draw_prediction(dataset, image_id, detector, captions=None, width=None):
+def draw_prediction(
+    dataset: Dataset,
+    image_id: int,
+    detector: Callable[[np.ndarray], dict],
+    captions: Sequence | None = None,
+    width: int | None = None,
+) -> np.ndarray:
     """Draw what a detector finds in an image beside the ground truth.
 
-    dataset: a prepared Dataset. detector: function of an image, as inference.Detector.
-    captions, width: as of overlay_truth. Returns uint8 [h + strip, w, 3].
+    Args:
+        dataset: a prepared Dataset.
+        image_id: index of image_info.
+        detector: function of an image, as inference.Detector.
+        captions, width: as of overlay_truth.
+
+    Returns:
+        uint8 [h + strip, w, 3].
     """
     image = as_image(dataset.load_image(image_id))
     masks, _ = load_instances(dataset, image_id, image.shape[:2])
@@ -43,7 +59,9 @@ def draw_prediction(dataset, image_id, detector, captions=None, width=None):
     return overlay_truth(image, masks.any(axis=-1), result, captions, width)
 
 
-def box_statistics(dataset, config, image_ids=None):
+def box_statistics(
+    dataset: Dataset, config: Config, image_ids: Iterable[int] | None = None
+) -> pd.DataFrame:
     """Measure every true instance, except crowds, on the network's canvas.
 
     Args:
@@ -89,7 +107,7 @@ def box_statistics(dataset, config, image_ids=None):
     return pd.DataFrame(rows)
 
 
-def plot_class_counts(dataset):
+def plot_class_counts(dataset: Dataset) -> Figure:
     """Plot the number of images of each class; class 0 is "no label or lesion"."""
     counts = np.bincount(dataset.labels(), minlength=dataset.num_classes)
     names = ["no label or lesion", *dataset.class_names[1:]]
@@ -104,11 +122,15 @@ def plot_class_counts(dataset):
     return figure
 
 
-def plot_box_statistics(table, config):
-    """Plot a table of box_statistics with the anchors of a Config.
+def plot_box_statistics(table: pd.DataFrame, config: Config) -> Figure:
+    """Plot sides, ratios, areas and centres of lesions beside the anchors.
 
     Dotted lines are RPN_ANCHOR_SCALES and RPN_ANCHOR_RATIOS; lesions far from all of
     them are hard to propose.
+
+    Args:
+        table: of box_statistics.
+        config: the Config of the anchors.
     """
     figure = Figure(figsize=(15, 3.6), layout="constrained")
     sides, ratios, areas, centers = figure.subplots(1, 4)

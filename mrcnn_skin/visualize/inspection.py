@@ -5,10 +5,13 @@ of geometry/. Boxes are (y1, x1, y2, x2), pixels of the canvas unless a docstrin
 normalised.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 
+from ..config import Config
 from ..geometry.anchors import backbone_shapes, generate_anchors
 from ..geometry.boxes import (
     apply_box_deltas,
@@ -21,12 +24,14 @@ from ..geometry.boxes import (
 from ..geometry.inputs import as_boxes, as_image, require_count
 from ..layers.roi_align import FIRST_LEVEL, PyramidROIAlign
 from ..layers.rpn_targets import NEGATIVE_IOU, POSITIVE_IOU
-from .instances import display_images, random_colors
+from .instances import display_images, draw_rectangle, random_colors
 
 UNIT_WINDOW = (0, 0, 1, 1)
 
 
-def draw_box_sets(image, box_sets, limit=30, cols=4):
+def draw_box_sets(
+    image: np.ndarray, box_sets: dict[str, ArrayLike], limit: int = 30, cols: int = 4
+) -> Figure:
     """Draw several sets of boxes, each on its own copy of an image.
 
     Args:
@@ -34,9 +39,6 @@ def draw_box_sets(image, box_sets, limit=30, cols=4):
         box_sets: {title: [n, 4]}.
         limit: number of boxes that are drawn of each set, the first in red.
         cols: images per row.
-
-    Returns:
-        The Figure.
     """
     titles = [
         f"{title}\n{len(boxes)} boxes"
@@ -47,15 +49,16 @@ def draw_box_sets(image, box_sets, limit=30, cols=4):
     for ax, boxes in zip(figure.axes, box_sets.values(), strict=False):
         boxes = as_boxes(boxes)[:limit]
         for box, color in zip(boxes, random_colors(len(boxes)), strict=True):
-            _outline(ax, box, color)
+            draw_rectangle(ax, box, color, lw=1.3)
     return figure
 
 
-def draw_anchor_levels(image, config):
-    """Draw the anchor positions of each of RPN_LEVELS and the anchors of one of them.
+def draw_anchor_levels(image: np.ndarray, config: Config) -> Figure:
+    """Draw the anchor positions of each of RPN_LEVELS, and the anchors in the middle.
 
-    image: uint8 [h, w, 3], of the network's size. Shown are the anchors, one a ratio,
-    of the position in the middle. Returns the Figure.
+    Args:
+        image: uint8 [h, w, 3], of the network's size.
+        config: the Config of the anchors.
     """
     image = as_image(image)
     strides = config.RPN_STRIDES
@@ -76,17 +79,23 @@ def draw_anchor_levels(image, config):
         ax.plot(centers[:, 1], centers[:, 0], ".", color="white", ms=2)
         nearest = np.square(centers - np.array(image.shape[:2]) / 2).sum(axis=1)
         for box in anchors[nearest.argmin()]:
-            _outline(ax, box, "yellow")
+            draw_rectangle(ax, box, "yellow", lw=1.3)
         ax.set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
     return figure
 
 
-def rpn_target_sets(anchors, rpn_match, rpn_bbox, gt_boxes, config):
+def rpn_target_sets(
+    anchors: ArrayLike,
+    rpn_match: np.ndarray,
+    rpn_bbox: np.ndarray,
+    gt_boxes: ArrayLike,
+    config: Config,
+) -> dict[str, np.ndarray]:
     """Sort an image's anchors by their targets.
 
     Args:
         anchors: [anchors, 4].
-        rpn_match, rpn_bbox: of build_rpn_targets.
+        rpn_match, rpn_bbox: as of build_rpn_targets.
         gt_boxes: [n, 4].
         config: a Config.
 
@@ -107,12 +116,24 @@ def rpn_target_sets(anchors, rpn_match, rpn_bbox, gt_boxes, config):
     }
 
 
-def proposal_steps(rpn_probs, rpn_deltas, anchors, image_shape, config):
+def proposal_steps(
+    rpn_probs: ArrayLike,
+    rpn_deltas: ArrayLike,
+    anchors: ArrayLike,
+    image_shape: Sequence[int],
+    config: Config,
+) -> dict[str, np.ndarray]:
     """Repeat the steps of ProposalLayer for one image.
 
-    rpn_probs: [anchors, 2]; rpn_deltas: [anchors, 4], in standard deviations;
-    anchors: [anchors, 4], normalised. image_shape: (height, width, ...) of the canvas.
-    Returns {title: int32 [n, 4]} for draw_box_sets, each best first.
+    Args:
+        rpn_probs: [anchors, (background, foreground)].
+        rpn_deltas: [anchors, (dy, dx, log(dh), log(dw))], in standard deviations.
+        anchors: [anchors, 4], normalised.
+        image_shape: (height, width, ...) of the canvas.
+        config: the Config of the network.
+
+    Returns:
+        {title: int32 [n, 4]} for draw_box_sets, each best first.
     """
     scores = np.asarray(rpn_probs)[:, 1]
     best = np.argsort(-scores, kind="stable")[: config.PRE_NMS_LIMIT]
@@ -131,13 +152,26 @@ def proposal_steps(rpn_probs, rpn_deltas, anchors, image_shape, config):
     return {title: denorm_boxes(step, image_shape) for title, step in steps.items()}
 
 
-def detection_steps(rois, probs, deltas, window, image_shape, config):
+def detection_steps(
+    rois: np.ndarray,
+    probs: np.ndarray,
+    deltas: np.ndarray,
+    window: Sequence[float],
+    image_shape: Sequence[int],
+    config: Config,
+) -> dict[str, np.ndarray]:
     """Repeat the steps of DetectionLayer for one image.
 
-    rois: [rois, 4], normalised; probs: [rois, classes]; deltas: [rois, classes, 4], in
-    standard deviations. window: (y1, x1, y2, x2), pixels, the part of the canvas that
-    is not padding; image_shape: (height, width, ...) of the canvas.
-    Returns {title: int32 [n, 4]} for draw_box_sets, each best first.
+    Args:
+        rois: [rois, 4], normalised.
+        probs: [rois, classes], the background first.
+        deltas: [rois, classes, (dy, dx, log(dh), log(dw))], in standard deviations.
+        window: (y1, x1, y2, x2), the part of the canvas that is not padding.
+        image_shape: (height, width, ...) of the canvas.
+        config: the Config of the network.
+
+    Returns:
+        {title: int32 [n, 4]} for draw_box_sets, each best first.
     """
     class_ids = probs[:, 1:].argmax(axis=1) + 1
     rows = np.arange(len(rois))
@@ -166,11 +200,18 @@ def detection_steps(rois, probs, deltas, window, image_shape, config):
     return {title: denorm_boxes(step, image_shape) for title, step in steps.items()}
 
 
-def rois_by_level(rois, image_shape, config):
+def rois_by_level(
+    rois: ArrayLike, image_shape: Sequence[int], config: Config
+) -> dict[str, np.ndarray]:
     """Sort regions by the pyramid level of their features.
 
-    rois: [n, 4]. image_shape: (height, width, ...) of the canvas.
-    Returns {title: boxes} for draw_box_sets, one of each of ROI_LEVELS.
+    Args:
+        rois: [n, 4].
+        image_shape: (height, width, ...) of the canvas.
+        config: the Config of the network.
+
+    Returns:
+        {title: boxes} for draw_box_sets, one of each of ROI_LEVELS.
     """
     rois = np.asarray(rois)
     levels, first = config.ROI_LEVELS, config.ROI_LEVELS[0]
@@ -182,7 +223,9 @@ def rois_by_level(rois, image_shape, config):
     return {f"P{number}": rois[level == number - first] for number in levels}
 
 
-def display_roi_align(image, rois, pooled, limit=6):
+def display_roi_align(
+    image: np.ndarray, rois: ArrayLike, pooled: ArrayLike, limit: int = 6
+) -> Figure:
     """Show regions of an image above their pooled features.
 
     Args:
@@ -191,9 +234,6 @@ def display_roi_align(image, rois, pooled, limit=6):
         pooled: [n, pool_h, pool_w, channels], shown as the mean magnitude of the
             channels.
         limit: number of regions.
-
-    Returns:
-        The Figure.
     """
     image, rois = as_image(image), as_boxes(rois, name="rois")
     pooled = np.asarray(pooled)[: len(rois)]  # less padding
@@ -207,16 +247,15 @@ def display_roi_align(image, rois, pooled, limit=6):
     return display_images([*crops, *maps], titles, cols=max(len(rois), 1))
 
 
-def plot_class_probabilities(probs, class_names, limit=60):
+def plot_class_probabilities(
+    probs: ArrayLike, class_names: Sequence[str], limit: int = 60
+) -> Figure:
     """Plot the class probabilities of regions, the most probable lesion first.
 
     Args:
         probs: [n, classes].
         class_names: by class id, the background first.
         limit: number of regions.
-
-    Returns:
-        The Figure.
     """
     probs = np.asarray(probs)
     probs = probs[np.argsort(probs[:, 0], kind="stable")][:limit]
@@ -235,11 +274,14 @@ def plot_class_probabilities(probs, class_names, limit=60):
     return figure
 
 
-def display_activations(values, channels=6):
+def display_activations(values: dict[str, ArrayLike], channels: int = 6) -> Figure:
     """Show the channels of feature maps that vary most, a row for each map.
 
-    values: {name: [1, h, w, c]}, as of run_graph for one image. Each channel has a
-    colour scale of its own. Returns the Figure.
+    Each channel has a colour scale of its own.
+
+    Args:
+        values: {name: [1, h, w, channels]}, as of run_graph for one image.
+        channels: number shown of each map.
     """
     pictures, titles = [], []
     for name, features in values.items():
@@ -252,8 +294,3 @@ def display_activations(values, channels=6):
             pictures.append(features[..., order[place]] if is_there else blank)
             titles.append(f"{name} [{order[place]}]" if is_there else "")
     return display_images(pictures, titles, cols=channels)
-
-
-def _outline(ax, box, color):
-    y1, x1, y2, x2 = box
-    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=color, lw=1.3))

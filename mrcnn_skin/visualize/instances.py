@@ -6,10 +6,14 @@ geometry.inputs accepts, which raises ValueError for others.
 """
 
 import colorsys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 from skimage.measure import find_contours
 
 from ..evaluation.detection_metrics import compute_matches
@@ -34,8 +38,12 @@ LINES = (
 )
 
 
-def class_label(class_names, class_id):
-    """Return the name of a class for captions; a crowd's class id is negative."""
+def class_label(class_names: Sequence[str], class_id: int) -> str:
+    """Return the name of a class for captions; a crowd's class id is negative.
+
+    Raises:
+        ValueError: if class_names does not reach to the class id.
+    """
     if abs(class_id) >= len(class_names):
         raise ValueError(
             f"class_names must name every class id, got {len(class_names)} names and "
@@ -45,16 +53,25 @@ def class_label(class_names, class_id):
     return f"crowd of {name}" if class_id < 0 else name
 
 
-def random_colors(n, bright=True):
+def random_colors(n: int, bright: bool = True) -> list[tuple]:
     """Return n colours (r, g, b) in 0..1 of evenly spaced hues, always the same."""
     value = 1.0 if bright else 0.7
     return [colorsys.hsv_to_rgb(i / max(n, 1), 1, value) for i in range(n)]
 
 
-def apply_mask(image, mask, color, alpha=0.5):
-    """Blend a colour (r, g, b), 0..1, into an image where a mask is true.
+def apply_mask(
+    image: np.ndarray, mask: ArrayLike, color: Sequence[float], alpha: float = 0.5
+) -> np.ndarray:
+    """Blend a colour into an image where a mask is true.
 
-    image: uint8 [h, w, 3]; mask: bool [h, w]. Returns a new uint8 [h, w, 3].
+    Args:
+        image: uint8 [h, w, 3].
+        mask: bool [h, w].
+        color: (r, g, b), 0..1.
+        alpha: share of the colour, 0..1.
+
+    Returns:
+        A new uint8 [h, w, 3].
     """
     image = as_image(image)
     mask = as_mask(mask, image.shape[:2])
@@ -68,13 +85,21 @@ def apply_mask(image, mask, color, alpha=0.5):
 
 
 def display_images(
-    images, titles=None, cols=4, cmap=None, norm=None, interpolation=None
-):
-    """Show images side by side; returns the Figure.
+    images: Sequence | np.ndarray,
+    titles: Sequence[str] | None = None,
+    cols: int = 4,
+    cmap: Any = None,
+    norm: Any = None,
+    interpolation: str | None = None,
+) -> Figure:
+    """Show images side by side.
 
-    images: list of uint8 [h, w, 3], float [h, w, 3] in 0..1, or numbers of any kind
-    [h, w], which cmap colours; titles: one an image. cmap, norm, interpolation: of
-    matplotlib's imshow.
+    Args:
+        images: list of uint8 [h, w, 3], float [h, w, 3] in 0..1, or numbers of any
+            kind [h, w], which cmap colours.
+        titles: one per image.
+        cols: images per row.
+        cmap, norm, interpolation: of matplotlib's imshow.
     """
     is_stack = getattr(images, "ndim", 0) == 3 and images.shape[2] not in (1, 3, 4)
     images = list(images) if is_stack else as_list(images)  # [n, h, w] of numbers
@@ -91,26 +116,38 @@ def display_images(
 
 
 def display_instances(
-    image,
-    boxes,
-    masks,
-    class_ids,
-    class_names,
-    scores=None,
-    title="",
-    figsize=(16, 16),
-    ax=None,
-    show_mask=True,
-    show_bbox=True,
-    colors=None,
-    captions=None,
-):
+    image: np.ndarray,
+    boxes: ArrayLike,
+    masks: ArrayLike | None,
+    class_ids: ArrayLike,
+    class_names: Sequence[str],
+    scores: ArrayLike | None = None,
+    title: str = "",
+    figsize: tuple[float, float] = (16, 16),
+    ax: Axes | None = None,
+    show_mask: bool = True,
+    show_bbox: bool = True,
+    colors: Sequence | None = None,
+    captions: Sequence[str] | None = None,
+) -> Figure:
     """Draw instances over an image.
 
-    image: uint8 [h, w, 3]. boxes: [n, (y1, x1, y2, x2)], pixels; masks: bool [h, w, n]
-    or None; class_ids: [n]; class_names: by class id; scores: [n] or None.
-    colors: (r, g, b), 0..1, one an instance. captions: one a box instead of class and
-    score. Returns the Figure, that of `ax` if one is given.
+    Args:
+        image: uint8 [h, w, 3].
+        boxes: [n, 4].
+        masks: bool [h, w, n], or None.
+        class_ids: int [n].
+        class_names: by class id.
+        scores: [n], 0..1, or None.
+        title: of the figure.
+        figsize: (width, height) of a new figure, inches.
+        ax: axes to draw on; None for a new figure.
+        show_mask, show_bbox: whether masks and boxes are drawn.
+        colors: (r, g, b), 0..1, one per instance; None for random_colors.
+        captions: one per box; None for class and score.
+
+    Returns:
+        The Figure, that of `ax` if one is given.
     """
     image, boxes = as_image(image), as_boxes(boxes)
     count = len(boxes)
@@ -127,7 +164,7 @@ def display_instances(
             image = apply_mask(image, masks[..., i], colors[i])
             _draw_contours(ax, masks[..., i], colors[i])
         if show_bbox:
-            _draw_rectangle(ax, box, colors[i], ls="--")
+            draw_rectangle(ax, box, colors[i], ls="--")
         if captions is not None:
             caption = captions[i]
         else:
@@ -139,27 +176,30 @@ def display_instances(
 
 
 def display_differences(
-    image,
-    gt_box,
-    gt_class_id,
-    gt_mask,
-    pred_box,
-    pred_class_id,
-    pred_score,
-    pred_mask,
-    class_names,
-    title="",
-    ax=None,
-    show_mask=True,
-    show_box=True,
-    iou_threshold=0.5,
-    score_threshold=0.5,
-):
+    image: np.ndarray,
+    gt_box: ArrayLike,
+    gt_class_id: ArrayLike,
+    gt_mask: ArrayLike,
+    pred_box: ArrayLike,
+    pred_class_id: ArrayLike,
+    pred_score: ArrayLike,
+    pred_mask: ArrayLike,
+    class_names: Sequence[str],
+    title: str = "",
+    ax: Axes | None = None,
+    show_mask: bool = True,
+    show_box: bool = True,
+    iou_threshold: float = 0.5,
+    score_threshold: float = 0.5,
+) -> Figure:
     """Draw true instances (green) and detections (red) on one image.
 
     The arguments are those of display_instances and compute_matches. Captions of
     detections say score / IoU with the instance that they match, or with the one that
-    they overlap most. Returns the Figure.
+    they overlap most.
+
+    Returns:
+        The Figure, that of `ax` if one is given.
     """
     gt_box = as_boxes(gt_box, name="gt_box")
     pred_box = as_boxes(pred_box, name="pred_box")
@@ -206,13 +246,25 @@ def display_differences(
     )
 
 
-def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10):
+def draw_rois(
+    image: np.ndarray,
+    rois: ArrayLike,
+    refined_rois: ArrayLike,
+    mask: ArrayLike,
+    class_ids: ArrayLike,
+    class_names: Sequence[str],
+    limit: int = 10,
+) -> Figure:
     """Draw regions (dotted), what they are refined to (solid), and their masks.
 
-    image: uint8 [h, w, 3]; rois, refined_rois: [n, 4]; mask: [n, mask_h, mask_w],
-    probabilities over the refined boxes; class_ids: [n], 0 for background, which is
-    drawn faintly. limit: so many, chosen at random but the same each time.
-    Returns the Figure.
+    Args:
+        image: uint8 [h, w, 3].
+        rois: [n, 4].
+        refined_rois: [n, 4].
+        mask: [n, mask_h, mask_w], probabilities over the refined boxes.
+        class_ids: int [n], 0 for background, which is drawn faintly.
+        class_names: by class id.
+        limit: number of regions, chosen at random but the same each time.
     """
     image, rois = as_image(image), as_boxes(rois, name="rois")
     refined_rois = as_boxes(refined_rois, len(rois), name="refined_rois")
@@ -239,11 +291,15 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
     )
 
 
-def draw_box(image, box, color):
+def draw_box(
+    image: np.ndarray, box: Sequence[int], color: Sequence[float]
+) -> np.ndarray:
     """Draw a box, two pixels wide, into an image in place, and return it.
 
-    image: [h, w, channels]; box: whole (y1, x1, y2, x2), y2 and x2 outside; color: a
-    number for each channel, in the image's own range.
+    Args:
+        image: [h, w, channels].
+        box: whole (y1, x1, y2, x2), y2 and x2 outside.
+        color: a number for each channel, in the image's own range.
     """
     if np.ndim(image) != 3 or image.shape[2] != len(color):
         raise ValueError(
@@ -262,22 +318,31 @@ def draw_box(image, box, color):
 
 
 def draw_boxes(
-    image,
-    boxes=None,
-    refined_boxes=None,
-    masks=None,
-    captions=None,
-    visibilities=None,
-    title="",
-    ax=None,
-):
+    image: np.ndarray,
+    boxes: ArrayLike | None = None,
+    refined_boxes: ArrayLike | None = None,
+    masks: Sequence | None = None,
+    captions: Sequence[str] | None = None,
+    visibilities: Sequence[int] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
     """Draw boxes, what they are refined to, masks and captions; each may be left out.
 
-    image: uint8 [h, w, 3]. boxes, refined_boxes: [n, 4], the latter solid, with a
-    line from the box's corner; rows of zeros are left out. masks: list of bool
-    [h, w] or None. visibilities: int [n], 0 faint, 1 dotted (boxes that are refined)
-    or 2 solid (the others), which are the defaults.
-    Returns the Figure, that of `ax` if one is given.
+    Args:
+        image: uint8 [h, w, 3].
+        boxes: [n, 4]; rows of zeros are left out.
+        refined_boxes: [n, 4], solid, with a line from the box's corner; rows of zeros
+            are left out.
+        masks: list of bool [h, w] or None.
+        captions: one per box.
+        visibilities: int [n], 0 faint, 1 dotted (the default of boxes that are
+            refined) or 2 solid (that of the others).
+        title: of the figure.
+        ax: axes to draw on; None for a new figure.
+
+    Returns:
+        The Figure, that of `ax` if one is given.
     """
     image = as_image(image)
     figure, ax = _axes(ax, (12, 12), title)
@@ -294,13 +359,13 @@ def draw_boxes(
         place = None
         if boxes is not None and np.any(boxes[i]):
             place = boxes[i]
-            _draw_rectangle(ax, place, **line)
+            draw_rectangle(ax, place, **line)
         if refined_boxes is not None and np.any(refined_boxes[i]):
             if place is not None:
                 (y1, x1), (end_y, end_x) = place[:2], refined_boxes[i][:2]
                 ax.plot([x1, end_x], [y1, end_y], color=color, lw=1)
             place = refined_boxes[i]
-            _draw_rectangle(ax, place, color)
+            draw_rectangle(ax, place, color)
         if captions is not None and place is not None:
             _write(ax, place, captions[i])
         if masks is not None and masks[i] is not None:
@@ -311,11 +376,21 @@ def draw_boxes(
     return figure
 
 
-def display_top_masks(image, mask, class_ids, class_names, limit=4):
+def display_top_masks(
+    image: np.ndarray,
+    mask: ArrayLike,
+    class_ids: ArrayLike,
+    class_names: Sequence[str],
+    limit: int = 4,
+) -> Figure:
     """Show an image and, for each of its largest classes, the union of their masks.
 
-    image: uint8 [h, w, 3]; mask: bool [h, w, n]; class_ids: [n]; limit: classes shown.
-    Returns the Figure.
+    Args:
+        image: uint8 [h, w, 3].
+        mask: bool [h, w, n].
+        class_ids: int [n].
+        class_names: by class id.
+        limit: number of classes shown.
     """
     image = as_image(image)
     class_ids = np.asarray(class_ids)
@@ -352,11 +427,11 @@ def _axes(ax, figsize, title):
     return ax.figure, ax
 
 
-def _draw_rectangle(ax, box, color, ls="-", alpha=1.0):
+def draw_rectangle(ax: Axes, box: ArrayLike, color: Any, **line: Any) -> None:
+    """Draw a box (y1, x1, y2, x2); line: of matplotlib, solid and 2 points wide."""
     y1, x1, y2, x2 = box
-    rectangle = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, lw=2)
-    rectangle.set(edgecolor=color, linestyle=ls, alpha=alpha)
-    ax.add_patch(rectangle)
+    line = {"ls": "-", "lw": 2, "ec": color, "fill": False, **line}
+    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **line))
 
 
 def _write(ax, box, text):
@@ -367,5 +442,6 @@ def _write(ax, box, text):
 
 
 def _draw_contours(ax, mask, color):
+    """Draw the outline of a mask, closed at the border of the image too."""
     for line in find_contours(np.pad(mask, 1).astype(float), 0.5):
         ax.plot(line[:, 1] - 1, line[:, 0] - 1, color=color, lw=1)

@@ -3,7 +3,11 @@
 Images, masks, boxes and colours are those that geometry.inputs accepts.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import distance_transform_edt
 
@@ -17,12 +21,26 @@ PREDICTION_COLOR = (255, 130, 20)
 GAP = 6  # pixels between the pictures of a contact sheet
 
 
-def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
-    """Draw outlines of masks, boxes and a line of text for each into an image.
+def overlay(
+    image: np.ndarray,
+    masks: ArrayLike,
+    boxes: ArrayLike,
+    captions: Sequence[str] = (),
+    color: Sequence[int] = PREDICTION_COLOR,
+) -> np.ndarray:
+    """Draw outlines of masks and boxes into an image, and lines of text above it.
 
-    image: uint8 [h, w, 3]. masks: bool [h, w, n]. boxes: [m, (y1, x1, y2, x2)],
-    pixels. captions: text lines, on a strip above the image. color: (r, g, b), 0..255.
-    Lines and letters grow with the image. Returns uint8 [h + strip, w, 3].
+    Lines and letters grow with the image.
+
+    Args:
+        image: uint8 [h, w, 3].
+        masks: bool [h, w, n].
+        boxes: [m, (y1, x1, y2, x2)], pixels.
+        captions: text lines, on a strip above the image.
+        color: (r, g, b), 0..255.
+
+    Returns:
+        uint8 [h + strip, w, 3].
     """
     image = as_image(image)
     masks = as_mask(masks, image.shape[:2], ndim=3, name="masks")
@@ -38,7 +56,13 @@ def overlay(image, masks, boxes, captions=(), color=PREDICTION_COLOR):
     return _with_captions(np.asarray(picture), [(text, color) for text in captions])
 
 
-def overlay_truth(image, truth, result, captions=None, width=None):
+def overlay_truth(
+    image: np.ndarray,
+    truth: ArrayLike,
+    result: dict,
+    captions: Sequence[tuple] | None = None,
+    width: int | None = None,
+) -> np.ndarray:
     """Draw the outlines of the ground truth (green) and of the best lesion (orange).
 
     Args:
@@ -73,18 +97,26 @@ def overlay_truth(image, truth, result, captions=None, width=None):
     return _with_captions(image, captions)
 
 
-def scale_to_width(image, width):
+def scale_to_width(image: np.ndarray, width: int) -> np.ndarray:
     """Resize an image or a mask, [h, w, ...], to a width in pixels."""
     kept = Image.Resampling.NEAREST if image.dtype == bool else Image.Resampling.LANCZOS
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     return np.asarray(Image.fromarray(image).resize((width, height), kept))
 
 
-def draw_outline(image, mask, color, width):
-    """Draw the outline of a mask, `width` pixels wide, just outside of it.
+def draw_outline(
+    image: np.ndarray, mask: ArrayLike, color: Sequence[int], width: int
+) -> np.ndarray:
+    """Draw the outline of a mask, just outside of it.
 
-    image: uint8 [h, w, 3]; mask: bool [h, w]; color: (r, g, b), 0..255. Returns a new
-    image.
+    Args:
+        image: uint8 [h, w, 3].
+        mask: bool [h, w].
+        color: (r, g, b), 0..255.
+        width: of the line, pixels.
+
+    Returns:
+        A new uint8 [h, w, 3].
     """
     image, color = as_image(image).copy(), as_color(color, 255)
     mask = as_mask(mask, image.shape[:2])
@@ -99,12 +131,18 @@ def draw_outline(image, mask, color, width):
     return image
 
 
-def contact_sheet(pictures, columns=4, width=320):
-    """Arrange pictures on a sheet, all scaled to the same width.
+def contact_sheet(
+    pictures: Sequence[np.ndarray], columns: int = 4, width: int = 320
+) -> np.ndarray:
+    """Arrange pictures on a sheet, each row as high as its highest picture.
 
-    pictures: list of uint8 [h, w, 3], of any sizes, at least one. width: pixels of
-    each; its height follows. Returns uint8 [sheet_h, sheet_w, 3], a row as high as
-    its highest picture.
+    Args:
+        pictures: list of uint8 [h, w, 3], of any sizes, at least one.
+        columns: pictures per row.
+        width: to which each is scaled, pixels; its height follows.
+
+    Returns:
+        uint8 [sheet_h, sheet_w, 3].
     """
     pictures = as_list(pictures, "pictures")
     if not pictures:
@@ -123,7 +161,7 @@ def contact_sheet(pictures, columns=4, width=320):
     return np.asarray(sheet)
 
 
-def save_image(image, path):
+def save_image(image: np.ndarray, path: str | Path) -> None:
     """Write pixels, uint8 [h, w, 3] or [h, w], as PNG, whole or not at all."""
     image = as_image(image, None if np.ndim(image) == 2 else 3)
     with written_whole(path) as partial:
@@ -131,14 +169,14 @@ def save_image(image, path):
 
 
 def _line_width(image):
+    """Width of a line that is visible at the image's size, pixels."""
     return max(1, round(max(image.shape[:2]) / 200))
 
 
 def _with_captions(image, captions):
     """Draw lines of (text, colour) on a dark strip above an image.
 
-    Lines that are wider than the image break at double spaces; if a part is still too
-    wide, the font gets smaller.
+    Lines that are too wide break at double spaces; then the font gets smaller.
     """
     if not captions:
         return image

@@ -4,21 +4,26 @@ Tables are pandas DataFrames, charts matplotlib Figures.
 """
 
 import re
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..model import MaskRCNN
+
 OVERFLOW = 1000  # a weight beyond this is suspect, as in Matterport
 BINS = 40
 DEAD_SHARE = 0.9  # of a layer's channels; with more dead ones it is reported
 
 
-def display_weight_stats(model):
-    """Return a DataFrame of the extremes and deviation of every weight of a MaskRCNN.
+def display_weight_stats(model: MaskRCNN) -> pd.DataFrame:
+    """Tabulate the extremes and deviation of every weight.
 
-    The column "alert" is that of weight_alert.
+    Returns:
+        DataFrame, one row per weight: weight, shape, min, max, std, and the alert of
+        weight_alert.
     """
     rows = []
     for layer, weight, values in _weights(model):
@@ -35,7 +40,7 @@ def display_weight_stats(model):
     return pd.DataFrame(rows)
 
 
-def weight_alert(name, values):
+def weight_alert(name: str, values: np.ndarray) -> str:
     """Return an alert on a weight: "overflow?", "dead?" or "".
 
     "overflow?" is a value beyond OVERFLOW, "dead?" a kernel of equal values.
@@ -49,7 +54,9 @@ def weight_alert(name, values):
     return "dead?" if name == "kernel" and not np.ptp(values) else ""
 
 
-def plot_weight_histograms(model, name="kernel", layers=".*", cols=8):
+def plot_weight_histograms(
+    model: MaskRCNN, name: str = "kernel", layers: str = ".*", cols: int = 8
+) -> Figure:
     """Plot histograms of one kind of weight, a panel per layer.
 
     Panels with an alert (weight_alert) are red.
@@ -59,9 +66,6 @@ def plot_weight_histograms(model, name="kernel", layers=".*", cols=8):
         name: such as "kernel", "bias" or "gamma".
         layers: regular expression that matches whole names.
         cols: panels per row.
-
-    Returns:
-        The Figure.
 
     Raises:
         ValueError: if no such layer has such a weight.
@@ -88,7 +92,7 @@ def plot_weight_histograms(model, name="kernel", layers=".*", cols=8):
     return figure
 
 
-def dead_units(model, images):
+def dead_units(model: MaskRCNN, images: Iterable[np.ndarray]) -> pd.DataFrame:
     """Count each ReLU layer's channels that are 0 everywhere in some images.
 
     A dead unit adds nothing and, its gradient being 0, hardly recovers. But a unit of

@@ -6,13 +6,16 @@ before the first one is changed.
 
 import fnmatch
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
 from ..atomic import written_whole
+from ..config import Config
 from ..graph.common import leaf_layers, other_norm
 from .h5_files import read_h5, require_path, with_unique_names
 from .imagenet import from_applications
@@ -32,15 +35,15 @@ class LoadReport:
     """The result for every tensor, "layer/tensor", of a file and of the model."""
 
     path: str
-    loaded: list = field(default_factory=list)
-    excluded: list = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
     mismatched: list = field(default_factory=list)  # (name, file's shape, model's)
-    missing: list = field(default_factory=list)  # in the file
-    unused: list = field(default_factory=list)  # by the model
-    notes: list = field(default_factory=list)  # conversions and warnings
+    missing: list[str] = field(default_factory=list)  # in the file
+    unused: list[str] = field(default_factory=list)  # by the model
+    notes: list[str] = field(default_factory=list)  # conversions and warnings
 
     @property
-    def left(self):
+    def left(self) -> set[str]:
         """Names of the layers with a tensor that was not loaded."""
         mismatched = [name for name, *_ in self.mismatched]
         return {_layer(n) for n in (*self.excluded, *mismatched, *self.missing)}
@@ -61,7 +64,7 @@ class LoadReport:
             lines.append(f"    {name} {in_file}, the model has {in_model}")
         return "\n".join(lines + [f"  {note}" for note in self.notes])
 
-    def require_complete(self):
+    def require_complete(self) -> None:
         """Raise ValueError if the file did not give every tensor of the model."""
         lacking = [*self.missing, *(name for name, *_ in self.mismatched)]
         if lacking:
@@ -83,10 +86,11 @@ def _layer(name):
     return name.rpartition("/")[0]
 
 
-def named_weights(model):
+def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
     """Return {"layer/tensor": variable} of a model, nested models included.
 
-    Raises ValueError if two have the same name: one of them would be lost.
+    Raises:
+        ValueError: if two have the same name: one of them would be lost.
     """
     return with_unique_names(
         (f"{layer.name}/{weight.name}", weight.path, weight)
@@ -95,10 +99,12 @@ def named_weights(model):
     )
 
 
-def require_names(model):
-    """Raise ValueError unless all weights can be saved and loaded by name.
+def require_names(model: keras.Model) -> None:
+    """Check that all weights can be saved and loaded by name.
 
-    A layer without a name of its own, "conv2d_7", has another one in the next graph.
+    Raises:
+        ValueError: if two weights have the same name, or a layer has none of its own:
+            "conv2d_7" has another name in the next graph.
     """
     for layer in leaf_layers(model):
         stem = re.sub(r"_\d+$", "", layer.name).replace("_", "")
@@ -116,10 +122,11 @@ def require_names(model):
         ) from error
 
 
-def copy_weights(source, target):
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Copy every tensor of `target` from the layer of that name in `source`.
 
-    Raises ValueError naming the tensors that `source` does not have.
+    Raises:
+        ValueError: naming the tensors that `source` does not have.
     """
     values = named_weights(source)
     wanted = named_weights(target)
@@ -130,16 +137,31 @@ def copy_weights(source, target):
         variable.assign(values[name])
 
 
-def load_h5(model, path, exclude=(), verbose=1):
+def load_h5(
+    model: keras.Model,
+    path: str | Path,
+    exclude: str | Iterable[str] = (),
+    verbose: int = 1,
+) -> LoadReport:
     """Load weights by name from Matterport's layout, or keras-applications' ResNets.
 
-    exclude: names or patterns ("mrcnn_*") of layers to leave as they are; that of a
-    nested model ("rpn_model") stands for all of its layers. verbose: 1 prints the
-    report.
-    CLASS_LAYERS for another number of classes are left as they are. Any other
-    difference of shape, a network of the other NORM, or a file that shares no tensor
-    with the model, raises ValueError before anything is written.
-    Returns a LoadReport.
+    CLASS_LAYERS for another number of classes are left as they are.
+
+    Args:
+        model: either graph.
+        path: the .h5 file.
+        exclude: names or patterns ("mrcnn_*") of layers to leave as they are; that of
+            a nested model ("rpn_model") stands for all of its layers.
+        verbose: 1 prints the report.
+
+    Returns:
+        A LoadReport.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: before a weight changes, for an unusable file (read_h5), any other
+            difference of shape, a network of the other NORM, or a file that shares no
+            tensor with the model.
     """
     exclude = (exclude,) if isinstance(exclude, str) else exclude
     is_list = isinstance(exclude, list | tuple | set)
@@ -225,12 +247,16 @@ def _differs_in_classes(name, in_file, in_model):
     return _layer(name) in CLASS_LAYERS and in_file[:-1] == in_model[:-1]
 
 
-def save_h5(model, path, config=None):
+def save_h5(model: keras.Model, path: str | Path, config: Config | None = None) -> None:
     """Write a model's weights in Matterport's layout, whole or not at all.
 
     A group a layer, with the attributes layer_names and weight_names; the RPN's
-    layers in the group rpn_model. config: the Config of the model, stored as
-    CONFIG_ATTRIBUTE.
+    layers in the group rpn_model.
+
+    Args:
+        model: either graph.
+        path: the .h5 file.
+        config: the Config of the model, stored as CONFIG_ATTRIBUTE.
     """
     require_path(path)
     with written_whole(path) as partial, h5py.File(partial, "w") as handle:

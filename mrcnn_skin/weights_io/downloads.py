@@ -45,7 +45,7 @@ class DownloadError(OSError):
     """A file could not be downloaded, or is not the expected one."""
 
 
-def fetch_coco_weights(folder):
+def fetch_coco_weights(folder: str | Path) -> Path:
     """Download Matterport's ResNet-101 Mask R-CNN, trained on COCO.
 
     Args:
@@ -60,7 +60,7 @@ def fetch_coco_weights(folder):
     return download(COCO_URL, _place(folder, COCO_URL), size=COCO_SIZE)
 
 
-def fetch_imagenet_weights(folder):
+def fetch_imagenet_weights(folder: str | Path) -> Path:
     """Download keras-applications' ResNet-50 without top, trained on ImageNet.
 
     Arguments, result and errors are those of fetch_coco_weights.
@@ -68,7 +68,13 @@ def fetch_imagenet_weights(folder):
     return download(IMAGENET_URL, _place(folder, IMAGENET_URL), md5=IMAGENET_MD5)
 
 
-def download(url, path, size=None, md5=None, progress=True):
+def download(
+    url: str,
+    path: str | Path,
+    size: int | None = None,
+    md5: str | None = None,
+    progress: bool = True,
+) -> Path:
     """Download a file unless it exists already, and check it.
 
     Args:

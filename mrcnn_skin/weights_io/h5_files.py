@@ -7,7 +7,9 @@ import os
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Container, Iterable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,16 +19,28 @@ MAX_WEIGHT_BYTES = 2_000_000_000
 KERAS3_PLACE = re.compile(r"(^|/)vars/\d+$")  # of Keras 3's own .weights.h5
 
 
-def read_h5(path, wanted=()):
-    """Read {"layer/tensor": array} of a Keras-2 .h5 file, with nested groups.
+def read_h5(
+    path: str | os.PathLike, wanted: Container[str] = ()
+) -> dict[str, np.ndarray]:
+    """Read the tensors of a Keras-2 .h5 file, with nested groups.
 
     A group that holds one layer gives it its name; in a group of several (rpn_model)
-    they have their own. wanted: names of tensors; a layer's exact name comes first
-    where it gives one of these. Only what the file itself holds is read: links are not
-    followed. Raises ValueError, naming the file, where it is not HDF5, cut short, holds
-    no weights, more than MAX_WEIGHT_BYTES of them, two of one name, a tensor of numbers
-    that are not real, or a value that float32 cannot hold; FileNotFoundError where
-    it is absent.
+    they have their own. Only what the file itself holds is read: links are not
+    followed.
+
+    Args:
+        path: of the file.
+        wanted: names of tensors; a layer's exact name comes first where it gives one
+            of these.
+
+    Returns:
+        {"layer/tensor": array}.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: naming the file, if it is not HDF5, is cut short, or holds no
+            weights, more than MAX_WEIGHT_BYTES of them, two of one name, a tensor of
+            numbers that are not real, or a value that float32 cannot hold.
     """
     require_file(path)
     if zipfile.is_zipfile(path):
@@ -64,13 +78,13 @@ def read_h5(path, wanted=()):
         raise ValueError(f"{path}: {error}") from error
 
 
-def require_path(path):
+def require_path(path: str | os.PathLike) -> None:
     """Raise ValueError unless `path` may be the path of a weight file."""
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ValueError(f"a weight file must be the path of a .h5 file, got {path!r}")
 
 
-def require_file(path):
+def require_file(path: str | os.PathLike) -> None:
     """Raise FileNotFoundError for a path where nothing is, ValueError for no file."""
     require_path(path)
     if not os.path.exists(path):
@@ -107,10 +121,7 @@ def _read_datasets(group):
 
 
 def _tensor_name(place, layers_in, wanted):
-    """Name, as "layer/tensor", the tensor at "rpn_model/rpn_conv_shared_1/kernel:0".
-
-    layers_in: {group: number of layers in it}. wanted: see read_h5.
-    """
+    """Name of the tensor at "rpn_model/rpn_conv_shared_1/kernel:0"; see read_h5."""
     scope, _, tensor = place.rpartition("/")
     tensor = tensor.split(":")[0]
     group, layer = scope.split("/")[0], scope.rpartition("/")[2]
@@ -124,10 +135,11 @@ def _tensor_name(place, layers_in, wanted):
     return f"{exact if f'{exact}/{tensor}' in wanted else other}/{tensor}"
 
 
-def with_unique_names(tensors):
+def with_unique_names(tensors: Iterable[tuple[str, str, Any]]) -> dict[str, Any]:
     """Collect (name, place in the file, value) into {name: value}.
 
-    Raises ValueError naming both places if two have the same name.
+    Raises:
+        ValueError: naming both places, if two have the same name.
     """
     values, places = {}, {}
     for name, place, value in tensors:

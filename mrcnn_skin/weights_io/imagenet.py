@@ -29,16 +29,25 @@ BLOCK_NAME = re.compile(r"conv([2-5])_block(\d+)_([0-3])_(conv|bn)")
 BRANCHES = ("branch1", "branch2a", "branch2b", "branch2c")  # 0 is the shortcut
 
 
-def from_applications(tensors):
+def from_applications(
+    tensors: dict[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Translate the tensors of a keras-applications file; others pass as they are.
 
-    tensors: {"layer/tensor": array} as in the file. Known are its ResNets up to 101
-    layers: the older ResNet-50 (release v0.2; Matterport's layer names and Keras 1's
-    tensor names) and the newer ones (conv2_block1_1_conv ...). Like this network they
-    have their stride in the first 1x1 convolution of a stage.
-    Returns the translated {"layer/tensor": array} and what was changed, in words.
-    Raises ValueError for a ResNet v2, which normalises before its convolutions, and
-    for two tensors that get one name.
+    Known are its ResNets up to 101 layers: the older ResNet-50 (release v0.2;
+    Matterport's layer names and Keras 1's tensor names) and the newer ones
+    (conv2_block1_1_conv ...). Like this network they have their stride in the first
+    1x1 convolution of a stage.
+
+    Args:
+        tensors: {"layer/tensor": array} as in the file.
+
+    Returns:
+        The translated {"layer/tensor": array}, and what was changed, in words.
+
+    Raises:
+        ValueError: for a ResNet v2, which normalises before its convolutions, and for
+            two tensors that get one name.
     """
     if any("_preact_bn/" in name for name in tensors):
         raise ValueError("it is of a ResNet v2, another network; a ResNet v1 would fit")

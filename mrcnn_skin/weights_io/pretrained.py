@@ -89,7 +89,9 @@ def find_weights(weights: str | Path) -> Path:
     return path
 
 
-def read_config(path: str | Path, config_class: type = IsicConfig, **overrides: Any):
+def read_config(
+    path: str | Path, config_class: type[Config] = IsicConfig, **overrides: Any
+) -> Config | None:
     """Read the Config of a weight file.
 
     Args:
