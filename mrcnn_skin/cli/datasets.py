@@ -192,14 +192,14 @@ def outline_unmasked(train, args):
 
     The masks are kept in LOGS/pseudo_masks, in a folder per weight file.
     """
+    from .. import MaskRCNN
     from ..training.pseudo_masks import add_pseudo_masks
 
     path = models.trained_weights(args.pseudo_masks, args.logs).resolve()
     about = f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
     name = f"{path.stem}-{hashlib.sha256(about.encode()).hexdigest()[:8]}"
-    model = models.build_model(path, models.stored_config(path))
     folder = Path(args.logs, "pseudo_masks", name)
-    table = add_pseudo_masks(train, model.detector, folder)
+    table = add_pseudo_masks(train, MaskRCNN.from_pretrained(path).detector, folder)
     kept = int((table["mask"] != "").sum())
     print(f"pseudo-masks by {path.name}: {kept} of {len(table)} images without mask")
 

@@ -46,11 +46,7 @@ def main(argv=None):
         raise ValueError(f"--out must end in .h5, got {args.out}")
     if args.components < 1:
         raise ValueError(f"--components must be at least 1, got {args.components}")
-    return fit(args, out)
 
-
-def fit(args, out):
-    """Run the command; returns its exit status."""
     from ..data.leaks import find_leaks
     from ..inference.familiarity import LAYER, fit_familiarity
 

@@ -1,7 +1,9 @@
 """Print versions, devices and the fast precision, as bug reports need them."""
 
 import platform
+import re
 from importlib import metadata
+from pathlib import Path
 
 from .. import __version__
 from . import command
@@ -23,7 +25,11 @@ def main(argv=None):
     print(f"processor instructions: {' '.join(shown) or 'unknown'}")
     fast = "bfloat16" if flags & BFLOAT16_FLAGS else "float32"
     print(f"fast precision on this processor: {fast} (--precision={fast})")
+    print_devices()
 
+
+def print_devices():
+    """Print the devices that TensorFlow uses, and a warning if it uses no GPU."""
     from ..training.devices import describe_devices, unused_gpu
 
     print(f"devices: {describe_devices()}")
@@ -34,13 +40,11 @@ def main(argv=None):
 def cpu_flags(cpuinfo="/proc/cpuinfo"):
     """Return the processor's instruction sets by their names in `cpuinfo`."""
     try:
-        with open(cpuinfo, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.startswith(("flags", "Features")):
-                    return set(line.partition(":")[2].split())
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        pass
-    return set()
+        return set()
+    found = re.search("^(?:flags|Features).*?:(.*)", text, re.M)
+    return set(found[1].split()) if found else set()
 
 
 def _version(package):

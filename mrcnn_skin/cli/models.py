@@ -42,16 +42,6 @@ def trained_config(path, args):
     )
 
 
-def stored_config(path):
-    """Return the Config of a weight file, which must have one."""
-    from ..weights_io.pretrained import read_config
-
-    config = read_config(path)
-    if config is None:
-        raise ValueError(f"{path} must have its Config inside or beside it, got none")
-    return config
-
-
 def build_model(path, config, exclude=()):
     """Build an inference model and load its weights, except for layers `exclude`."""
     from .. import MaskRCNN

@@ -18,7 +18,7 @@ or the data, or with --strict a dropped image.
 import argparse
 from pathlib import Path
 
-from . import command, datasets, evaluate, evaluation_run, options, training_run
+from . import command, datasets, evaluate, evaluation_run, info, options, training_run
 from .training_run import DEFAULTS, QUICK
 
 RESUME = "mrcnn-skin train --weights=last resumes a run that has saved a state"
@@ -31,7 +31,6 @@ def main(argv=None):
     options = {**DEFAULTS, **(QUICK if given.get("quick") else {}), **stored, **given}
     args = argparse.Namespace(**options)
 
-    from ..training import devices
     from ..training.checkpoint import CheckpointFolder
 
     resuming = args.weights == "last"
@@ -55,9 +54,7 @@ def main(argv=None):
     if weight_file:
         model.load_weights(weight_file)
     print(f"run folder: {run_dir.resolve()}")
-    print(f"devices: {devices.describe_devices()}")
-    if warning := devices.unused_gpu():
-        print(f"WARNING: {warning}")
+    info.print_devices()
     callbacks = [loss_curves(run_dir)] if model.is_chief else []
     model.train(train, val, stages=stages, custom_callbacks=callbacks)
     if model.is_chief:
