@@ -10,7 +10,6 @@ TOO_LARGE = "too many pixels: {} are allowed"
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112  # tag of EXIF
-_HEADERS = 1 << 18  # bytes of a JPEG, or of a PNG's EXIF, that are searched
 
 
 def decode_image(encoded, max_pixels):
@@ -92,93 +91,80 @@ def turn_upright(image, orientation):
 
 def exif_orientation(encoded):
     """Return the EXIF orientation of a JPEG or PNG, int32 1..8; 1 if none."""
+    file = _Bytes(encoded)
     at = tf.cond(
-        _is_png(encoded), lambda: _exif_of_png(encoded), lambda: _exif_of_jpeg(encoded)
+        _is_png(encoded), lambda: _exif_of_png(file), lambda: _exif_of_jpeg(file)
     )
-
-    def read():
-        raw = tf.io.decode_raw(tf.strings.substr(encoded, at, _HEADERS), tf.uint8)
-        raw = tf.pad(tf.cast(raw, tf.int32), [[0, 16]])  # to look ahead at the end
-        return _tiff_orientation(raw)
-
-    orientation = tf.cond(at > 0, read, lambda: 1)
+    orientation = tf.cond(
+        at > 0, lambda: _tiff_orientation(file, at), lambda: tf.constant(1, tf.int64)
+    )
     is_known = (orientation >= 1) & (orientation <= 8)
-    return tf.where(is_known, orientation, 1)
+    return tf.cast(tf.where(is_known, orientation, 1), tf.int32)
 
 
-def _exif_of_png(png):
-    """Return the offset of the TIFF in the first eXIf chunk of a PNG; 0 if none.
+class _Bytes:
+    """Parts of an encoded image; beyond its end are 16 zeros. Places are int64."""
+
+    def __init__(self, encoded):
+        self.end = tf.cast(tf.strings.length(encoded), tf.int64)
+        self._padded = tf.strings.join([encoded, b"\0" * 16])
+
+    def text(self, at, count):
+        """Return `count` bytes as a string."""
+        at = tf.clip_by_value(at, 0, self.end)
+        return tf.strings.substr(self._padded, at, count)
+
+    def numbers(self, at, count=1, kind=tf.uint16, is_little=False):
+        """Return numbers, int64 [count]; is_little: their lowest bytes come first."""
+        raw = self.text(at, count * kind.size)
+        little, big = (tf.io.decode_raw(raw, kind, order) for order in (True, False))
+        return tf.cast(tf.where(is_little, little, big), tf.int64)
+
+
+def _exif_of_png(file):
+    """Return the place of the TIFF in the first eXIf chunk of a PNG; 0 if none.
 
     A chunk has its length, its name, its data, and a checksum of four bytes.
     """
-    end = tf.cast(tf.strings.length(png), tf.int64) - 8  # room for length and name
-
-    def name(at):
-        return tf.strings.substr(png, at + 4, 4)
-
-    def following(at):
-        length = tf.io.decode_raw(
-            tf.strings.substr(png, at, 4), tf.int32, little_endian=False
-        )[0]
-        # The search must end whatever lengths a broken file has
-        at += 12 + tf.maximum(tf.cast(length, tf.int64), 0)
-        return [tf.minimum(at, end)]
-
     at = tf.while_loop(
-        lambda at: (at < end) & (name(at) != b"eXIf"),
-        following,
+        lambda at: (at < file.end) & (file.text(at + 4, 4) != b"eXIf"),
+        # The search must end whatever lengths a broken file has
+        lambda at: [at + 12 + tf.maximum(file.numbers(at, kind=tf.int32)[0], 0)],
         [tf.constant(len(_PNG), tf.int64)],
     )[0]
-    return tf.where(at < end, at + 8, 0)
+    return tf.where(at < file.end, at + 8, 0)
 
 
-def _exif_of_jpeg(jpeg):
-    """Return the offset of the TIFF in the EXIF segment of a JPEG; 0 if none."""
-    raw = tf.io.decode_raw(tf.strings.substr(jpeg, 0, _HEADERS), tf.uint8)
-    raw = tf.pad(tf.cast(raw, tf.int32), [[0, 16]])  # to look ahead at the end
-    at = tf.while_loop(
-        lambda at: _is_header(raw, at) & ~_is_exif(raw, at),
-        lambda at: [at + 2 + raw[at + 2] * 256 + raw[at + 3]],
-        [tf.constant(2)],
-    )[0]
-    return tf.cast(tf.where(_is_exif(raw, at), at + 10, 0), tf.int64)
+def _exif_of_jpeg(file):
+    """Return the place of the TIFF in the EXIF segment of a JPEG; 0 if none.
 
-
-def _is_header(raw, at):
-    """Whether a JPEG segment before the pixels begins here."""
-    return _equal(raw[at : at + 1], b"\xff") & ~_equal(raw[at + 1 : at + 2], b"\xda")
-
-
-def _is_exif(raw, at):
-    marker, name = raw[at : at + 2], raw[at + 4 : at + 10]  # between them its length
-    return _equal(marker, b"\xff\xe1") & _equal(name, b"Exif\0\0")
-
-
-def _equal(found, wanted):
-    """Whether int32 [n] are these bytes; false after the end of the file."""
-    return tf.cond(
-        tf.size(found) == len(wanted),
-        lambda: tf.reduce_all(found == list(wanted)),
-        lambda: False,
-    )
-
-
-def _tiff_orientation(tiff):
-    """Return the orientation tag in the first directory of a TIFF; 1 if none.
-
-    tiff: int32 [bytes], beginning with byte order, 42, offset of the directory.
+    A segment has its marker, its length from there on, and its data; pixels are last.
     """
-    is_little = _equal(tiff[:2], b"II")
 
-    def number(pair):
-        pair = tf.where(is_little, pair[..., ::-1], pair)
-        return pair[..., 0] * 256 + pair[..., 1]
+    def is_exif(at):
+        is_app1 = file.text(at, 2) == b"\xff\xe1"
+        return is_app1 & (file.text(at + 4, 6) == b"Exif\0\0")
 
-    offset = tf.where(is_little, 4, 6)  # of four bytes those that are not 0
-    directory = tf.minimum(number(tiff[offset : offset + 2]), tf.size(tiff) - 2)
-    count = number(tiff[directory : directory + 2])
-    entries = tiff[directory + 2 : directory + 2 + 12 * count]
-    entries = tf.reshape(entries[: tf.size(entries) // 12 * 12], [-1, 12])
-    is_wanted = number(entries[:, :2]) == _ORIENTATION
-    values = tf.boolean_mask(number(entries[:, 8:10]), is_wanted)
+    def is_other_header(at):
+        is_header = (file.text(at, 1) == b"\xff") & (file.text(at + 1, 1) != b"\xda")
+        return is_header & ~is_exif(at)
+
+    at = tf.while_loop(
+        is_other_header,
+        lambda at: [at + 2 + file.numbers(at + 2)[0]],
+        [tf.constant(2, tf.int64)],
+    )[0]
+    return tf.where(is_exif(at), at + 10, 0)
+
+
+def _tiff_orientation(file, start):
+    """Return the orientation tag in the first directory of a TIFF; 1 if none."""
+    is_little = file.text(start, 2) == b"II"
+    offset = file.numbers(start + 4, 1, tf.int32, is_little)[0]
+    directory = start + tf.maximum(offset, 0)
+    count = file.numbers(directory, 1, is_little=is_little)[0]
+    count = tf.minimum(count, tf.maximum(file.end - directory - 2, 0) // 12)
+    entries = file.numbers(directory + 2, 6 * count, is_little=is_little)
+    entries = tf.reshape(entries, [-1, 6])  # tag, type, two of count, value, 0
+    values = tf.boolean_mask(entries[:, 4], entries[:, 0] == _ORIENTATION)
     return tf.concat([values, [1]], axis=0)[0]
