@@ -145,10 +145,10 @@ def score(model, dataset, calibration, other, out, args, warnings=()):
     detector = AugmentedDetector(model.detector) if args.tta else model.detector
     details, grad_cam = [describe], None
     if args.explain:
-        from ..inference.explanation import GradCam, HeatShare
+        from ..inference.explanation import GradCam
 
         grad_cam = GradCam(model.detector.model, model.config)
-        details.append(HeatShare(grad_cam))
+        details.append(grad_cam.describe)
     coco_scorer = None
     if coco.is_installed():
         coco_scorer = coco.CocoScorer("classify" in model.config.TASKS)

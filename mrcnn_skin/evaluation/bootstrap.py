@@ -30,12 +30,12 @@ def confidence_intervals(per_image, resamples=RESAMPLES, seed=0, threshold=0.5):
     return intervals
 
 
-def interval(values, level=LEVEL):
-    """Return [low, high] of the middle share `level` of values [n], without nan."""
+def interval(values):
+    """Return [low, high] of the middle share LEVEL of values [n], without nan."""
     values = np.asarray(values)[~np.isnan(values)]
     if not values.size:
         return [float("nan")] * 2
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     return np.quantile(values, [tail, 1 - tail]).tolist()
 
 

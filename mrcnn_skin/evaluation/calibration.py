@@ -36,19 +36,17 @@ def choose_threshold(labels, p_malignant, sensitivity):
     return float((curve.thresholds[last] + below) / 2)
 
 
-def operating_points(calibration, test, sensitivities=SENSITIVITIES):
+def operating_points(calibration, test):
     """Choose thresholds on calibration images and apply them to test images.
 
-    Args:
-        calibration, test: (labels, p_malignant).
-        sensitivities: the targets.
+    calibration, test: (labels, p_malignant).
 
     Returns:
         A list of dicts: target, threshold, calibration_SE (sensitivity on the
         calibration images), and SE, SP, PPV, NPV, AC of the test images.
     """
     points = []
-    for target in sensitivities:
+    for target in SENSITIVITIES:
         threshold = choose_threshold(*calibration, target)
         chosen = classification_scores(*calibration, threshold)
         scores = classification_scores(*test, threshold)
@@ -93,15 +91,15 @@ def negative_log_likelihood(labels, p_malignant):
     return float(-np.mean(np.log(np.where(labels, p, 1 - p))))
 
 
-def reliability(labels, p_malignant, bins=BINS):
+def reliability(labels, p_malignant):
     """Compare predicted probabilities with observed frequencies.
 
     Returns:
         DataFrame, one row per bin of [0, 1] with images: low, high, images,
         p_malignant (mean), malignant (share).
     """
-    edges = np.linspace(0, 1, bins + 1)
-    number = np.clip(np.digitize(p_malignant, edges) - 1, 0, bins - 1)
+    edges = np.linspace(0, 1, BINS + 1)
+    number = np.clip(np.digitize(p_malignant, edges) - 1, 0, BINS - 1)
     table = pd.DataFrame({"p_malignant": p_malignant, "malignant": labels})
     groups = table.astype(float).groupby(number)
     rows = groups.mean()
@@ -111,9 +109,9 @@ def reliability(labels, p_malignant, bins=BINS):
     return rows.reset_index(drop=True)
 
 
-def calibration_error(labels, p_malignant, bins=BINS):
+def calibration_error(labels, p_malignant):
     """Return the expected calibration error: the mean gap of `reliability`."""
-    rows = reliability(labels, p_malignant, bins)
+    rows = reliability(labels, p_malignant)
     gap = (rows["p_malignant"] - rows["malignant"]).abs()
     return float(np.average(gap, weights=rows["images"]))
 
@@ -129,20 +127,19 @@ def calibration_scores(labels, p_malignant):
     }
 
 
-def risk_coverage(labels, p_malignant, threshold=0.5):
+def risk_coverage(labels, p_malignant):
     """Compute the error rate of the most certain images (El-Yaniv & Wiener, 2010).
 
-    The certainty is the distance of the logit from the threshold's logit. Images of
-    equal certainty are taken together.
+    The certainty is the distance of the logit from 0, that of the threshold 0.5. Images
+    of equal certainty are taken together.
 
     Returns:
         DataFrame: coverage (share of images, rising to 1), risk (their error rate).
     """
     labels, p = np.asarray(labels, bool), np.asarray(p_malignant, float)
-    wrong = (p > threshold) != labels
-    clipped = np.clip(np.append(p, threshold), SMALLEST, 1 - SMALLEST)
-    logits = np.log(clipped / (1 - clipped))
-    doubt = -np.round(np.abs(logits[:-1] - logits[-1]), 9)
+    wrong = (p > 0.5) != labels
+    clipped = np.clip(p, SMALLEST, 1 - SMALLEST)
+    doubt = -np.round(np.abs(np.log(clipped / (1 - clipped))), 9)
     by_doubt = pd.DataFrame({"wrong": wrong}).groupby(doubt)["wrong"]
     answered = by_doubt.size().cumsum()
     rows = {"coverage": answered / len(p), "risk": by_doubt.sum().cumsum() / answered}

@@ -47,13 +47,11 @@ class CorruptedDataset:
         return np.random.default_rng([self._seed, kind, int(image_id)])
 
 
-def robustness_table(
-    detector, dataset, per_image, resamples, seed=0, progress=True, image_ids=None
-):
+def robustness_table(detector, dataset, per_image, resamples, seed=0, progress=True):
     """Score a detector on every corruption, compared with the clean images.
 
     Args:
-        detector, dataset, image_ids: see scoring.score_images.
+        detector, dataset: see scoring.score_images.
         per_image: DataFrame of scoring.score_images for the clean images.
         resamples: of the bootstrap.
         seed: of corruptions and bootstrap.
@@ -67,12 +65,9 @@ def robustness_table(
     """
     tables = []
     for name in CORRUPTIONS:
-        corrupted, _ = score_images(
-            detector,
-            CorruptedDataset(dataset, name, seed),
-            progress=progress(name) if callable(progress) else progress,
-            image_ids=image_ids,
-        )
+        title = progress(name) if callable(progress) else progress
+        images = CorruptedDataset(dataset, name, seed)
+        corrupted, _ = score_images(detector, images, progress=title)
         rows = compare(per_image, corrupted, resamples, seed)
         keys = list(zip(rows["task"], rows["metric"], strict=True))
         rows = rows[[key in SHOWN for key in keys]]

@@ -68,6 +68,13 @@ class GradCam:
             return np.zeros_like(heat)
         return heat / max(float(heat.max()), np.finfo(np.float32).tiny)
 
+    def describe(self, case):
+        """Return the column heat_inside of a case, for evaluation.scoring."""
+        truth = case.truth
+        if truth is None:
+            return {}
+        return {"heat_inside": share_inside(self(case.image), truth)}
+
     def _heat_graph(self, image):
         canvas = letterbox(image, self.config)
         size = tf.shape(canvas.image)[:2]
@@ -124,19 +131,6 @@ def share_inside(heat, mask):
     mask = as_mask(mask, heat.shape)
     total = float(heat.sum(dtype=np.float64))
     return float(heat[mask].sum(dtype=np.float64)) / total if total else float("nan")
-
-
-class HeatShare:
-    """Add the column heat_inside to evaluation.scoring.score_images, by a GradCam."""
-
-    def __init__(self, grad_cam):
-        self._grad_cam = grad_cam
-
-    def __call__(self, case):
-        truth = case.truth
-        if truth is None:
-            return {}
-        return {"heat_inside": share_inside(self._grad_cam(case.image), truth)}
 
 
 @functools.cache
