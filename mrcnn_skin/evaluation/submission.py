@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image, PngImagePlugin
 from skimage.measure import label, regionprops
 
-from ..atomic import written_whole
+from ..atomic import write_text, written_whole
 from ..data.files import PREDICTION_MARK
 from ..geometry.inputs import as_mask
 
@@ -62,6 +62,5 @@ def mask_path(folder, image):
 def write_classification(path, images, p_malignant):
     """Write the table of probabilities, with the columns image and malignant."""
     rows = pd.DataFrame({"image": list(images), "malignant": list(p_malignant)})
-    with written_whole(path) as partial:
-        # The scorer refuses columns of integers, so every number has a point
-        rows.to_csv(partial, index=False, float_format="%.12f")
+    # The scorer refuses columns of integers, so every number has a point
+    write_text(path, rows.to_csv(index=False, float_format="%.12f"))

@@ -5,7 +5,7 @@ A folder BASE holds the versions BASE/NAME/1, BASE/NAME/2 ... of its models.
 
 from pathlib import Path
 
-from ..atomic import written_whole
+from ..atomic import write_text
 
 MOUNT = "/models"  # path of BASE in the server's container
 WARMUP = "tf_serving_warmup_requests"
@@ -50,8 +50,7 @@ def write_server_files(base):
         "monitoring.config": MONITORING,
     }
     for name, text in files.items():
-        with written_whole(base / name) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(base / name, text)
 
 
 def model_config(names):
@@ -60,10 +59,8 @@ def model_config(names):
     for name in names:
         if not name.isprintable() or set('"\\') & set(name):
             raise ValueError(f"the name of a model must not need quoting, got {name!r}")
-        models += (
-            f'  config {{ name: "{name}" base_path: "{MOUNT}/{name}" '
-            'model_platform: "tensorflow" }\n'
-        )
+        place = f'name: "{name}" base_path: "{MOUNT}/{name}"'
+        models += f'  config {{ {place} model_platform: "tensorflow" }}\n'
     return f"model_config_list {{\n{models}}}\n"
 
 
