@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.fft import dctn
+from scipy.sparse import csr_array
 
 from . import files
 from .cached_map import map_files
@@ -32,8 +33,7 @@ MAX_DIFFERENCE = 28
 _GLOBAL_ID = re.compile(r"(ISIC|HAM|IL|IP)_\d+")
 _SIGNS = FREQUENCIES**2 - 1
 _BAND_BITS = 17  # 15 bands: as many as MAX_DIFFERENCE needs
-_BLOCK = 2048  # fingerprints compared with all others at a time
-_PAIRS = 1 << 20  # pairs compared at a time
+_BLOCK = 1024  # fingerprints compared with all others at a time
 _FEW_PAIRS = 1 << 23  # fewer pairs are compared faster without bands
 
 
@@ -174,63 +174,39 @@ def _near_of_all(signs, other_signs, max_difference):
 def _near_in_bands(signs, other_signs, max_difference):
     """Yield (i, j, doubled differences) of near pairs; all signs are -1 or 1."""
     bands = max(max_difference // 2 + 1, -(-_SIGNS // _BAND_BITS))
-    other_bits = _bits(other_signs)
-    other_packed = _packed(other_bits)
-    # Neighbouring frequencies are correlated: a band takes every nth
-    tables = [_lookup_table(other_bits[:, band::bands]) for band in range(bands)]
-    for view in orientations(signs):
-        bits = _bits(view)
-        packed = _packed(bits)
-        for band, (order, starts) in enumerate(tables):
-            keys = _key(bits[:, band::bands])
-            for i, place in _same_but_one(keys, starts):
-                j = order[place]
-                differ = np.bitwise_count(packed[i] ^ other_packed[j])
-                difference = differ.sum(axis=1, dtype=np.int64)
-                near = difference <= max_difference
-                yield i[near], j[near], 2 * difference[near]
+    other_bits = _flat(other_signs)[:, 1:] > 0  # without the mean
+    other_packed, other_keys = _packed(other_bits), _band_keys(other_bits, bands).T
+    for start in range(0, len(signs), _BLOCK):
+        for view in orientations(signs[start : start + _BLOCK]):
+            bits = _flat(view)[:, 1:] > 0
+            i, j = (_band_keys(bits, bands, flips=True) @ other_keys).nonzero()
+            differ = np.bitwise_count(_packed(bits)[i] ^ other_packed[j])
+            difference = differ.sum(axis=1, dtype=np.int64)
+            near = difference <= max_difference
+            yield start + i[near], j[near], 2 * difference[near]
 
 
-def _lookup_table(bits):
-    """Return the rows sorted by key, and the position where each key starts."""
-    keys = _key(bits)
-    counts = np.bincount(keys, minlength=1 << bits.shape[1])
-    return np.argsort(keys, kind="stable"), np.append(0, np.cumsum(counts))
+def _band_keys(bits, bands, flips=False):
+    """Return which key each row has in each band, or with one bit of it flipped.
 
-
-def _same_but_one(keys, starts):
-    """Yield (i, places in the order) of rows whose keys differ in at most one bit."""
-    bit_count = (len(starts) - 1).bit_length() - 1
-    for flip in [0, *(1 << np.arange(bit_count))]:
-        first = starts[keys ^ flip]
-        counts = starts[(keys ^ flip) + 1] - first
-        for part in _portions(counts):
-            i = np.repeat(part, counts[part])
-            begins = np.cumsum(counts[part]) - counts[part]
-            steps = np.arange(len(i)) - np.repeat(begins, counts[part])
-            yield i, np.repeat(first[part], counts[part]) + steps
-
-
-def _portions(counts):
-    """Yield the indices of nonzero counts, in portions of about _PAIRS in total."""
-    there = np.flatnonzero(counts)
-    portion = np.cumsum(counts[there]) // _PAIRS
-    yield from np.split(there, np.flatnonzero(np.diff(portion)) + 1)
-
-
-def _bits(signs):
-    """Return bool [n, 255], without the mean."""
-    return _flat(signs)[:, 1:] > 0
+    It is sparse, [n, keys of all bands].
+    """
+    keys = []
+    for band in range(bands):
+        # Neighbouring frequencies are correlated: a band takes every nth
+        own = bits[:, band::bands]
+        powers = 1 << np.arange(own.shape[1])
+        key = (own @ powers) + (band << _BAND_BITS)
+        keys += [key ^ flip for flip in [0, *powers][: None if flips else 1]]
+    keys = np.stack(keys, axis=1).astype(np.int32)
+    starts = np.arange(0, keys.size + 1, keys.shape[1])
+    ones = np.ones(keys.size, np.int8)
+    return csr_array((ones, keys.ravel(), starts), (len(bits), bands << _BAND_BITS))
 
 
 def _packed(bits):
     """Return uint64 [n, 4]."""
     return np.packbits(np.pad(bits, [(0, 0), (0, 1)]), axis=1).view(np.uint64)
-
-
-def _key(bits):
-    """Return the number that the bits of each row make, int64 [n]."""
-    return bits @ (1 << np.arange(bits.shape[1]))
 
 
 def orientations(signs):

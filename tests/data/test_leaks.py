@@ -150,7 +150,6 @@ def test_the_search_equals_the_comparison_of_all_pairs(
     monkeypatch, max_difference, few_pairs
 ):
     monkeypatch.setattr("mrcnn_skin.data.leaks._FEW_PAIRS", few_pairs)
-    monkeypatch.setattr("mrcnn_skin.data.leaks._PAIRS", 7)
     monkeypatch.setattr("mrcnn_skin.data.leaks._BLOCK", 64)
     rng = np.random.default_rng(max_difference)
     others = rng.choice([-1, 1], (400, 16, 16)).astype(np.int8)
