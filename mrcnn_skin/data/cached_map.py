@@ -73,10 +73,7 @@ def _state(path):
 
 
 def _read_cache(path, name):
-    """Return the cached results of a name, {absolute path: (state, value)}.
-
-    Invalid lines, such as truncated ones, are skipped.
-    """
+    """Return {absolute path: (state, value)} of a name; skip invalid lines."""
     known = {}
     if path is None or not os.path.exists(path):
         return known

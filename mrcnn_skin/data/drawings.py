@@ -55,14 +55,9 @@ def check_drawings(records, require_masks, annotators, mask_values):
 
 
 def read_union(info, max_pixels):
-    """Read the drawings of an image and join them as its annotators option says.
+    """Join the drawings of an image by its annotators option, bool [height, width].
 
-    Args:
-        info: of the image, see IsicDataset.
-        max_pixels: of an image file.
-
-    Returns:
-        bool [height, width].
+    info: of the image, see IsicDataset. max_pixels: of a mask.
     """
     shape = (info["height"], info["width"])
     options = (shape, max_pixels, info["mask_values"], info["is_pseudo_mask"])

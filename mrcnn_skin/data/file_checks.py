@@ -94,11 +94,9 @@ def inspect_mask(path, depth, max_pixels, values=None):
 def _find_contradictions(masks):
     """Return {path: exception} of masks whose value may be another class elsewhere.
 
-    The masks of a data set must show the lesion by one value, which must not be one of
-    several classes of an ambiguous mask. White is the standard, and is kept.
-
-    Args:
-        masks: {path: result of inspect_mask, or exception}.
+    The masks of a data set, {path: result of inspect_mask}, must show the lesion by one
+    value, which must not be one of several classes of an ambiguous mask. White is the
+    standard, and is kept.
     """
     shown = {}  # {classes of a mask: first path}
     for path, found in masks.items():
@@ -132,11 +130,7 @@ def _classes(found):
 
 
 def _judge(path, mask_paths, header, masks, require_masks):
-    """Return (height, width, orientation, usable mask_paths, file, reason) of an image.
-
-    header and the values of masks are the results of inspect_image and inspect_mask, or
-    exceptions.
-    """
+    """Return the values of check_files' columns for an image."""
     if isinstance(header, Exception):
         return *[None] * 3, mask_paths, path, f"unreadable image: {_words(header)}"
     for mask_path in mask_paths:

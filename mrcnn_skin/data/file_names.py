@@ -129,14 +129,8 @@ def walk_files(folder, results=None):
     """Yield the relative paths of all files below a folder, with forward slashes.
 
     Links to folders are followed last; no folder is visited twice. Hidden files, files
-    of operating systems, and results of this package are skipped.
-
-    Args:
-        folder: path.
-        results: list to which the relative paths of skipped results are added; or None.
-
-    Raises:
-        OSError: if a folder cannot be listed.
+    of operating systems, and results of this package are skipped; the paths of results
+    are added to the list `results`. Raises OSError if a folder cannot be listed.
     """
     pending, seen = [os.fspath(folder)], set()
     results = [] if results is None else results
@@ -162,11 +156,7 @@ def walk_files(folder, results=None):
 
 
 def photographs(paths):
-    """Yield the photographs among paths.
-
-    Args:
-        paths: relative, with forward slashes, grouped by folder as from walk_files.
-    """
+    """Yield the photographs among paths, grouped by folder as from walk_files."""
     for folder, group in itertools.groupby(paths, _folder):
         images = [path for path in group if is_image_file(path)]
         if _content(folder) == "masks":
@@ -186,9 +176,6 @@ def sort_images(paths):
     """Tell photographs from masks, and assign the masks to the photographs.
 
     Copies in folders such as "old" or "predictions" are neither.
-
-    Args:
-        paths: relative, with forward slashes; files other than images are ignored.
 
     Returns:
         masks: {photograph: list of its masks}.
@@ -232,12 +219,7 @@ def annotator(path):
 
 
 def describe_unread(paths, left):
-    """Describe, in a list of lines, the pictures that are neither images nor masks.
-
-    Args:
-        paths: relative paths of all files.
-        left: unassigned pictures, from image_names.sort_images.
-    """
+    """Describe the pictures that are left by sort_images, and unsupported ones."""
     notes = []
     if left:
         folders = Counter(_folder(path) or "." for path in left).most_common()
@@ -298,10 +280,7 @@ def is_folder_of(photograph, path):
 
 
 def _mask_ids(path):
-    """Return a mask's name, and the ids that it has without the part that marks a mask.
-
-    For "x_mask_1" they are "x" and "x_1".
-    """
+    """Return a mask's name and possible images: of "x_mask_1", "x" and "x_1"."""
     ids = [image_id(path)]
     name = _match((*_SURE_MASKS, *_POSSIBLE_MASKS[:-1]), path)
     if name:
@@ -312,12 +291,9 @@ def _mask_ids(path):
 
 
 def _owner(path, by_id):
-    """Return the photograph that a mask belongs to, or None.
+    """Return the photograph in {id: photographs} that a mask belongs to, or None.
 
     Of several with its id, it is that with most words of the mask's folder in its own.
-
-    Args:
-        by_id: {id: photographs}.
     """
     own, *others = _mask_ids(path)
     if by_id.keys().isdisjoint(others):  # "x_lesion_mask" may be of x_lesion or of x
@@ -344,7 +320,7 @@ def _numbers(text):
 def split_name(text):
     """Return the split of a path's innermost part that names one, and not several.
 
-    It is "train", "val", "test" or None. nnU-Net's imagesTr and imagesTs are known.
+    nnU-Net's imagesTr and imagesTs are known.
     """
     for part in reversed(str(text).split("/")):
         part = _NNUNET.sub(lambda found: {"r": "Train", "s": "Test"}[found[1]], part)
@@ -356,10 +332,7 @@ def split_name(text):
 
 @lru_cache(1024)
 def _content(folder):
-    """Return what a folder's path names: "images", "masks" or None.
-
-    The innermost part that names one of them counts.
-    """
+    """Return "images" or "masks", as the innermost part that names one, or None."""
     for part in reversed(folder.split("/")):
         words = set(_words(part))
         tasks = _TASK_WORDS | _UNCLEAR_WORDS

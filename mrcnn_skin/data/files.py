@@ -116,11 +116,7 @@ def read_mask(
 
 
 def read_named_mask(path, max_pixels=MAX_PIXELS, values=None, allow_prediction=False):
-    """Read a mask, and the name of its lesion's value; see read_mask.
-
-    Returns:
-        the results of mask_values.find_foreground.
-    """
+    """Read a mask and the name of its value; see read_mask and find_foreground."""
     with _opened(path, max_pixels) as image:
         _require_mask(path, image, allow_prediction)
         _decode(image)
@@ -157,13 +153,8 @@ def image_header(path, max_pixels=MAX_PIXELS):
 def orientation_problem(size, shape, orientation):
     """Return why a mask may have been drawn before its image's EXIF turn, or None.
 
-    A mask or outline without an orientation of its own is taken as drawn on the turned
-    image, if its size shows that.
-
-    Args:
-        size: (height, width) of the mask; None if unknown.
-        shape: (height, width) of the turned image, pixels.
-        orientation: of the image, 1..8.
+    A mask without an orientation of its own is taken as drawn on the turned image, if
+    its size (height, width), None if unknown, shows that; shape is the turned image's.
     """
     stored = shape[::-1] if orientation in _QUARTER_TURNS else shape
     if orientation == 1 or not (size is None or same_aspect(size, stored)):
@@ -175,10 +166,7 @@ def orientation_problem(size, shape, orientation):
 
 
 def check_mask_header(path, max_pixels=MAX_PIXELS):
-    """Raise PredictedMask, or UnreadableImage for a file of several pages.
-
-    The pages of a TIFF or animated PNG may be the masks of several areas, or versions.
-    """
+    """Raise PredictedMask, or UnreadableImage for a file of several pages."""
     with _opened(path, max_pixels) as image:
         _require_mask(path, image)
 

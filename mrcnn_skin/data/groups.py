@@ -25,10 +25,8 @@ _NOBODY = {"", "none", "unknown", "unk", "missing", "anonymous", "not available"
 def name_groups(rows, group_column=None):
     """Return rows of a table with the known patients and lesions in columns GROUPS.
 
-    Args:
-        rows: DataFrame of texts.
-        group_column: column that is used as patient_id; as group_id, which counts
-            besides, if there is a patient_id.
+    group_column is used as patient_id; as group_id, which counts besides, if there is
+    one.
     """
     group = column_name(group_column or "")
     if group in rows and group not in GROUPS:
@@ -43,15 +41,10 @@ def name_groups(rows, group_column=None):
 
 
 def add_groups(records, rows, paths):
-    """Add patient_id, lesion_id, and the column groups: the names that images share.
+    """Add GROUPS and the column groups, the names that images share, to records.
 
-    Different tables may name different patients of an image; it belongs to all. If no
-    table names its patient, the folder may, such as patient7/.
-
-    Args:
-        records: with image_id; patient_id and lesion_id are optional.
-        rows: rows of all tables, with image_id.
-        paths: of the images, relative to the data set.
+    Different rows of tables may name different patients of an image; it belongs to all.
+    If none names its patient, the folder in its path may, such as patient7/.
     """
     for column in GROUPS:
         values = records.get(column, pd.Series(None, records.index, dtype=object))
@@ -78,10 +71,6 @@ def numbered_folders(records, paths):
     """Return folders such as 0012/, of several images without a known patient.
 
     They may be patients, but also parts of a large collection.
-
-    Args:
-        records: as add_groups returns them.
-        paths: of the images.
     """
     unknown = [not groups for groups in records["groups"]]
     parents = [PurePosixPath(path).parent for path in paths[unknown]]
@@ -90,11 +79,7 @@ def numbered_folders(records, paths):
 
 
 def find_groups(records):
-    """Return the group of each record: what shares a patient or lesion directly or not.
-
-    Args:
-        records: with image_id and what add_groups adds.
-    """
+    """Return the group of each record: all that a chain of shared names connects."""
     names = [
         (image_id, *groups)
         for image_id, groups in zip(records["image_id"], records["groups"], strict=True)

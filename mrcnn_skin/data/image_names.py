@@ -46,7 +46,7 @@ class ImageNames:
         """Return the image id of each cell; None if no image, or several, match.
 
         A cell may have a folder and a suffix, or be a number without its leading zeros
-        or with ".0". See `places` for the arguments.
+        or with ".0"; see places.
         """
         found = ({self.ids[i] for i in places} for places in self.places(cells, source))
         return [ids.pop() if len(ids) == 1 else None for ids in found]
@@ -57,11 +57,8 @@ class ImageNames:
         Images of the same name are told apart by the folder in the cell, or else by
         that of the table. Neither may name another folder of the data set, such as
         patient2/ for an image in patient1/, or another split. If a table has a name in
-        several folders, the cell's folder must match the image's.
-
-        Args:
-            cells: texts.
-            source: path of their table, relative to the data set.
+        several folders, the cell's folder must match the image's. source is the path of
+        the cells' table.
         """
         cells = [_parts(cell) for cell in cells]
         folders = defaultdict(set)

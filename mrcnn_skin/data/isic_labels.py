@@ -46,9 +46,8 @@ def add_labels(records, paths, dataset_dir, files, options=AS_WRITTEN):
 
     Args:
         records: DataFrame with one row per image.
-        paths: of the images, relative to dataset_dir, with forward slashes.
+        paths, files: of the images, and of all files, relative to dataset_dir.
         dataset_dir: the folder.
-        files: paths of all files, relative to dataset_dir.
         options: LabelOptions.
 
     Returns:
@@ -117,12 +116,7 @@ class _Tables:
                 self._read_text(name, file.read(_LEGEND_CHARACTERS))
 
     def onto(self, records, lists):
-        """Return the records with splits, groups and metadata.
-
-        Args:
-            records: of add_labels.
-            lists: paths of texts that may list the images of a split.
-        """
+        """Return the records with splits, groups and metadata; lists: see _LIST."""
         records["split"] = join_splits(
             records,
             self.splits,

@@ -298,10 +298,7 @@ def _are_numbers(cells):
 
 
 def _find_image_columns(rows, names, headers=1):
-    """Return the columns whose cells mostly name images, each image once.
-
-    headers: number of header cells, which need not name images.
-    """
+    """Return the columns whose cells, but the headers, mostly name images once."""
     found = []
     for position in rows if names is not None else ():
         cells = rows[position][rows[position] != ""]

@@ -35,19 +35,12 @@ _SHOWN = 160  # characters of a reason
 
 
 class Claim(NamedTuple):
-    """The label that one table or folder gives to one image.
-
-    Attributes:
-        image_id: id of the image.
-        label: "benign", "malignant", "unsure" or None.
-        source: table and column.
-        text: the cells, for messages.
-    """
+    """The label that one table or folder gives to one image."""
 
     image_id: str
-    label: str | None
-    source: str
-    text: str
+    label: str | None  # or UNSURE
+    source: str  # table and column
+    text: str  # the cells, for messages
 
 
 class LabelTable(NamedTuple):
@@ -130,10 +123,8 @@ class Claims:
         Images where they differ get contradictory labels, unless label_column says
         which words count. If they differ from codes, such as 0 and 1, for most of a
         column's images, the codes do not mean what its name suggests, and the other
-        images lose its label; so do all if a text says that 0 is malignant.
-
-        Args:
-            inverting: names of texts that say so.
+        images lose its label; so do all if a text says that 0 is malignant, such as
+        those in `inverting`.
         """
         for code in [c for c in self._codes if self._codes[c] in VAGUE_COLUMNS]:
             if inverting:
@@ -246,10 +237,7 @@ def _claims(name, rows, columns, labels):
 
 
 def _texts(rows, columns):
-    """Return the non-empty cells of each row as "name=cell".
-
-    Several columns are one-hot: zeros are omitted.
-    """
+    """Return the cells of each row as "name=cell", without empty ones and no marks."""
     unmarked = ["", "0", "0.0"] if len(columns) > 1 else [""]
     texts = pd.Series("", rows.index)
     for name in columns:
@@ -258,11 +246,7 @@ def _texts(rows, columns):
 
 
 def _label(claims):
-    """Join the Claims of one image.
-
-    Claims of doubt, and cells that are not understood in a column which otherwise gives
-    a label, leave none.
-    """
+    """Join the Claims of one image; doubt, or a cell of unknown meaning, leave none."""
     sure = [claim for claim in claims if claim.label in (BENIGN, MALIGNANT)]
     sources = dict.fromkeys(claim.source for claim in sure)
     against = [c for c in claims if c.label == UNSURE]

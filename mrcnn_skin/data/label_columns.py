@@ -99,9 +99,6 @@ def read_labels(table, name, options, values):
         options: LabelOptions, with columns of this table.
         values: of all tables, from values_of.
 
-    Returns:
-        list of Readings.
-
     Raises:
         ValueError: if the options do not fit the column's values.
     """
@@ -140,9 +137,8 @@ def read_labels(table, name, options, values):
 def values_of(tables):
     """Return {column: set of its normalised values} over all tables with a header.
 
-    Args:
-        tables: pairs of a table, and whether it has images of the data set. If not,
-            its numbers count: a label may be 0 or 1 here, but 6 in another table.
+    tables are pairs of a table, and whether it has images of the data set. If not, its
+    numbers count: a label may be 0 or 1 here, but 6 in another table.
     """
     values = {}
     for table, has_images in tables:
@@ -292,8 +288,7 @@ def _by_truth(column, cells, of_true):
 def _marked_diagnoses(table, readings, options, values):
     """Read one-hot columns of diagnoses, if there are any.
 
-    If no other reading has labels, adjacent columns of marks belong to them: a mark
-    there is a diagnosis of unknown meaning.
+    If no other reading has labels, marks in adjacent columns are unknown diagnoses.
     """
     one_hot = [c for c in table if c not in BINARY_COLUMNS and names_class(c, options)]
     # A single short name may mean anything

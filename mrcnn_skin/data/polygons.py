@@ -180,10 +180,7 @@ def draw_outlines(outlines, shape):
 def outline_problem(outlines, shape, orientation=1):
     """Return why outlines cannot be drawn on an image, or None.
 
-    Args:
-        outlines: Outlines.
-        shape: (height, width) of the image, pixels.
-        orientation: its EXIF orientation, 1..8.
+    shape: (height, width) of the image, pixels. orientation: that of EXIF, 1..8.
     """
     if outlines.size and not same_aspect(outlines.size, shape):
         return f"mask size mismatch: outlines {outlines.size}, image {tuple(shape)}"
@@ -208,12 +205,7 @@ def _fill(corners, shape):
     """Tell which pixels have their centre in a polygon, by the even-odd rule.
 
     skimage.draw looks at every corner for every pixel; here it is for every row.
-
-    Args:
-        corners: float [n, (x, y)], pixels. shape: (height, width).
-
-    Returns:
-        bool [height, width].
+    corners: float [n, (x, y)], pixels. shape: (height, width).
     """
     height, width = shape
     (x, y), (next_x, next_y) = corners.T, np.roll(corners, -1, axis=0).T

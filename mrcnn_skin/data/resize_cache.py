@@ -87,10 +87,7 @@ def _size(config):
 
 
 def _key(dataset, config, image_id):
-    """Return a hash of everything that the resized image depends on.
-
-    Files are identified by path, size and modification time.
-    """
+    """Return a hash of all that a resized image depends on: info, options, files."""
     info = dataset.image_info[image_id]
     stats = [os.stat(path) for path in (info["path"], *info.get("mask_paths", ()))]
     parts = {

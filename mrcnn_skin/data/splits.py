@@ -20,16 +20,9 @@ _SHOWN = 6  # names in a note
 
 
 def add_splits(splits, image_ids, cells, source):
-    """Add the splits in the cells of a column.
+    """Add the splits in a column's cells to {image id: (split, its source)}.
 
-    Args:
-        splits: {image id: (split, its source)} so far, updated.
-        image_ids: of the cells.
-        cells: Series of texts.
-        source: description of table and column.
-
-    Raises:
-        ValueError: if a cell names no split, or contradicts an earlier one.
+    Raises ValueError if a cell names no split, or contradicts an earlier one.
     """
     meanings = {cell: splits_in(cell) for cell in cells.unique() if normalise(cell)}
     wrong = [cell for cell, found in meanings.items() if len(found) != 1]
@@ -50,16 +43,13 @@ def add_splits(splits, image_ids, cells, source):
 
 
 def join_splits(records, splits, by_name, tables_overrule):
-    """Return the split of each record, from its folder or from the tables.
+    """Return the split of each record, from the tables or its folder.
 
     Args:
         records: with image_id and split, that of the folder.
         splits: from add_splits.
-        by_name: {image id: split} from unique_splits, for images without another one.
-        tables_overrule: whether tables take precedence over folders.
-
-    Raises:
-        ValueError: if the two differ and tables_overrule is False.
+        by_name: from unique_splits, for images without another one.
+        tables_overrule: whether ValueError is not raised if the two differ.
     """
     joined = []
     for image_id, own in records[["image_id", "split"]].itertuples(index=False):
@@ -76,10 +66,8 @@ def join_splits(records, splits, by_name, tables_overrule):
 def unique_splits(named):
     """Return {image id: split} of tables such as train.csv and test.csv.
 
-    It is empty if they name one split only, or two for an image.
-
-    Args:
-        named: list of (image id, the split in its table's name, that name).
+    It is empty if they name one split only, or two for an image. named: list of (image
+    id, the split in its table's name, that name).
     """
     pairs = {(image_id, split) for image_id, split, _ in named}
     splits = dict(pairs)
@@ -88,11 +76,9 @@ def unique_splits(named):
 
 
 def note_unread_splits(paths, lists):
-    """Note names of folders and files that may name the splits of images without one.
+    """Note folders, and files that may list images, named like splits.
 
-    Args:
-        paths: of the images without a split.
-        lists: paths of other files that may list images.
+    paths: of the images without a split. lists: paths of such files.
     """
     names = {part for path in paths for part in PurePosixPath(path).parts}
     names |= {PurePosixPath(path).name for path in lists} if paths else set()
