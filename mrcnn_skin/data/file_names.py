@@ -324,10 +324,15 @@ def split_name(text):
     """
     for part in reversed(str(text).split("/")):
         part = _NNUNET.sub(lambda found: {"r": "Train", "s": "Test"}[found[1]], part)
-        found = {_SPLIT_WORDS[word] for word in _words(part) if word in _SPLIT_WORDS}
+        found = splits_in(part)
         if len(found) == 1:
             return found.pop()
     return None
+
+
+def splits_in(text):
+    """Return the set of splits that a text names, such as {"train"}."""
+    return {_SPLIT_WORDS[word] for word in _words(text) if word in _SPLIT_WORDS}
 
 
 @lru_cache(1024)

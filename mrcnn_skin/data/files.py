@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..config import Config
 from . import dicom
-from .mask_values import find_foreground
+from .mask_values import find_foreground, is_deep
 
 # By content, not by name. Pillow supports more formats, of which EPS runs a program
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
@@ -73,7 +73,7 @@ def read_image(path, max_pixels=MAX_PIXELS, scale=1.0):
             return dicom.read_dicom(path, max_pixels)
     with _opened(path, max_pixels) as image:
         _decode(image, scale)
-    if _is_deep(image):
+    if is_deep(image):
         grey = _to_8_bit(np.asarray(image), path)
         return np.repeat(grey[:, :, None], 3, axis=2)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -263,11 +263,6 @@ def _reduction(size, scale):
     """
     fits = (f for f in (8, 4, 2) if f * scale * _MARGIN <= 1)
     return next((f for f in fits if not any(side % f for side in size)), 1)
-
-
-def _is_deep(image):
-    """Whether the pixels have more than 8 bits (Pillow scales 16-bit RGB itself)."""
-    return image.mode == "F" or image.mode.startswith("I")
 
 
 def _to_8_bit(grey, path):

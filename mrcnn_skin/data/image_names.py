@@ -5,14 +5,12 @@ import unicodedata
 from collections import defaultdict
 from functools import cache, partial
 from os.path import commonprefix
-from pathlib import PurePosixPath
 
 import numpy as np
 
-from .file_names import ARCHIVE_NAME, is_image_file, split_name
+from .file_names import ARCHIVE_NAME, image_id, splits_in
 
 _NUMBER = re.compile(r"(?P<prefix>ISIC_)?0*(?P<number>\d{1,12})(?:\.0+)?", re.I)
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 class ImageNames:
@@ -155,15 +153,8 @@ def _kind(folder):
     return re.sub(r"\d+", "0", folder.lower())
 
 
-def splits_in(text):
-    """Return the set of splits that a text names, such as {"train"}."""
-    return {split_name(word) for word in _WORD.findall(text)} - {None}
-
-
 def _parts(cell):
     """Return the folders and the name of a path or cell as a tuple, in form NFC."""
     text = unicodedata.normalize("NFC", str(cell).strip()).replace("\\", "/")
     *folders, name = text.split("/")
-    if is_image_file(name):
-        name = PurePosixPath(name).stem
-    return (*(part for part in folders if part not in ("", ".")), name)
+    return (*(part for part in folders if part not in ("", ".")), image_id(name))

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from .diagnoses import AS_WRITTEN, text_inverts_codes
-from .file_names import ARCHIVE_NAME, is_folder_of, says_no_truth
+from .file_names import ARCHIVE_NAME, is_folder_of, says_no_truth, splits_in
 from .groups import add_groups, name_groups
-from .image_names import ImageNames, bare_name, splits_in
+from .image_names import ImageNames, bare_name
 from .isic_tables import column_name, read_table
 from .label_claims import Claims, LabelTable, source_name
 from .splits import add_splits, join_splits, note_unread_splits, unique_splits

@@ -72,11 +72,9 @@ def find_leaks(dataset, held_out, cache=None):
     for index, other, difference in found:
         reasons[left[index]] = (
             f"looks like held out: {_describe(others[other])}, "
-            f"{difference} of {FREQUENCIES**2 - 1} signs differ"
+            f"{difference} of {_SIGNS} signs differ"
         )
-    infos = [(dataset.image_info[i], reasons[i]) for i in sorted(reasons)]
-    rows = [(info["id"], info["path"], reason) for info, reason in infos]
-    return pd.DataFrame(rows, columns=["image_id", "file", "reason"])
+    return _to_drop(dataset, reasons)
 
 
 def find_listed(dataset, table_path):
@@ -91,12 +89,13 @@ def find_listed(dataset, table_path):
     if column is None:
         raise ValueError(f"{table_path} has no column of image names")
     listed = {i for places in names.places(table[column]) for i in places}
-    reason = f"listed as held out: {table_path}"
-    rows = [
-        (info["id"], info["path"], reason)
-        for i, info in enumerate(dataset.image_info)
-        if i in listed
-    ]
+    return _to_drop(dataset, dict.fromkeys(listed, f"listed as held out: {table_path}"))
+
+
+def _to_drop(dataset, reasons):
+    """Return {index of an image: reason} as the table of IsicDataset.drop."""
+    infos = [(dataset.image_info[i], reasons[i]) for i in sorted(reasons)]
+    rows = [(info["id"], info["path"], reason) for info, reason in infos]
     return pd.DataFrame(rows, columns=["image_id", "file", "reason"])
 
 

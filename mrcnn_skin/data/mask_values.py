@@ -84,7 +84,7 @@ def find_foreground(image, values=None):
 def _by_mode(image):
     if image.mode == "P":
         return _of_palette(image)
-    if image.mode in ("1", "L") or _is_deep(image):
+    if image.mode in ("1", "L") or is_deep(image):
         return _of_grey(_codes(image), image.format == "JPEG")
     return _of_colours(image)
 
@@ -115,7 +115,7 @@ def _border(mask):
 
 def _codes(image):
     """Return one number per pixel: grey value, palette index or 0xRRGGBB."""
-    if image.mode in ("P", "L") or _is_deep(image):
+    if image.mode in ("P", "L") or is_deep(image):
         return np.asarray(image)
     if image.mode == "1":
         return np.asarray(image.convert("L"))
@@ -222,8 +222,8 @@ def _count(codes):
     return np.unique(codes, return_counts=True)
 
 
-def _is_deep(image):
-    """Whether a grey image has more than 8 bits a pixel."""
+def is_deep(image):
+    """Whether a grey image has more than 8 bits a pixel; Pillow scales 16-bit RGB."""
     return image.mode == "F" or image.mode.startswith("I")
 
 

@@ -7,13 +7,13 @@ import functools
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ..atomic import written_whole
 from ..geometry.boxes import extract_bboxes
 from ..geometry.images import choose_scale, resize_image, resize_mask
 from ..geometry.inputs import as_input
@@ -124,7 +124,5 @@ def _write(path, resized):
     path.parent.mkdir(parents=True, exist_ok=True)
     values = resized._asdict()
     values["mask_bits"] = np.packbits(values.pop("masks"), axis=1)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        partial = Path(folder) / path.name
-        np.savez(partial, **values)
-        os.replace(partial, path)
+    with written_whole(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **values)

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from .diagnoses import normalise
+from .file_names import splits_in
 from .groups import find_groups, numbered_folders
-from .image_names import splits_in
 
 # Words that may name a split, besides train, val and test
 _SPLIT_HINT = re.compile(
