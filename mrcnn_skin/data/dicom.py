@@ -9,15 +9,8 @@ import numpy as np
 SUFFIXES = (".dcm", ".dicom")
 
 _PIXEL_ELEMENTS = [
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     "PixelRepresentation",
     *(
         f"{colour}PaletteColorLookupTable{part}"
@@ -26,14 +19,8 @@ _PIXEL_ELEMENTS = [
     ),
 ]
 _COLOURS = {
-    "MONOCHROME1": 1,
-    "MONOCHROME2": 1,
-    "PALETTE COLOR": 1,
-    "RGB": 3,
-    "YBR_FULL": 3,
-    "YBR_FULL_422": 3,
-    "YBR_RCT": 3,
-    "YBR_ICT": 3,
+    **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
+    **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"), 3),
 }
 _DEFLATED = "1.2.840.10008.1.2.1.99"  # its decompressed size has no limit
 

@@ -49,14 +49,9 @@ def add_groups(records, rows, paths):
     for column in GROUPS:
         values = records.get(column, pd.Series(None, records.index, dtype=object))
         records[column] = values.astype(object).where(values.notna(), None)
-    found = [list(map(_PATIENT_FOLDER.match, PurePosixPath(p).parts)) for p in paths]
-    folders = [next((f[0] for f in reversed(parts) if f), None) for parts in found]
-    folders = pd.Series(folders, records.index, dtype=object).replace(
-        r"[ _-]", "", regex=True
-    )
-    records["patient_id"] = records["patient_id"].where(
-        records["patient_id"].notna(), folders
-    )
+    folders = pd.Series(map(_patient_folder, paths), records.index, dtype=object)
+    is_known = records["patient_id"].notna()
+    records["patient_id"] = records["patient_id"].where(is_known, folders)
     groups = defaultdict(set)
     for table in (rows, records):
         for column in table.columns.intersection(GROUPS):
@@ -99,6 +94,12 @@ def _is_known(name):
     """Whether a cell names a patient or lesion that is not unknown."""
     text = normalise(name)
     return text not in _NOBODY and any(map(str.isalnum, text)) and name != "-1"
+
+
+def _patient_folder(path):
+    """Return the innermost folder that names a patient, such as patient7, or None."""
+    found = map(_PATIENT_FOLDER.match, reversed(PurePosixPath(path).parts))
+    return next((re.sub("[ _-]", "", f[0]) for f in found if f), None)
 
 
 def _group_key(name):

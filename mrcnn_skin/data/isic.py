@@ -235,10 +235,7 @@ class IsicDataset(Dataset):
             masks.update(_shorter(Path(p).parent, folder) for p in info["mask_paths"])
             masks.update(PurePath(one.source) for one in info["outlines"] or ())
         if len(masks) > _SHOWN_FOLDERS:  # PH2 has one for each image
-            tops = Counter()
-            for folder, count in masks.items():
-                tops[folder.parts[0]] += count
-            masks = tops
+            masks = Counter(folder.parts[0] for folder in masks.elements())
         return [
             *(
                 f"labels from {source} ({self.label_meanings[source]}): {count}"

@@ -14,7 +14,7 @@ from .diagnoses import AS_WRITTEN, text_inverts_codes
 from .file_names import ARCHIVE_NAME, is_folder_of, says_no_truth, splits_in
 from .groups import add_groups, name_groups
 from .image_names import ImageNames, bare_name
-from .isic_tables import column_name, read_table
+from .isic_tables import column_name, read_table, text_of
 from .label_claims import Claims, LabelTable, source_name
 from .splits import add_splits, join_splits, note_unread_splits, unique_splits
 
@@ -293,7 +293,5 @@ def _tables(dataset_dir, table_paths, options):
 
 def _explanation(table, with_cells):
     """Return the text that may explain a table's codes; of a short one, the cells."""
-    lines = [table.attrs.get("remarks", "")]
-    if with_cells and len(table) <= _LEGEND_ROWS:
-        lines += [" ".join(row) for row in table.itertuples(index=False)]
-    return "\n".join(lines)
+    cells = text_of(table) if with_cells and len(table) <= _LEGEND_ROWS else ""
+    return f"{table.attrs.get('remarks', '')}\n{cells}"

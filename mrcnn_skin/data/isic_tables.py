@@ -193,7 +193,7 @@ def _with_header(rows, names, image_column):
         table.attrs |= {
             "has_header": False,
             "image_column": f"column_{position + 1}",
-            "remarks": _text(rows[:first]),
+            "remarks": text_of(rows[:first]),
         }
         return table
     table = _below(rows, is_header.idxmax() if is_header.any() else 0)
@@ -201,7 +201,8 @@ def _with_header(rows, names, image_column):
     return table
 
 
-def _text(rows):
+def text_of(rows):
+    """Return all cells as a text with a line for each row."""
     return "\n".join(" ".join(row) for row in rows.itertuples(index=False))
 
 
@@ -227,7 +228,7 @@ def _below(rows, header):
         if same.ne(same.iloc[:, 0], axis=0).any(axis=None):
             raise ValueError(f"it has several columns {name!r}, which differ")
     table = table.loc[:, ~table.columns.duplicated()].copy()
-    table.attrs |= {"has_header": True, "remarks": _text(rows[: header + 1])}
+    table.attrs |= {"has_header": True, "remarks": text_of(rows[: header + 1])}
     return table
 
 

@@ -115,12 +115,10 @@ def read_labels(table, name, options, values):
         return [_one_column(table, columns[0], name, options, values)]
     if any(column in table for column in _PREDICTION_COLUMNS):
         return []
-    scores = [c for c in table if _SCORE.search(c) and _are_scores(values.get(c, ()))]
-    if scores:
-        reason = (
-            "probabilities, beside which labels may be predictions: name label_column"
-        )
-        return [_nothing(scores[0], table[scores[0]], reason)]
+    for column in table:
+        if _SCORE.search(column) and _are_scores(values.get(column, ())):
+            reason = "probabilities, beside which labels may be predictions: "
+            return [_nothing(column, table[column], reason + "name label_column")]
     if not table.attrs["has_header"]:
         return _headerless(table, name, options)
     columns = [c for c in table if c in WORD_COLUMNS or c in BINARY_COLUMNS]
@@ -169,12 +167,9 @@ def columns_of_diagnoses(table):
             continue
         meanings = {value: meaning_of(value) for value in values}
         if is_pathology:
-            malignant = filter(has_malignant_word, values)
-            yield (
-                column,
-                table[column].map(meanings | dict.fromkeys(malignant, MALIGNANT)),
-            )
-        elif 2 * len([m for m in meanings.values() if m]) >= max(len(values), 1):
+            meanings |= dict.fromkeys(filter(has_malignant_word, values), MALIGNANT)
+        known = [meaning for meaning in meanings.values() if meaning]
+        if is_pathology or 2 * len(known) >= max(len(values), 1):
             yield column, table[column].map(meanings)
 
 
@@ -222,16 +217,13 @@ def _one_column(table, column, name, options, values):
                 f"{name}: column {column!r}: {reason}, malignant must name one of them"
             )
         return _nothing(column, cells, reason)
-    is_ph2 = column == "clinical_diagnosis" and re.match(
-        "PH2", PurePosixPath(name).name, re.I
-    )
-    if is_ph2 and found <= set(_PH2_DIAGNOSES):
+    is_ph2 = PurePosixPath(name).name.lower().startswith("ph2")
+    if is_ph2 and column == "clinical_diagnosis" and found <= set(_PH2_DIAGNOSES):
         labels = cells.map(_PH2_DIAGNOSES)
-        return Reading((column,), labels, "2 is malignant, 0 and 1 are benign")
+        return Reading((column,), labels, _listed(_PH2_DIAGNOSES))
     if found and all(map(is_number, found)):
-        kind = "class numbers"
-        if any(0 < float(value) < 1 for value in found):
-            kind = "probabilities, no labels"
+        is_share = any(0 < float(value) < 1 for value in found)
+        kind = "probabilities, no labels" if is_share else "class numbers"
         return _nothing(column, cells, f"{shown(found)} are {kind}")
     return _by_words(column, cells, options)
 
@@ -275,13 +267,10 @@ def _listed(labels):
 
 def _by_truth(column, cells, of_true):
     of_false = BENIGN if of_true == MALIGNANT else MALIGNANT
-    labels = {
-        value: of_true if value in _TRUE else of_false
-        for value in sorted(set(cells).difference(UNKNOWN, [""]), reverse=True)
-    }
-    meaning = "; ".join(f"{value} = {label}" for value, label in labels.items())
+    words = set(cells).difference(UNKNOWN, [""])
+    labels = {word: of_true if word in _TRUE else of_false for word in words}
+    meaning = _listed(labels) or "it is empty"
     labels |= dict.fromkeys(UNKNOWN, UNSURE)
-    meaning = meaning or "it is empty"
     return Reading((column,), cells.map(labels), meaning, is_code=True)
 
 

@@ -111,13 +111,10 @@ def assign_splits(records, val_fraction, seed):
         of_test = _sample_groups(records[unsplit], group, val_fraction, seed)
         split[unsplit] = "train"
         split[unsplit & group.isin(of_test)] = "test"
-        # The same number of groups as test, out of fewer.
-        val_fraction_left = val_fraction / (1 - val_fraction)
-    else:
-        val_fraction_left = val_fraction
+        val_fraction /= 1 - val_fraction  # as many groups as test, out of fewer
     if "val" not in set(split):
         train = split == "train"
-        of_val = _sample_groups(records[train], group, val_fraction_left, seed)
+        of_val = _sample_groups(records[train], group, val_fraction, seed)
         split[train & group.isin(of_val)] = "val"
     return split
 
