@@ -1,4 +1,4 @@
-"""Choose, check and read the drawings of a lesion: its masks, or else its outlines."""
+"""Choose and read the drawings of a lesion: its masks, or else its outlines."""
 
 from itertools import compress
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 from skimage import measure
 
 from . import files
-from .annotators import MAJORITY, choose_all, join_masks
-from .polygons import draw_outlines, outline_problem
+from .annotators import choose_all, join_masks
+from .polygons import draw_outlines
 
 
 def choose_drawings(records, dataset_dir, annotators):
@@ -30,28 +30,6 @@ def choose_drawings(records, dataset_dir, annotators):
         ]
     records["outlines"] = [outlines or None for outlines in records["outlines"]]
     return notes + [done] * bool(done)
-
-
-def check_drawings(records, require_masks, annotators, mask_values):
-    """Check outlines and majority masks; arguments and result as of check_files."""
-    records = records.copy()
-    judged = records["outlines"].notna()
-    judged |= (annotators == MAJORITY) & (records["mask_paths"].map(len) > 1)
-    for index, record in records[judged & records["height"].notna()].iterrows():
-        shape = record["height"], record["width"]
-        problems = (
-            outline_problem(one, shape, record["orientation"])
-            for one in record["outlines"] or ()
-        )
-        problem = next(filter(None, problems), None)
-        if not problem and annotators == MAJORITY:
-            problem = _majority_problem(record, shape, mask_values)
-        if problem:
-            records.at[index, "reason"] = problem
-            records.at[index, "outlines"], records.at[index, "mask_paths"] = None, ()
-            if require_masks:
-                records.at[index, "height"] = None
-    return records
 
 
 def read_union(info, max_pixels):
@@ -83,12 +61,3 @@ def split_components(mask, min_area):
     large = [i for i in order if areas[i] >= min_area * mask.size]
     numbers = np.array(large or order[:1], int) + 1
     return components[:, :, None] == numbers
-
-
-def _majority_problem(record, shape, mask_values):
-    """Return why the majority of an image's masks is unusable, or None."""
-    masks = [draw_outlines(one, shape) for one in record["outlines"] or ()]
-    for path in record["mask_paths"]:
-        masks.append(files.read_mask(path, shape, values=mask_values))
-    has_any = join_masks(masks, MAJORITY).any()
-    return None if has_any else "empty mask: no pixel is in more than half of its masks"

@@ -12,13 +12,17 @@ from pathlib import Path
 import pandas as pd
 
 from . import files
+from .annotators import MAJORITY, UNION
 from .cached_map import map_files
+from .drawings import read_union
 from .mask_values import WHITE
+from .polygons import outline_problem
 
 DEPTHS = ("header", "full")
 _RULES = 3  # to be increased with any change that invalidates cached results
 _SAME = {"1", WHITE}  # bilevel masks are written as 0 and 1, or as 0 and 255
 _SHOWN = 6  # values named in a message
+_EMPTY = dict.fromkeys(("height", "width", "orientation", "outlines"))
 
 
 def check_files(
@@ -29,11 +33,12 @@ def check_files(
     cache=None,
     mask_values=None,
     siblings=(),
+    annotators=UNION,
 ):
     """Check the files of all records that are not dropped yet.
 
     Args:
-        records: DataFrame with path, mask_paths, reason, file.
+        records: DataFrame with path, mask_paths, reason, file, perhaps outlines.
         require_masks: whether images without a usable mask are dropped.
         depth: one of DEPTHS.
         max_pixels: maximum height * width of an image.
@@ -41,34 +46,32 @@ def check_files(
         mask_values: as in mask_values.find_foreground.
         siblings: paths of further masks of the data set, such as those of its other
             splits, whose values are compared.
+        annotators: as in annotators.join_masks.
 
     Returns:
         the records with columns height, width (pixels; missing if unusable),
         orientation (EXIF, 1..8), and reason and file of an unusable file. If only the
-        mask is unusable and not required, mask_paths is empty.
+        mask is unusable and not required, mask_paths and outlines are empty.
     """
-    records = records.copy()
-    records["height"] = records["width"] = records["orientation"] = None
-    clean = records[records["reason"].isna()]
+    rows = [_EMPTY | row for row in records.to_dict("records")]
+    clean = [row for row in rows if pd.isna(row["reason"])]
     about = f"{_RULES} {depth} {max_pixels}"
     inspect = partial(inspect_image, depth=depth, max_pixels=max_pixels)
-    images = map_files(inspect, clean["path"], f"images {about}", cache)
+    paths = [row["path"] for row in clean]
+    images = map_files(inspect, paths, f"images {about}", cache)
     inspect = partial(
         inspect_mask, depth=depth, max_pixels=max_pixels, values=mask_values
     )
     about += "" if mask_values is None else f" {sorted(mask_values)}"
-    mask_paths = chain(*clean["mask_paths"], siblings)
-    masks = map_files(inspect, mask_paths, f"masks {about}", cache)
+    paths = chain(*(row["mask_paths"] for row in clean), siblings)
+    masks = map_files(inspect, paths, f"masks {about}", cache)
     masks |= _find_contradictions(masks)
-    checked = [
-        _judge(path, own_masks, images[path], masks, require_masks)
-        for path, own_masks in zip(clean["path"], clean["mask_paths"], strict=True)
-    ]
-    columns = ["height", "width", "orientation", "mask_paths", "file", "reason"]
-    results = pd.DataFrame(checked, index=clean.index, columns=columns, dtype=object)
-    records = records.astype({column: object for column in columns})
-    records.loc[clean.index, columns] = results
-    return records
+    how = {"mask_values": mask_values, "annotators": annotators}
+    how |= {"is_pseudo_mask": False, "max_pixels": max_pixels}
+    for row in clean:
+        row |= _judge(row | how, images[row["path"]], masks, require_masks)
+    columns = [*_EMPTY, *records.columns.difference(_EMPTY, sort=False)]
+    return pd.DataFrame(rows, records.index, columns, dtype=object)
 
 
 def inspect_image(path, depth, max_pixels):
@@ -129,17 +132,37 @@ def _classes(found):
     return () if found[-1] is None else (found[-1],)
 
 
-def _judge(path, mask_paths, header, masks, require_masks):
-    """Return the values of check_files' columns for an image."""
+def _judge(info, header, masks, require_masks):
+    """Return the columns of check_files that change for an image.
+
+    info: row, and options of drawings.read_union. header, and the values of masks, are
+    results of inspect_image and inspect_mask, or exceptions.
+    """
     if isinstance(header, Exception):
-        return *[None] * 3, mask_paths, path, f"unreadable image: {_words(header)}"
-    for mask_path in mask_paths:
-        reason = _mask_problem(masks[mask_path], *header)
-        if reason and require_masks:
-            return *[None] * 3, mask_paths, mask_path, reason
-        if reason:
-            return *header, (), mask_path, reason
-    return *header, mask_paths, path, None
+        return {"reason": f"unreadable image: {_words(header)}"}
+    size = dict(zip(("height", "width", "orientation"), header, strict=True))
+    file, reason = _drawing_problem(info | size, masks)
+    if reason and require_masks:
+        return {"file": file, "reason": reason}
+    drawings = {"mask_paths": (), "outlines": None} if reason else {}
+    return {**size, **drawings, "file": file, "reason": reason}
+
+
+def _drawing_problem(info, masks):
+    """Return the unusable file of an image, and why, or None."""
+    shape, orientation = (info["height"], info["width"]), info["orientation"]
+    outlines = info.get("outlines") or ()
+    for path in info["mask_paths"]:
+        problem = _mask_problem(masks[path], *shape, orientation)
+        if problem:
+            return path, problem
+    problems = (outline_problem(one, shape, orientation) for one in outlines)
+    problem = next(filter(None, problems), None)
+    if not problem and info["annotators"] == MAJORITY:
+        drawings = len(info["mask_paths"]) + len(outlines)
+        if drawings > 1 and not read_union(info, info["max_pixels"]).any():
+            problem = "empty mask: no pixel is in more than half of its masks"
+    return info["path"], problem
 
 
 def _mask_problem(found, height, width, orientation):

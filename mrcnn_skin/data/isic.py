@@ -18,7 +18,7 @@ import pandas as pd
 from . import files, isic_layouts
 from .dataset import Dataset
 from .diagnoses import BENIGN, MALIGNANT, LabelOptions
-from .drawings import check_drawings, choose_drawings, read_union, split_components
+from .drawings import choose_drawings, read_union, split_components
 from .file_checks import DEPTHS, check_files
 from .file_names import MASK_HINT
 from .splits import assign_splits, split_notes, take_stratified
@@ -145,8 +145,8 @@ class IsicDataset(Dataset):
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         records = found if subset is None else found[found["split"] == subset]
         how = require_masks, check, self.max_image_pixels, cache, values
-        records = check_files(records, *how, found["mask_paths"].explode().dropna())
-        records = check_drawings(records, require_masks, annotators, values)
+        siblings = found["mask_paths"].explode().dropna()
+        records = check_files(records, *how, siblings, annotators)
         usable = self._add_notes(found.attrs, records)
         if usable.empty and not may_be_empty:
             raise ValueError(_nothing_left(dataset_dir, subset, found, records))
