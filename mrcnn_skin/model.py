@@ -350,11 +350,11 @@ class MaskRCNN(Introspection):
         run_dir = self.log_dir or self.set_log_dir()
         trainer = Trainer(
             self.keras_model,
-            lambda: self.detector,
             self.config,
-            train_dataset,
-            val_dataset,
-            run_dir,
+            train=train_dataset,
+            val=val_dataset,
+            run_dir=run_dir,
+            detector=lambda: self.detector,
             strategy=self.strategy,
             augmentation=augmentation,
             no_augmentation_sources=no_augmentation_sources or (),

@@ -19,6 +19,7 @@ from .resize_cache import load_resized
 
 # More unreadable files in a row mean that the disk or the whole folder is missing
 MAX_UNREADABLE = 8
+THREADS = tf.data.AUTOTUNE  # that load examples
 
 
 class ExampleOrder:
@@ -147,12 +148,9 @@ def example_arrays(dataset, config, image_id, augmenter=None, seed=0):
     }
 
 
-def unaugmented(image_id):
-    """No augmenter for any image."""
-    return None
-
-
-def readable_example(dataset, config, order, position, augmenter_of=unaugmented):
+def readable_example(
+    dataset, config, order, position, augmenter_of=lambda image_id: None
+):
     """Load the example at a position of an order, as (image id, example_arrays).
 
     A file that became unreadable after the check of the data set is replaced by the
@@ -163,7 +161,8 @@ def readable_example(dataset, config, order, position, augmenter_of=unaugmented)
         config: a Config.
         order: an ExampleOrder.
         position: int.
-        augmenter_of: function from an image id to its imgaug augmenter, or None.
+        augmenter_of: function from an image id to its imgaug augmenter, or None;
+            unless given, no image is augmented.
 
     Raises:
         UnreadableImage: after MAX_UNREADABLE unreadable images in a row.
@@ -223,20 +222,22 @@ def training_batches(
     config,
     start=0,
     augmentation=None,
-    workers=None,
     no_augmentation_sources=(),
     shard=(0, 1),
 ):
     """Return endless batches for training, one per device and step.
 
-    start: position of the first example (completed steps * BATCH_SIZE).
-    augmentation: an imgaug augmenter; None uses Config.AUGMENTATION if AUGMENT.
-    workers: number of loading threads; None lets tf.data choose.
-    no_augmentation_sources: sources whose images are not augmented.
-    shard: (i, n): process i of n loads the i-th part of each step's BATCH_SIZE
-        positions, in batches of IMAGES_PER_GPU for its devices in turn.
-    Returns a tf.data.Dataset of (image ids int32 [batch], inputs by name), with the
-    inputs of input_specs.
+    Args:
+        dataset: a prepared Dataset.
+        config: a Config.
+        start: position of the first example (completed steps * BATCH_SIZE).
+        augmentation: an imgaug augmenter; None uses Config.AUGMENTATION if AUGMENT.
+        no_augmentation_sources: sources whose images are not augmented.
+        shard: (i, n): process i of n loads the i-th part of each step's BATCH_SIZE
+            positions, in batches of IMAGES_PER_GPU for its devices in turn.
+
+    Returns:
+        A tf.data.Dataset of (image ids int32 [batch], {name: input of input_specs}).
     """
     require_trainable(dataset, config, augmentation, no_augmentation_sources)
     if augmentation is None and config.AUGMENT:
@@ -253,11 +254,11 @@ def training_batches(
     positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
     positions = positions.batch(config.BATCH_SIZE // count).shard(count, index)
     positions = positions.unbatch()
-    examples = _examples(dataset, config, order, positions, augmenter_of, workers)
-    return examples.batch(config.IMAGES_PER_GPU, drop_remainder=True).prefetch(2)
+    load = functools.partial(readable_example, augmenter_of=augmenter_of)
+    return _batches(dataset, config, order, positions, config.IMAGES_PER_GPU, load)
 
 
-def validation_batches(dataset, config, count, workers=None):
+def validation_batches(dataset, config, count):
     """Return batches of the first `count` images in order, without augmentation.
 
     The last batch is filled with images from the start of the data set.
@@ -265,8 +266,9 @@ def validation_batches(dataset, config, count, workers=None):
     order = ExampleOrder([dataset.image_ids], config.SEED, shuffle=False)
     count = -(-count // config.BATCH_SIZE) * config.BATCH_SIZE
     positions = tf.data.Dataset.range(count)
-    examples = _examples(dataset, config, order, positions, unaugmented, workers)
-    return examples.batch(config.BATCH_SIZE, drop_remainder=True).prefetch(2)
+    return _batches(
+        dataset, config, order, positions, config.BATCH_SIZE, readable_example
+    )
 
 
 def iterate(batches):
@@ -290,27 +292,24 @@ def iterate(batches):
         yield batch
 
 
-def _examples(dataset, config, order, positions, augmenter_of, workers):
-    """Load the example at each of a tf.data.Dataset of positions."""
+def _batches(dataset, config, order, positions, size, load):
+    """Batches of the examples that `load`, a readable_example, finds at positions."""
     require_classes(dataset, config)
     specs = input_specs(config)
     types = [tf.int32, *(spec.dtype for spec in specs.values())]
 
-    def load(position):
-        image_id, arrays = readable_example(
-            dataset, config, order, position, augmenter_of
-        )
+    def values(position):
+        image_id, arrays = load(dataset, config, order, position)
         return np.int32(image_id), *(arrays[name] for name in specs)
 
     def example(position):
         # An example depends on its position alone. Unsaid, deterministic runs would
         # load one at a time.
-        image_id, *arrays = tf.numpy_function(load, [position], types, stateful=False)
+        image_id, *arrays = tf.numpy_function(values, [position], types, stateful=False)
         return tf.ensure_shape(image_id, []), {
             name: tf.ensure_shape(array, specs[name].shape)
             for name, array in zip(specs, arrays, strict=True)
         }
 
-    return positions.map(
-        example, num_parallel_calls=workers or tf.data.AUTOTUNE, deterministic=True
-    )
+    examples = positions.map(example, num_parallel_calls=THREADS, deterministic=True)
+    return examples.batch(size, drop_remainder=True).prefetch(2)

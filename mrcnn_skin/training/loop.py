@@ -36,24 +36,32 @@ class TrainingDiverged(ArithmeticError):
 class Trainer:
     """Train a network in stages, starting from the state in the run folder.
 
-    model: the training graph, built in `strategy`'s scope. detector: function that
-    gives an inference.Detector for the validation, called if there is one.
-    train, val: prepared Datasets; val may be None. run_dir: of this run.
-    strategy: of tf.distribute. augmentation: an imgaug augmenter instead of the
-    paper's. no_augmentation_sources: of `train`, whose images are not augmented.
-    callbacks: of keras.callbacks.
-    verbose: 1 shows Keras's progress bar with the mean of every loss so far.
+    Args:
+        model: the training graph, built in `strategy`'s scope.
+        config: its Config.
+        train: a prepared Dataset.
+        val: the same for validation; None for none.
+        run_dir: folder of this run.
+        detector: function that gives an inference.Detector for the validation.
+        strategy: of tf.distribute; None for the one in force.
+        augmentation: an imgaug augmenter instead of Config.AUGMENTATION.
+        no_augmentation_sources: of `train`, whose images are not augmented.
+        callbacks: of keras.callbacks.
+        verbose: 1 shows Keras's progress bar with the mean of every loss so far.
+
+    Raises:
+        ValueError: for datasets, augmenters or callbacks that cannot be used.
     """
 
     def __init__(
         self,
         model,
-        detector,
         config,
+        *,
         train,
         val,
         run_dir,
-        *,
+        detector,
         strategy=None,
         augmentation=None,
         no_augmentation_sources=(),

@@ -91,11 +91,15 @@ def test_a_subclass_must_call_its_parent(use):
 
 @pytest.mark.parametrize("value", [None, [1], Dataset, "isic2017"])
 def test_other_objects_are_refused(value, tmp_path):
+    def train(images):
+        others = {"val": None, "run_dir": tmp_path, "detector": None}
+        Trainer(None, lean_config(), train=images, **others)
+
     for use in (
         lambda: load_example(value, lean_config(), 0),
         lambda: load_image_gt(value, lean_config(), 0),
         lambda: score_images(None, value),
-        lambda: Trainer(None, None, lean_config(), value, None, tmp_path),
+        lambda: train(value),
     ):
         with pytest.raises(ValueError, match="must be a prepared Dataset, got"):
             use()

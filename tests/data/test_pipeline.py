@@ -210,12 +210,14 @@ def test_batches_can_resume_at_any_position(ten_blocks):
 
 
 @pytest.mark.parametrize("name", ["paper", "strong"])
-def test_the_number_of_threads_changes_nothing(ten_blocks, name):
+def test_the_number_of_threads_changes_nothing(ten_blocks, name, monkeypatch):
     config = tiny_config(AUGMENT=True, AUGMENTATION=name)
-    one, four = (
-        training_batches(ten_blocks, config, workers=workers).take(6)
-        for workers in (1, 4)
-    )
+
+    def batches(threads):
+        monkeypatch.setattr("mrcnn_skin.data.pipeline.THREADS", threads)
+        return training_batches(ten_blocks, config).take(6)
+
+    one, four = batches(1), batches(4)
     for wanted, got in zip(
         one.as_numpy_iterator(), four.as_numpy_iterator(), strict=True
     ):
