@@ -1,9 +1,9 @@
 """Logs that a run leaves in its folder: CSV and TensorBoard."""
 
-import csv
 import os
 
 import keras
+import pandas as pd
 import tensorflow as tf
 
 from ..atomic import written_whole
@@ -23,19 +23,12 @@ class CsvLog(keras.callbacks.Callback):
         Keras counts epochs from 0, the file from 1, as progress bars and charts do.
         """
         row = {"epoch": epoch + 1, **(logs or {})}
-        rows = [r for r in self._rows() if int(r["epoch"]) <= epoch] + [row]
-        names = list(dict.fromkeys(name for r in rows for name in r))
+        rows = pd.DataFrame([{name: str(value) for name, value in row.items()}])
+        if os.path.exists(self.path):
+            before = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+            rows = pd.concat([before[before["epoch"].astype(int) <= epoch], rows])
         with written_whole(self.path) as partial:
-            with open(partial, "w", newline="", encoding="utf-8") as handle:
-                writer = csv.DictWriter(handle, names)
-                writer.writeheader()
-                writer.writerows(rows)
-
-    def _rows(self):
-        if not os.path.exists(self.path):
-            return []
-        with open(self.path, newline="", encoding="utf-8") as handle:
-            return list(csv.DictReader(handle))
+            rows.to_csv(partial, index=False)
 
 
 class TensorBoardLog(keras.callbacks.Callback):

@@ -1,8 +1,10 @@
 """The logs that a run leaves."""
 
 import csv
+import math
 import struct
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -18,9 +20,13 @@ def test_csv_has_a_line_an_epoch(tmp_path):
     log = CsvLog(tmp_path / "log.csv")
     log.on_epoch_end(0, {"loss": 2.5})
     log.on_epoch_end(1, {"loss": 1.25, "val_JA": 0.5})
+    log.on_epoch_end(2, {"loss": np.float32(0.1), "val_JA": math.nan})
+    log.on_epoch_end(3, {"loss": 1e-9, "val_JA": 1 / 3})
     assert read(tmp_path / "log.csv") == [
         {"epoch": "1", "loss": "2.5", "val_JA": ""},
         {"epoch": "2", "loss": "1.25", "val_JA": "0.5"},
+        {"epoch": "3", "loss": "0.1", "val_JA": "nan"},
+        {"epoch": "4", "loss": "1e-09", "val_JA": str(1 / 3)},
     ]
 
 
