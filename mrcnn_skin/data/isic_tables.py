@@ -126,14 +126,10 @@ def _read_rows(text):
     lines = lines[told is not None :]
     if not lines:
         raise ValueError("the file is empty")
-    if any(line.lstrip().startswith("||") for line in lines):
-        # PH2; its other lines are a legend
-        lines = [line.strip() for line in lines if line.lstrip().startswith("||")]
-        cells = [
-            [cell.strip() for cell in line.strip("|").split("||")] for line in lines
-        ]
-        return pd.DataFrame(cells).fillna("")
-    delimiter = told[1] if told else _find_delimiter(lines)
+    ph2 = [line.strip() for line in lines if line.lstrip().startswith("||")]
+    if ph2:  # its other lines are a legend
+        lines = [line.strip("|").replace("||", "\x1f") for line in ph2]
+    delimiter = "\x1f" if ph2 else told[1] if told else _find_delimiter(lines)
     rows = pd.read_csv(
         io.StringIO("\n".join(lines)),
         sep=delimiter,

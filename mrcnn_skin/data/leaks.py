@@ -174,7 +174,8 @@ def _near_in_bands(signs, other_signs, max_difference):
     """Yield (i, j, doubled differences) of near pairs; all signs are -1 or 1."""
     bands = max(max_difference // 2 + 1, -(-_SIGNS // _BAND_BITS))
     other_bits = _flat(other_signs)[:, 1:] > 0  # without the mean
-    other_packed, other_keys = _packed(other_bits), _band_keys(other_bits, bands).T
+    other_packed = _packed(other_bits)
+    other_keys = _band_keys(other_bits, bands).T.tocsr()
     for start in range(0, len(signs), _BLOCK):
         for view in orientations(signs[start : start + _BLOCK]):
             bits = _flat(view)[:, 1:] > 0
