@@ -32,11 +32,7 @@ def map_files(function, paths, name, cache=None):
     paths = list(dict.fromkeys(paths))
     known = _read_cache(cache, name)
     states = {path: _state(path) for path in paths}
-    results = {}
-    for path in paths:
-        state, value = known.get(os.path.abspath(path), (None, None))
-        if state is not None and state == states[path]:
-            results[path] = value
+    results = {p: known[state] for p, state in states.items() if state in known}
     missing = [path for path in paths if path not in results]
     portions = range(0, len(missing), _PORTION)
     with (
@@ -52,7 +48,7 @@ def map_files(function, paths, name, cache=None):
             values = list(pool.map(lambda path: _attempt(function, path), portion))
             results.update(zip(portion, values, strict=True))
             bar.update(len(portion))
-            _add_to_cache(cache, name, {p: (states[p], results[p]) for p in portion})
+            _add_to_cache(cache, name, {states[p]: results[p] for p in portion})
     return results
 
 
@@ -64,16 +60,16 @@ def _attempt(function, path):
 
 
 def _state(path):
-    """Return [size, modification time] of a file, or None if there is none."""
+    """Return (path, size, modification time) of a file, or None if there is none."""
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return [status.st_size, status.st_mtime_ns]
+    return os.path.abspath(path), status.st_size, status.st_mtime_ns
 
 
 def _read_cache(path, name):
-    """Return {absolute path: (state, value)} of a name; skip invalid lines."""
+    """Return {state: value} of a name; skip invalid lines."""
     known = {}
     if path is None or not os.path.exists(path):
         return known
@@ -82,17 +78,17 @@ def _read_cache(path, name):
             try:
                 kind, file, state, value = json.loads(line)
                 if kind == name:
-                    known[file] = (state, value)
+                    known[(file, *state)] = value
             except (ValueError, TypeError):
                 continue
     return known
 
 
 def _add_to_cache(path, name, entries):
-    """Append {path: (state, value)}, except errors, to the cache, one per line."""
+    """Append {state: value}, except errors, to the cache, one per line."""
     lines = [
-        json.dumps([name, os.path.abspath(file), state, value]) + "\n"
-        for file, (state, value) in entries.items()
+        json.dumps([name, state[0], state[1:], value]) + "\n"
+        for state, value in entries.items()
         if state and not isinstance(value, Exception)
     ]
     if path is None or not lines:

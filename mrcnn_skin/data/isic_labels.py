@@ -103,10 +103,9 @@ class _Tables:
         """Read all tables; of label_table, if it is given, the labels."""
         tables, label_table = _tables(dataset_dir, table_paths, self.options)
         for name, path in tables.items():
-            if label_table == path:
-                self._read_label_table(name, path)
-            else:
-                self._read(name, path, gives_labels=label_table is None)
+            columns = self._read(name, path, is_named=path == label_table)
+            if path == label_table:
+                self._require_label_columns(name, columns)
         self._require_options()
 
     def read_legends(self, dataset_dir, paths):
@@ -133,9 +132,8 @@ class _Tables:
         records = records.join(first, on="image_id")
         return add_groups(records, rows, records["image_id"].map(self.paths))
 
-    def _read_label_table(self, name, path):
-        """Read the label table; raise ValueError if it has no labels."""
-        columns = self._read(name, path, gives_labels=True, is_named=True)
+    def _require_label_columns(self, name, columns):
+        """Raise ValueError if the label table has no labels."""
         if columns is None:
             raise ValueError(f"label_table: {self.notes[-1]}")
         missing = {column_name(c) for c in self.options.label_columns()} - set(columns)
@@ -145,7 +143,7 @@ class _Tables:
                 f"it has {', '.join(columns)}"
             )
 
-    def _read(self, name, path, gives_labels, is_named=False):
+    def _read(self, name, path, is_named):
         """Read a table and return its columns; if it is unusable, note why."""
         if says_no_truth(name) and not is_named:
             self.notes.append(
@@ -160,7 +158,7 @@ class _Tables:
         ids, problem = self._find(table, name, is_named)
         found = pd.Series(ids, table.index, dtype=object).notna()
         rows = table[found].assign(image_id=[i for i in ids if i])
-        if gives_labels:
+        if is_named or not self.options.label_table:
             self.of_labels.append(LabelTable(name, table, rows))
         self._read_text(name, _explanation(table, with_cells=rows.empty))
         if rows.empty:
