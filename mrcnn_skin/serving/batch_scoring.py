@@ -160,10 +160,8 @@ class Parts:
         files = sorted(self.folder.glob("part-*.parquet"))
         numbers = [int(path.stem.removeprefix("part-")) for path in files]
         self.count = max(numbers, default=-1) + 1
-        self.scored = pa.chunked_array([], SCHEMA.field("image").type)
-        for path in files:
-            chunks = self.scored.chunks + self._images(path).chunks
-            self.scored = pa.chunked_array(chunks, self.scored.type)
+        chunks = [chunk for path in files for chunk in self._images(path).chunks]
+        self.scored = pa.chunked_array(chunks, SCHEMA.field("image").type)
 
     def _images(self, file):
         """Read the column `image` of a part."""

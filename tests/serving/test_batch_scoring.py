@@ -133,6 +133,7 @@ def test_a_row_says_what_the_detector_said(tmp_path):
         "image": "sub/ISIC_1.png",
         "p_malignant": 0.625,
         "predicted_class": "malignant",
+        "threshold": None,
         "score": 0.75,
         **dict(zip(("y1", "x1", "y2", "x2"), (10, 20, 20, 25), strict=True)),
         "low_confidence": False,
@@ -235,7 +236,7 @@ def test_answers_of_other_weights_and_broken_parts_are_refused(tmp_path):
     out = tmp_path / "out"
     with Parts(out, ORIGIN) as parts:
         parts.add(score_files(detector, tmp_path, ["1.png"], IsicConfig()))
-    with pytest.raises(ValueError, match="part-00000.* with the same weights"):
+    with pytest.raises(ValueError, match="part-00000.* made with other weights"):
         Parts(out, ORIGIN | {"weights": "other"})
     (out / "part-00001.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match="part-00001.parquet is not a file of answers"):
