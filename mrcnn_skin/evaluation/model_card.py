@@ -7,6 +7,7 @@ Daneshjou et al., JAMA Dermatology 2022;158(1):90. The headings are our own word
 """
 
 import re
+from collections import defaultdict
 
 import pandas as pd
 
@@ -22,7 +23,6 @@ from .tables import (
 )
 
 UNKNOWN = "Unknown to the evaluation; to be stated by the publisher of the model."
-FACTS = "model", "data", "synthetic", "split", "skipped", "software", "imbalance"
 NETWORK = "network", "losses", "training", "weights"  # facts of one item
 
 
@@ -32,13 +32,17 @@ def write_model_card(path, title, facts, metrics, per_image):
     Args:
         path: of the file.
         title: of the model.
-        facts: {name: text} of the run; those of FACTS and NETWORK are used.
+        facts: {name: text} of the run, by the names in templates/model_card.md; those
+            of NETWORK are one item.
         metrics: of statistics.analyse.
         per_image: DataFrame of scoring.score_images.
     """
     counts = per_image["true_class"].value_counts().items()
     balance = ", ".join(f"{count} {label}" for label, count in counts)
-    items = {name: facts.get(name) for name in FACTS} | {
+    items = facts | {
+        "title": title,
+        "notice": NOTICE,
+        "images": len(per_image),
         "network": "\n\n".join(facts[name] for name in NETWORK if name in facts),
         "balance": balance or "no diagnosis is known",
         "participants": _participants(per_image),
@@ -49,16 +53,13 @@ def write_model_card(path, title, facts, metrics, per_image):
         "uncertain": _uncertain(metrics),
         "methods": _methods(metrics),
     }
-    card = template("model_card.md").substitute(
-        {name: text or UNKNOWN for name, text in items.items()},
-        title=title,
-        notice=NOTICE,
-        unknown=UNKNOWN,
-        images=len(per_image),
-        scores=markdown_table(score_rows(metrics)),
-        subgroups=markdown_table(listed_rows(metrics, "subgroups")),
-        operating_points=markdown_table(operating_rows(metrics)),
-    )
+    known = defaultdict(lambda: UNKNOWN, {k: text for k, text in items.items() if text})
+    known |= {
+        "scores": markdown_table(score_rows(metrics)),
+        "subgroups": markdown_table(listed_rows(metrics, "subgroups")),
+        "operating_points": markdown_table(operating_rows(metrics)),
+    }
+    card = template("model_card.md").substitute(known)
     write_text(path, re.sub("\n{3,}", "\n\n", card))
 
 
