@@ -22,12 +22,12 @@ _NAMES = {
         proposal_steps rois_by_level rpn_target_sets
     """,
     "instances": """
-        apply_mask display_differences display_images display_instances
-        display_top_masks draw_box draw_boxes draw_rois random_colors
+        display_differences display_images display_instances
+        display_top_masks draw_boxes draw_rois random_colors
     """,
     "overlays": """
-        PREDICTION_COLOR TRUTH_COLOR contact_sheet draw_outline overlay
-        overlay_truth save_image
+        PREDICTION_COLOR TRUTH_COLOR apply_mask contact_sheet draw_box
+        draw_outline overlay overlay_truth save_image
     """,
     "weights": "dead_units display_weight_stats plot_weight_histograms weight_alert",
 }

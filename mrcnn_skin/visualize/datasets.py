@@ -75,36 +75,28 @@ def box_statistics(
         center_y, center_x (0 to 1 of the canvas) and area (of the mask, share of the
         image without padding).
     """
-    rows = []
+    tables = []
     for image_id in dataset.image_ids if image_ids is None else image_ids:
         example = load_example(dataset, config, image_id)
-        size = example.image.shape[:2]
+        kept = example.class_ids >= 0
+        boxes = example.boxes[kept]
+        height, width = (boxes[:, 2:] - boxes[:, :2]).T
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2 / example.image.shape[:2]
         top, left, bottom, right = example.window
-        window_area = (bottom - top) * (right - left)
-        for class_id, box, area in zip(
-            example.class_ids,
-            example.boxes,
-            example.masks.sum(axis=(0, 1)),
-            strict=True,
-        ):
-            if class_id < 0:
-                continue
-            height, width = (int(v) for v in box[2:] - box[:2])
-            center_y, center_x = (box[:2] + box[2:]) / 2 / size
-            rows.append(
-                {
-                    "image": int(image_id),
-                    "class": dataset.class_names[class_id],
-                    "height": height,
-                    "width": width,
-                    "side": float(np.sqrt(height * width)),
-                    "ratio": width / height,
-                    "center_y": center_y,
-                    "center_x": center_x,
-                    "area": area / window_area,
-                }
-            )
-    return pd.DataFrame(rows)
+        areas = example.masks[..., kept].sum(axis=(0, 1))
+        columns = {
+            "image": int(image_id),
+            "class": [dataset.class_names[i] for i in example.class_ids[kept]],
+            "height": height,
+            "width": width,
+            "side": np.sqrt(height * width),
+            "ratio": width / height,
+            "center_y": centers[:, 0],
+            "center_x": centers[:, 1],
+            "area": areas / ((bottom - top) * (right - left)),
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
 def plot_class_counts(dataset: Dataset) -> Figure:

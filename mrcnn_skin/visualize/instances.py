@@ -27,6 +27,7 @@ from ..geometry.inputs import (
     require_count,
 )
 from ..geometry.masks import unmold_mask
+from .overlays import apply_mask
 
 TRUTH, PREDICTION = (0, 1, 0), (1, 0, 0)
 GREY = (0.25, 0.25, 0.25)
@@ -57,31 +58,6 @@ def random_colors(n: int, bright: bool = True) -> list[tuple]:
     """Return n colours (r, g, b) in 0..1 of evenly spaced hues, always the same."""
     value = 1.0 if bright else 0.7
     return [colorsys.hsv_to_rgb(i / max(n, 1), 1, value) for i in range(n)]
-
-
-def apply_mask(
-    image: np.ndarray, mask: ArrayLike, color: Sequence[float], alpha: float = 0.5
-) -> np.ndarray:
-    """Blend a colour into an image where a mask is true.
-
-    Args:
-        image: uint8 [h, w, 3].
-        mask: bool [h, w].
-        color: (r, g, b), 0..1.
-        alpha: share of the colour, 0..1.
-
-    Returns:
-        A new uint8 [h, w, 3].
-    """
-    image = as_image(image)
-    mask = as_mask(mask, image.shape[:2])
-    color = np.array(as_color(color, 1))
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must be from 0 to 1, got {alpha!r}")
-    blended = (1 - alpha) * image[mask] + alpha * 255 * color
-    image = image.copy()
-    image[mask] = blended.round().astype(np.uint8)
-    return image
 
 
 def display_images(
@@ -289,32 +265,6 @@ def draw_rois(
         f"{np.count_nonzero(class_ids)} of {len(rois)} regions are foreground; "
         f"{len(chosen)} shown",
     )
-
-
-def draw_box(
-    image: np.ndarray, box: Sequence[int], color: Sequence[float]
-) -> np.ndarray:
-    """Draw a box, two pixels wide, into an image in place, and return it.
-
-    Args:
-        image: [h, w, channels].
-        box: whole (y1, x1, y2, x2), y2 and x2 outside.
-        color: a number for each channel, in the image's own range.
-    """
-    if np.ndim(image) != 3 or image.shape[2] != len(color):
-        raise ValueError(
-            f"image must be [h, w, {len(color)}], as many channels as the color has, "
-            f"got {list(np.shape(image))}"
-        )
-    if image.dtype == np.uint8:
-        color = as_color(color, 255, channels=image.shape[2])
-    (box,) = as_boxes([box], whole=True, name="box")
-    y1, x1, y2, x2 = np.clip(box, 0, [*image.shape[:2]] * 2)
-    image[y1 : y1 + 2, x1:x2] = color
-    image[max(y2 - 2, 0) : y2, x1:x2] = color
-    image[y1:y2, x1 : x1 + 2] = color
-    image[y1:y2, max(x2 - 2, 0) : x2] = color
-    return image
 
 
 def draw_boxes(
