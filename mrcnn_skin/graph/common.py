@@ -18,11 +18,11 @@ class Network(keras.Model):
     """A functional model that is saved as weights by name and a Config, not whole."""
 
     def save(self, filepath, **kwargs):
-        raise NotImplementedError(f"{filepath} cannot be written: {NOT_A_KERAS_FILE}")
+        raise ValueError(f"{filepath} cannot be written: {NOT_A_KERAS_FILE}")
 
     def get_config(self):
         """Refuse what keras.saving.save_model would write and could not load again."""
-        raise NotImplementedError(NOT_A_KERAS_FILE)
+        raise ValueError(NOT_A_KERAS_FILE)
 
 
 def leaf_layers(model):

@@ -52,14 +52,14 @@ NO_IMAGES = {
 }
 
 
-def refuses(message):
+def raises_saying(message):
     return pytest.raises(ValueError, match=re.escape(message))
 
 
 @pytest.mark.parametrize("given", NO_IMAGES)
 def test_what_is_no_image_is_refused_in_one_line(given):
     value, said = NO_IMAGES[given]
-    with refuses(said) as caught:
+    with raises_saying(said) as caught:
         as_image(value)
     message = str(caught.value)
     assert message.startswith("image must be uint8 [height, width, 3], got ")
@@ -93,7 +93,7 @@ def test_rgb_stays_and_alpha_is_dropped():
 )
 def test_other_numbers_of_channels(value, channels, shape):
     if shape is None:
-        with refuses(f"got {value.dtype} {list(value.shape)}"):
+        with raises_saying(f"got {value.dtype} {list(value.shape)}"):
             as_image(value, channels)
     else:
         image = as_image(value, channels)
@@ -118,7 +118,7 @@ def test_other_numbers_of_channels(value, channels, shape):
     ],
 )
 def test_what_is_no_list_of_images_is_refused(value, said):
-    with refuses(said):
+    with raises_saying(said):
         as_inputs(value, tiny_config())
 
 
@@ -134,7 +134,9 @@ def test_sides_that_the_pyramid_cannot_halve():
     fits = np.zeros((64, 128, 3), np.uint8)
     assert as_input(fits, config) is fits
     for shape in ((64, 100, 3), (32, 64, 3)):
-        with refuses("both sides must be multiples of 64, or use 'pad64'") as caught:
+        with raises_saying(
+            "both sides must be multiples of 64, or use 'pad64'"
+        ) as caught:
             as_input(np.zeros(shape, np.uint8), config)
         assert f"{shape[0]} x {shape[1]} pixels" in str(caught.value)
         as_input(np.zeros(shape, np.uint8), config.replace(IMAGE_RESIZE_MODE="pad64"))
@@ -190,7 +192,7 @@ def test_an_empty_mask_and_a_full_one(value):
     ],
 )
 def test_what_is_no_mask_is_refused(value, said):
-    with refuses(said):
+    with raises_saying(said):
         as_mask(value, (2, 3))
 
 
