@@ -124,11 +124,11 @@ def _read_rows(text):
     lines = [line for line in re.split(r"\r?\n|\r", text) if line.strip()]
     told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip()) if lines else None
     lines = lines[told is not None :]
+    ph2 = [line.strip().strip("|") for line in lines if line.lstrip().startswith("||")]
+    if ph2:  # its other lines are a legend
+        lines = [line.replace("||", "\x1f") for line in ph2 if line.strip()]
     if not lines:
         raise ValueError("the file is empty")
-    ph2 = [line.strip() for line in lines if line.lstrip().startswith("||")]
-    if ph2:  # its other lines are a legend
-        lines = [line.strip("|").replace("||", "\x1f") for line in ph2]
     delimiter = "\x1f" if ph2 else told[1] if told else _find_delimiter(lines)
     rows = pd.read_csv(
         io.StringIO("\n".join(lines)),
