@@ -225,10 +225,7 @@ def _line_width(image):
 
 
 def _with_captions(image, captions):
-    """Draw lines of (text, colour) on a dark strip above an image.
-
-    Lines that are too wide break at double spaces; then the font gets smaller.
-    """
+    """Draw lines of (text, colour) on a dark strip above an image."""
     if not captions:
         return image
     width = image.shape[1] - 8
@@ -239,6 +236,7 @@ def _with_captions(image, captions):
         for text, color in captions
         for line in _wrap(text, font, width)
     ]
+    # A part without double spaces may still be too wide
     widest = max(font.getlength(line) for line, _ in lines)
     size = max(8, min(size, int(size * width / max(widest, 1))))
     font, height = ImageFont.load_default(size), round(1.4 * size)
