@@ -33,7 +33,8 @@ TRAINING_FIELDS = frozenset(
         *("RPN_REG_WEIGHT", "JACCARD_DELTA", "JACCARD_SCALE", "JACCARD_WEIGHT"),
         *("LOSS_WEIGHTS", "TRAINING_PRECISION", "OPTIMIZER", "LEARNING_RATE"),
         *("LEARNING_MOMENTUM", "WEIGHT_DECAY", "GRADIENT_CLIP_NORM", "WARMUP_STEPS"),
-        *("LEARNING_RATE_SCHEDULE", "AUGMENT", "AUGMENTATION", "BALANCE_CLASSES"),
+        *("LEARNING_RATE_SCHEDULE", "AUGMENT", "AUGMENTATION"),
+        *("BALANCE_CLASSES", "BALANCE_FOLDERS"),
         *("MONITOR", "EARLY_STOPPING_PATIENCE", "CHECKPOINT_STEPS", "SEED"),
         *("UNFAMILIAR_COMPONENTS", "SENSITIVITY"),  # they do not change P(malignant)
     )
@@ -189,6 +190,7 @@ class Config:
     # rotated, scaled, shifted and recoloured, for data sets of a few thousand images
     AUGMENTATION = "paper"
     BALANCE_CLASSES = False  # draw all classes equally often
+    BALANCE_FOLDERS = False  # draw from all folders, such as --extra-train, alike
     MONITOR = "val_loss"  # chooses the best epoch; or val_JA, val_AUC, val_score
     EARLY_STOPPING_PATIENCE = 0  # epochs without a better MONITOR; 0: off
     CHECKPOINT_STEPS = 200  # save within an epoch after this number of steps; 0: off
@@ -398,12 +400,11 @@ class Config:
         fields = settable_fields(type(self))
         if name not in fields and name not in DROPPED:
             close = difflib.get_close_matches(name, fields, n=1)
-            hint = (
-                f"did you mean {close[0]}?"
-                if close
-                else f"declare a field of your own with its type, {name}: int = 3"
+            meant = f"did you mean {close[0]}? Otherwise " if close else ""
+            raise ValueError(
+                f"{type(self).__name__} has no setting {name!r}; {meant}declare a "
+                f"field of your own with its type, {name}: int = 3"
             )
-            raise ValueError(f"{type(self).__name__} has no setting {name!r}; {hint}")
 
 
 COMPUTED = {n: v for n, v in vars(Config).items() if isinstance(v, ComputedField)}

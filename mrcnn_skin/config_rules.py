@@ -195,6 +195,7 @@ RULES = {
     "AUGMENT": _FLAG,
     "AUGMENTATION": _one_of("paper", "strong"),
     "BALANCE_CLASSES": _FLAG,
+    "BALANCE_FOLDERS": _FLAG,
     "MONITOR": _one_of("val_loss", "val_JA", "val_AUC", "val_score"),
     "EARLY_STOPPING_PATIENCE": _whole(0),
     "CHECKPOINT_STEPS": _whole(0),

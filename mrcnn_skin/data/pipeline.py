@@ -9,6 +9,7 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from ..geometry.masks import FULL_COVERAGE, shrink_masks
@@ -184,12 +185,18 @@ def readable_example(
 
 
 def training_order(dataset, config):
-    """Return the order of a training run, balanced by class if BALANCE_CLASSES."""
+    """Return the order of a training run.
+
+    BALANCE_CLASSES and BALANCE_FOLDERS make one group of each class, each folder that
+    was loaded, or each class of each folder.
+    """
+    infos = [dataset.image_info[image_id] for image_id in dataset.image_ids]
+    images = pd.DataFrame({"image": dataset.image_ids, "class": 0, "folder": ""})
     if config.BALANCE_CLASSES:
-        labels = dataset.labels()
-        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    else:
-        groups = [dataset.image_ids]
+        images["class"] = dataset.labels()
+    if config.BALANCE_FOLDERS:
+        images["folder"] = [str(info.get("folder", info["source"])) for info in infos]
+    groups = images.groupby(["folder", "class"])["image"].apply(np.array)
     return ExampleOrder(groups, config.SEED)
 
 

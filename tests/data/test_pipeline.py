@@ -69,6 +69,21 @@ def test_balanced_classes_come_equally_often():
         assert drawn.count(2) == malignant
 
 
+def test_balanced_folders_come_equally_often():
+    """Folder a has 1 malignant image of 2, folder b 2 of 12."""
+    block = (4, 4, 20, 20)
+    classes = [1, 2, *[1] * 10, 2, 2]
+    dataset = Blocks([(64, 64, [(class_id, block)]) for class_id in classes])
+    for info, folder in zip(dataset.image_info, "aa" + 12 * "b", strict=True):
+        info["folder"] = folder
+    for balance, sizes in ((False, [2, 12]), (True, [1, 1, 10, 2])):
+        config = tiny_config(BALANCE_FOLDERS=True, BALANCE_CLASSES=balance)
+        order = training_order(dataset, config)
+        drawn = [dataset.image_info[order(i)]["folder"] for i in range(24)]
+        assert drawn.count("a") == drawn.count("b") == 12
+        assert [len(group) for group in order.groups] == sizes
+
+
 def test_square_image_with_boxes_and_masks_by_hand():
     """32 x 16 pixels are doubled to 64 x 32 and get 16 columns on either side."""
     dataset = Blocks([(32, 16, [(2, (4, 2, 20, 10)), (1, (24, 8, 30, 14))])])
