@@ -22,7 +22,7 @@ def labels_of(records):
     return {i: label for i, label in records["label"].items() if label}
 
 
-def require_labels(folder, files, options, expected, words):
+def check_labels(folder, files, options, expected, words):
     """Require the labels of a case, and words of a note or of a label_problem."""
     records = read(folder, files, **options)
     assert labels_of(records) == expected

@@ -24,7 +24,7 @@ class CsvLog(keras.callbacks.Callback):
         """
         row = {"epoch": epoch + 1, **(logs or {})}
         rows = pd.DataFrame([{name: str(value) for name, value in row.items()}])
-        if os.path.exists(self.path):
+        if os.path.exists(self.path) and os.path.getsize(self.path):
             before = pd.read_csv(self.path, dtype=str, keep_default_na=False)
             rows = pd.concat([before[before["epoch"].astype(int) <= epoch], rows])
         with written_whole(self.path) as partial:

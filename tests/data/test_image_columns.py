@@ -5,7 +5,7 @@ A case is as in test_unclear_labels.
 
 import pandas as pd
 import pytest
-from label_folders import WORDS, B, M, labels_of, read, require_labels
+from label_folders import WORDS, B, M, check_labels, labels_of, read
 
 from mrcnn_skin.data.isic_layouts import read_records
 
@@ -132,7 +132,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_rows_of_images(tmp_path, case):
-    require_labels(tmp_path, *CASES[case])
+    check_labels(tmp_path, *CASES[case])
 
 
 ACCEPTED = {

@@ -5,7 +5,7 @@ options, the labels, and words of a note or of a's reason.
 """
 
 import pytest
-from label_folders import CODES, WORDS, B, M, labels_of, read, require_labels
+from label_folders import CODES, WORDS, B, M, check_labels, labels_of, read
 
 OLDER = "by its name it is no ground truth"
 INVERTED = "label: 1 = malignant; 0 = benign, but {} says that 0 is malignant"
@@ -384,7 +384,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_unclear_labels(tmp_path, case):
-    require_labels(tmp_path, *CASES[case])
+    check_labels(tmp_path, *CASES[case])
 
 
 def test_values_of_several_columns_need_label_column(tmp_path):

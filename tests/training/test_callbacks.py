@@ -17,6 +17,7 @@ def read(path):
 
 
 def test_csv_has_a_line_an_epoch(tmp_path):
+    (tmp_path / "log.csv").touch()  # an empty file is written over
     log = CsvLog(tmp_path / "log.csv")
     log.on_epoch_end(0, {"loss": 2.5})
     log.on_epoch_end(1, {"loss": 1.25, "val_JA": 0.5})
