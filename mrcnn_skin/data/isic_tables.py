@@ -139,6 +139,7 @@ def _read_rows(text):
         dtype=str,
         na_filter=False,
         skipinitialspace=True,
+        quoting=csv.QUOTE_NONE if ph2 else csv.QUOTE_MINIMAL,
     ).fillna("")
     return rows.apply(lambda cells: cells.str.strip())
 

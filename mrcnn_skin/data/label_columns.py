@@ -133,14 +133,14 @@ def read_labels(table, name, options, values):
 
 
 def values_of(tables):
-    """Return {column: set of its normalised values} over all tables with a header.
+    """Return {column: set of its normalised values} over all tables.
 
     tables are pairs of a table, and whether it has images of the data set. If not, its
     numbers count: a label may be 0 or 1 here, but 6 in another table.
     """
     values = {}
     for table, has_images in tables:
-        for column in table if table.attrs["has_header"] else ():
+        for column in table:
             found = set(map(normalise, table[column].unique())) - {""}
             found = found if has_images else set(filter(is_number, found))
             values[column] = values.get(column, set()) | found

@@ -120,7 +120,7 @@ def interval(bounds):
     """Return "[low, high]"; "" if unknown."""
     if bounds is None or pd.isna(list(bounds)).any():
         return ""
-    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+    return f"[{', '.join(map(number, bounds))}]"
 
 
 def with_interval(value, bounds):

@@ -96,7 +96,7 @@ def box_statistics(
             "area": areas / ((bottom - top) * (right - left)),
         }
         tables.append(pd.DataFrame(columns))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def plot_class_counts(dataset: Dataset) -> Figure:

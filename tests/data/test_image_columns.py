@@ -28,6 +28,12 @@ CASES = {
         {},
         "column 'id' has plain numbers, which may not be those of images",
     ),
+    "no header, but a named column": (
+        {"t.csv": "a,benign\nb,malignant\n"},
+        {"label_column": "column_2"},
+        {"a": B, "b": M},
+        "",
+    ),
     "numbers of images": (
         {"001.jpg": "", "patients.csv": "id,diagnosis\n1,melanoma\n"},
         {"image_column": "id"},

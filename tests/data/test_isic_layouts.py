@@ -181,9 +181,9 @@ def test_ph2_text(tmp_path):
         tmp_path,
         "PH2_dataset.txt",
         "||   Name || Histological Diagnosis || Clinical Diagnosis || Colors  ||\r\n"
-        "|| IMD003 ||                        ||          0         ||  4      ||\r\n"
+        '|| IMD003 ||  "Common              ||          0         ||  4      ||\r\n'
         "|| IMD002 ||                        ||          1         ||  4  5   ||\r\n"
-        "|| IMD058 ||            2           ||          2         ||  3      ||\r\n"
+        '|| IMD058 ||   melanoma"            ||          2         ||  3      ||\r\n'
         "\r\nLegends:\r\n\r\nClinical Diagnosis: 0 - Common Nevus; 2 - Melanoma\r\n",
     )
     records = by_id(tmp_path)

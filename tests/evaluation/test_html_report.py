@@ -12,7 +12,7 @@ from mrcnn_skin.evaluation.model_card import write_model_card
 from mrcnn_skin.evaluation.scoring import write_tables
 from mrcnn_skin.evaluation.statistics import analyse, choose_cases
 from mrcnn_skin.evaluation.summary import COLUMNS, SEGMENTATION
-from mrcnn_skin.evaluation.tables import score_rows
+from mrcnn_skin.evaluation.tables import interval, score_rows
 
 TRIPOD, CLEAR_DERM = (
     re.findall("^### (.*)\n\n(.*)$", part, re.MULTILINE)
@@ -197,3 +197,8 @@ def test_every_score_is_explained_and_every_cell_knows_its_heading(metrics, tmp_
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<td ") == page.count("<td data-label=")
     assert '<td data-label="score">AUC_SENS80</td>' in page
+
+
+def test_intervals_have_no_negative_zero():
+    assert interval((-0.0001, 0.25)) == "[0.000, 0.250]"
+    assert interval((float("nan"), 0.25)) == interval(None) == ""

@@ -56,6 +56,7 @@ def test_a_crowd_is_named_and_not_measured():
     crowd = Rectangles()
     crowd.LESIONS = ((8, 8, 24, 16), -1), ((0, 0, 8, 32), 2), None
     assert box_statistics(crowd, tiny_config())["class"].tolist() == ["malignant"]
+    assert box_statistics(crowd, tiny_config(), []).empty
     assert class_label(crowd.class_names, -1) == "crowd of benign"
     assert class_label(crowd.class_names, 2) == "malignant"
 
