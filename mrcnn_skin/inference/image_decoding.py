@@ -10,6 +10,7 @@ TOO_LARGE = "too many pixels: {} are allowed"
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112  # tag of EXIF
+_LONG = 4  # type of a value of four bytes; others have two here
 
 
 def decode_image(encoded, max_pixels):
@@ -165,6 +166,9 @@ def _tiff_orientation(file, start):
     count = file.numbers(directory, 1, is_little=is_little)[0]
     count = tf.minimum(count, tf.maximum(file.end - directory - 2, 0) // 12)
     entries = file.numbers(directory + 2, 6 * count, is_little=is_little)
-    entries = tf.reshape(entries, [-1, 6])  # tag, type, two of count, value, 0
-    values = tf.boolean_mask(entries[:, 4], entries[:, 0] == _ORIENTATION)
+    entries = tf.reshape(entries, [-1, 6])  # tag, type, two of count, two of value
+    first, second = entries[:, 4], entries[:, 5]
+    whole = tf.where(is_little, first + 65536 * second, 65536 * first + second)
+    values = tf.where(entries[:, 1] == _LONG, whole, first)
+    values = tf.boolean_mask(values, entries[:, 0] == _ORIENTATION)
     return tf.concat([values, [1]], axis=0)[0]

@@ -106,6 +106,23 @@ def test_exif_orientation_as_read_image(
     assert_as_read_image(decode, content, tmp_path)
 
 
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("kind, code", [(3, "HH"), (4, "I")])
+def test_exif_orientation_of_two_or_four_bytes(
+    decode, byte_order, kind, code, tmp_path
+):
+    """Cameras write a SHORT; Pillow also accepts a LONG."""
+    value = struct.pack(byte_order + code, *[6, 0][: len(code)])
+    order = b"II" if byte_order == "<" else b"MM"
+    tiff = order + struct.pack(byte_order + "HIH", 42, 8, 1)
+    tiff += struct.pack(byte_order + "HHI", 0x0112, kind, 1) + value + bytes(4)
+    plain = encoded(picture())
+    content = plain[:2] + segment(0xE1, b"Exif\0\0" + tiff) + plain[2:]
+    assert Image.open(io.BytesIO(content)).getexif()[0x0112] == 6
+    assert exif_orientation(content) == 6
+    assert_as_read_image(decode, content, tmp_path)
+
+
 def segment(marker, content):
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
