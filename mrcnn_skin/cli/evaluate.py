@@ -40,6 +40,7 @@ def main(argv=None):
     dropped = ()
     if folder != "synthetic":
         dropped = datasets.report_dropped({args.split: dataset})
+    run.require_shared_images(other, dataset)
     calibration = None
     if args.calibration_split:
         calibration = open_split(folder, args.calibration_split, model.config, args)

@@ -54,6 +54,16 @@ def read_other(path):
     return table
 
 
+def require_shared_images(other, dataset):
+    """Raise ValueError if none of the images is in the table to compare with."""
+    ids = {str(dataset.image_info[i]["id"]) for i in dataset.image_ids}
+    if other is not None and ids.isdisjoint(other["image"]):
+        raise ValueError(
+            "--compare must hold images that are scored here, got none of them: "
+            f"{_some(other['image'])} there, {_some(ids)} here"
+        )
+
+
 def refuse_shared_images(calibration, dataset):
     """Raise ValueError if an image is in both sets: scores would be too good."""
 
@@ -66,6 +76,10 @@ def refuse_shared_images(calibration, dataset):
             "--calibration-split must share no image with --split, got "
             f"{len(shared)} of both, such as {min(shared)}"
         )
+
+
+def _some(names):
+    return f"{len(names)} such as {min(map(str, names), default='none')!r}"
 
 
 def calibration_warnings(folder, args):

@@ -133,7 +133,17 @@ class IsicDataset(Dataset):
         Raises:
             ValueError: if an argument is invalid, or no image is left.
         """
-        _check_arguments(locals())
+        _check_arguments(
+            dataset_dir=dataset_dir,
+            subset=subset,
+            val_fraction=val_fraction,
+            limit=limit,
+            instances=instances,
+            min_component_area=min_component_area,
+            check=check,
+            mask_values=mask_values,
+            annotators=annotators,
+        )
         names = tuple(v for v in mask_values or () if isinstance(v, str))
         values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
         options = LabelOptions.of(**label_options)
@@ -341,8 +351,8 @@ def _count_reasons(dropped):
     return Counter(reason.partition(":")[0] for reason in dropped["reason"])
 
 
-def _check_arguments(given):
-    """Raise ValueError for an invalid one of load_isic's arguments, {name: value}."""
+def _check_arguments(**given):
+    """Raise ValueError for an invalid one of load_isic's arguments."""
     for name, choices in _CHOICES.items():
         if given[name] not in choices:
             raise ValueError(f"{name} must be one of {choices}, got {given[name]!r}")

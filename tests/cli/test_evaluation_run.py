@@ -107,6 +107,15 @@ def test_a_table_of_an_older_version_is_compared_with(tmp_path):
         run.read_other(path)
 
 
+def test_a_table_of_other_images_is_refused_before_scoring():
+    dataset = SyntheticDataset(2, (64, 64), seed=0)
+    names = [str(info["id"]) for info in dataset.image_info]
+    run.require_shared_images(None, dataset)
+    run.require_shared_images(pd.DataFrame({"image": ["a", names[1]]}), dataset)
+    with pytest.raises(ValueError, match="--compare .* 2 such as 'a' there, 2 such"):
+        run.require_shared_images(pd.DataFrame({"image": ["b", "a"]}), dataset)
+
+
 def test_operating_points_are_saved_with_the_weights(tmp_path, capsys):
     model = MaskRCNN("inference", tiny_config(TEMPERATURE=2.0))
     points = [{"target": 0.8, "threshold": 0.6}, {"target": 0.9, "threshold": 0.5}]

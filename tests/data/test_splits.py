@@ -245,6 +245,21 @@ def test_splits_in_the_names_of_folders_and_images(tmp_path, image, split, note)
     assert not notes if note is None else note in notes[0]
 
 
+@pytest.mark.parametrize(
+    "cells, split",
+    [
+        (("train", "TRAINset", "TrainData", "training set"), "train"),
+        (("val", "VALset", "VALIDATION", "valdata"), "val"),
+        (("test", "TESTset", "TestData", "tst"), "test"),
+    ],
+)
+def test_splits_may_be_written_in_several_ways(tmp_path, cells, split):
+    rows = "".join(f"{name},{cell}\n" for name, cell in zip("abcd", cells, strict=True))
+    table = {"t.csv": f"image,split\n{rows}"}
+    found = read(tmp_path, [f"{name}.jpg" for name in "abcd"], table)
+    assert set(found["split"]) == {split}
+
+
 def groups_in(folder, images, tables):
     return find_groups(read(folder, images, tables).reset_index())
 
