@@ -68,6 +68,11 @@ LABEL_OPTIONS = {
         "the column with train, val or test, which overrides folders (default: split, "
         "or the names of tables such as train.csv and test.csv)",
     ),
+    "fold": (
+        "K/N",
+        "cross-validation: divide the images of train and val into N folds; the K-th "
+        "is val, the others are train",
+    ),
     "group_column": (
         "COLUMN",
         "rows with the same value stay in one split; so do rows of one lesion_id "
@@ -168,6 +173,8 @@ def open_train_and_val(args, config):
 
     Also returns the dropped images, as report_dropped.
     """
+    if args.fold and args.val_dataset:
+        raise ValueError("--fold needs val of --dataset, got --val-dataset as well")
     options = training_options(args, config)
     shared = (config, args.logs, args.limit)
     extra = args.extra_train or ()

@@ -46,7 +46,7 @@ def main(argv=None):
         calibration = open_split(folder, args.calibration_split, model.config, args)
         run.refuse_shared_images(calibration, dataset)
     facts = run.facts(model, dataset, folder, dropped, args)
-    warnings = run.calibration_warnings(folder, args)
+    warnings = run.training_warnings(folder, args)
     with files_written_whole(args.out) as out:
         scored = run.score(model, dataset, calibration, other, out, args, warnings)
         title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"
@@ -136,14 +136,18 @@ def parse_arguments(argv):
         raise ValueError(
             "--compare, --tta and --robustness need --bootstrap above 0, got 0"
         )
+    splits = {args.split, args.calibration_split}
+    if args.fold and splits.isdisjoint(("train", "val")):
+        raise ValueError(f"--fold divides train and val, got --split={args.split}")
     return args
 
 
 def open_split(folder, split, config, args):
     """Open one split of a folder, or of generated lesions."""
     if folder == "synthetic":
-        if split == "all":
-            raise ValueError("--split=all needs a folder of images, got synthetic")
+        if split == "all" or args.fold:
+            name = "--split=all" if split == "all" else "--fold"
+            raise ValueError(f"{name} needs a folder of images, got synthetic")
         side = config.IMAGE_MAX_DIM
         return datasets.open_synthetic(args.limit or 100, side, split)
     part = None if split == "all" else split

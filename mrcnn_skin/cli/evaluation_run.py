@@ -82,25 +82,41 @@ def _some(names):
     return f"{len(names)} such as {min(map(str, names), default='none')!r}"
 
 
-def calibration_warnings(folder, args):
-    """Return warnings if the network may be calibrated on its training images.
+def training_warnings(folder, args):
+    """Return warnings if images that should be new to the network were trained on.
 
-    The run.json of the weights says which these are. folder: of images, or "synthetic".
+    The run.json of the weights says what was. folder: of images, or "synthetic".
     """
+    run_file = models.trained_weights(args.weights, args.logs).with_name("run.json")
+    if not run_file.is_file():
+        doubt = "the network may have been trained on these images"
+        return _calibration_warnings(args, doubt)
+    options = json.loads(run_file.read_text(encoding="utf-8"))
+    trained_on = [options.get("dataset"), *(options.get("extra_train") or ())]
+    is_same = [_same_folder(folder, other) for other in trained_on]
+    warnings, fold = [], options.get("fold")
+    if is_same[0] and fold != args.fold and args.split == "val":
+        warnings = [
+            f"the network was trained with {_named(fold)} and is scored with "
+            f"{_named(args.fold)}: val has images that were trained on"
+        ]
+    if any(is_same):
+        doubt = "the network was trained on these images"
+        warnings += _calibration_warnings(args, doubt)
+    return warnings
+
+
+def _calibration_warnings(args, doubt):
     if args.calibration_split != "train":
         return []
-    run_file = models.trained_weights(args.weights, args.logs).with_name("run.json")
-    doubt = "the network may have been trained on these images"
-    if run_file.is_file():
-        options = json.loads(run_file.read_text(encoding="utf-8"))
-        trained_on = [options.get("dataset"), *(options.get("extra_train") or ())]
-        if not any(_same_folder(folder, other) for other in trained_on):
-            return []
-        doubt = "the network was trained on these images"
     return [
         f"--calibration-split=train: {doubt}; it is overconfident on training images, "
         "so that temperature and thresholds do not hold for other images; use val"
     ]
+
+
+def _named(fold):
+    return f"--fold={fold}" if fold else "no --fold"
 
 
 def save_operating_points(model, metrics, path):

@@ -187,8 +187,9 @@ def find_weights(weights):
 
 def open_datasets(args, config):
     """Open the training, validation and test images; also return what was dropped."""
-    if args.dataset == "synthetic" and args.extra_train:
-        raise ValueError("--extra-train needs a folder as --dataset, got synthetic")
+    if args.dataset == "synthetic" and (args.extra_train or args.fold):
+        name = "--extra-train" if args.extra_train else "--fold"
+        raise ValueError(f"{name} needs a folder as --dataset, got synthetic")
     if args.dataset != "synthetic":
         train, val, dropped = datasets.open_train_and_val(args, config)
         return train, val, val, dropped

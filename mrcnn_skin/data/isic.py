@@ -21,7 +21,13 @@ from .diagnoses import BENIGN, MALIGNANT, LabelOptions
 from .drawings import choose_drawings, read_union, split_components
 from .file_checks import DEPTHS, check_files
 from .file_names import MASK_HINT
-from .splits import assign_splits, split_notes, take_stratified
+from .splits import (
+    assign_fold,
+    assign_splits,
+    parse_fold,
+    split_notes,
+    take_stratified,
+)
 
 SOURCE = "isic"
 CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
@@ -101,6 +107,7 @@ class IsicDataset(Dataset):
         may_be_empty: bool = False,
         mask_values: list | tuple | set | None = None,
         annotators: str = "union",
+        fold: str | None = None,
         **label_options,
     ) -> None:
         """Add the images of a folder, with masks and labels of any public data set.
@@ -127,6 +134,8 @@ class IsicDataset(Dataset):
                 mask_values.find_foreground), or their names in JSON annotations.
             annotators: how to join several masks of an image: "union", "majority", or
                 the name of one annotator as in the file names, such as "2" or "A00".
+            fold: "k/n" divides the images of train and val into n folds for a
+                cross-validation. The k-th is val, the others are train.
             **label_options: fields of diagnoses.LabelOptions, such as
                 label_column="dx", malignant=("mel", "bcc"), for ambiguous tables.
 
@@ -144,13 +153,17 @@ class IsicDataset(Dataset):
             mask_values=mask_values,
             annotators=annotators,
         )
+        if fold is not None:
+            parse_fold(fold)
         names = tuple(v for v in mask_values or () if isinstance(v, str))
         values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
         options = LabelOptions.of(**label_options)
         found = isic_layouts.read_records(dataset_dir, options, names)
-        found.attrs["notes"] += split_notes(found, subset, val_fraction, seed)
+        found.attrs["notes"] += split_notes(found, subset, val_fraction, seed, fold)
         found.attrs["notes"] += choose_drawings(found, dataset_dir, annotators)
         found["split"] = assign_splits(found, val_fraction, seed)
+        if fold is not None:
+            found["split"] = assign_fold(found, fold)
         found["file"] = found["path"]
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         records = found if subset is None else found[found["split"] == subset]

@@ -6,17 +6,20 @@ Images of one patient or lesion stay together.
 import re
 from pathlib import PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from .diagnoses import normalise
 from .file_names import splits_in
 from .groups import find_groups, numbered_folders
 
+_FOLD = re.compile(r"(\d+)/(\d+)")
 # Words that may name a split, besides train, val and test
 _SPLIT_HINT = re.compile(
     r"(?<![a-z])(hold.?out|held.?out|eval|evaluation|fold|tr|ts)(?![a-z])", re.I
 )
 _SHOWN = 6  # names in a note
+_FOLD_SEED = 2017  # the same in all runs, so that the folds do not overlap
 
 
 def add_splits(splits, image_ids, cells, source):
@@ -119,6 +122,39 @@ def assign_splits(records, val_fraction, seed):
     return split
 
 
+def assign_fold(records, fold):
+    """Return the splits of records for one fold of a cross-validation.
+
+    The images of train and val are divided into n folds of about equal size: the k-th
+    is val, the others are train, and test stays. Groups stay together, and labels are
+    stratified. The same images and labels give the same folds.
+
+    Args:
+        records: with the split of each image, as from assign_splits.
+        fold: "k/n".
+    """
+    k, n = parse_fold(fold)
+    group, split = find_groups(records), records["split"].copy()
+    is_pooled = split != "test"
+    labels = _label_groups(records[is_pooled], group)[group[is_pooled].unique()]
+    rng = np.random.default_rng(_FOLD_SEED)
+    shuffled = [rng.permutation(own.index) for _, own in labels.groupby(labels)]
+    of_val = [group for groups in shuffled for group in groups[k - 1 :: n]]
+    split[is_pooled] = np.where(group[is_pooled].isin(of_val), "val", "train")
+    return split
+
+
+def parse_fold(fold):
+    """Return (k, n) of "k/n"; raises ValueError unless 1 <= k <= n and n > 1."""
+    match = _FOLD.fullmatch(fold) if isinstance(fold, str) else None
+    k, n = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= k <= n or n < 2:
+        raise ValueError(
+            f"fold must be K/N, the K-th of N folds, such as 1/4, got {fold!r}"
+        )
+    return k, n
+
+
 def take_stratified(records, limit, seed):
     """Return at most limit records, in proportion to the labels.
 
@@ -134,42 +170,56 @@ def take_stratified(records, limit, seed):
     return records.loc[chosen].sort_index()
 
 
-def split_notes(found, subset, val_fraction, seed):
-    """Note how many images have no official split and were assigned at random."""
-    unsplit, official = found["split"].isna().sum(), set(found["split"].dropna())
-    if subset is None or not len(found) or (not unsplit and "val" in official):
+def split_notes(found, subset, val_fraction, seed, fold=None):
+    """Note how images without an official split, or of a fold, were assigned."""
+    unsplit, official = found["split"].isna(), set(found["split"].dropna())
+    if subset is None or not len(found):
         return []
-    notes, what = [], ("there is no official split val", "of train was drawn for it")
-    if unsplit:
-        what = (
-            f"{unsplit} of {len(found)} images have no official split",
-            "of them each were drawn for val and test",
+    share, notes = f"{val_fraction:.0%}", []
+    if unsplit.any():
+        how = "were drawn for test" if fold else "each were drawn for val and test"
+        notes.append(
+            f"{unsplit.sum()} of {len(found)} images have no official split: {share} "
+            f"of them {how}"
         )
-        drawn = found[found["split"].isna()]
-        groups = find_groups(drawn).value_counts()
-        if groups.iloc[0] > max(unsplit / 2, 2):
-            notes.append(
-                f"{groups.iloc[0]} of {unsplit} images are linked by patients or "
-                f"lesions, such as {groups.index[0]!r}, and stay in one split; "
-                "group_column names another column"
-            )
-        folders = numbered_folders(drawn, drawn["path"])
-        if folders:
-            notes.append(
-                f"folders {', '.join(folders[:3])} ... are not taken for patients, and "
-                "may be divided; names such as patient12/, or a column patient_id, "
-                "would keep their images in one split"
-            )
-    return [
-        *notes,
-        f"{what[0]}: {val_fraction:.0%} {what[1]} (seed {seed}); subset None, or "
-        "--split=all, takes all images",
-    ]
+    elif "val" not in official and not fold:
+        notes.append(
+            f"there is no official split val: {share} of train was drawn for it"
+        )
+    all_images = "subset None, or --split=all, takes all images"
+    notes = [f"{note} (seed {seed}); {all_images}" for note in notes]
+    if fold:
+        notes.append(f"val is fold {fold} of the images of train and val")
+    drawn = found[found["split"].ne("test") if fold else unsplit]
+    return [*_group_notes(drawn), *notes] if len(drawn) else notes
+
+
+def _group_notes(drawn):
+    """Note if images that are divided at random hang together, or perhaps should."""
+    notes, groups = [], find_groups(drawn).value_counts()
+    if groups.iloc[0] > max(len(drawn) / 2, 2):
+        notes.append(
+            f"{groups.iloc[0]} of {len(drawn)} images are linked by patients or "
+            f"lesions, such as {groups.index[0]!r}, and stay in one split; "
+            "group_column names another column"
+        )
+    folders = numbered_folders(drawn, drawn["path"])
+    if folders:
+        notes.append(
+            f"folders {', '.join(folders[:3])} ... are not taken for patients, and "
+            "may be divided; names such as patient12/, or a column patient_id, "
+            "would keep their images in one split"
+        )
+    return notes
 
 
 def _sample_groups(records, group, fraction, seed):
     """Return a share of the groups of records, stratified by label."""
-    # "malignant" sorts last: a group with one malignant image counts as such.
-    labels = records["label"].fillna("").sort_values()
-    labels = labels.groupby(group[labels.index]).last()
+    labels = _label_groups(records, group)
     return labels.groupby(labels).sample(frac=fraction, random_state=seed).index
+
+
+def _label_groups(records, group):
+    """Return {group: label}; one with a malignant image is malignant."""
+    labels = records["label"].fillna("").sort_values()  # "malignant" sorts last
+    return labels.groupby(group[labels.index]).last()

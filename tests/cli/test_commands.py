@@ -241,6 +241,9 @@ def test_evaluate_with_everything(trained, folder):
     [
         (["--calibration-split=val"], ["no image", "3 of both"]),
         (["--tta", "--bootstrap=0"], ["--bootstrap"]),
+        (["--fold=1/2", "--split=all"], ["--fold divides train and val", "=all"]),
+        (["--fold=3/2"], ["fold must be K/N", "'3/2'"]),
+        (["--fold=1/2", "--dataset=synthetic"], ["--fold needs a folder"]),
     ],
 )
 def test_evaluate_refuses_what_would_flatter_or_fail(
@@ -256,10 +259,12 @@ def test_evaluate_refuses_what_would_flatter_or_fail(
 @pytest.mark.slow
 def test_evaluate_that_fails_late_leaves_nothing(in_process, trained, folder):
     table = pd.read_csv(trained[1] / "evaluation" / "per_image.csv")
-    table.assign(image="another").to_csv(folder / "other.csv", index=False)
+    others = {"benign": "malignant", "malignant": "benign"}
+    table = table.assign(true_class=table["true_class"].map(others))
+    table.to_csv(folder / "other.csv", index=False)
     options = ["--dataset=data", "--weights=last", "--out=late", "--compare=other.csv"]
     process = in_process("evaluate", *options, cwd=folder)
-    assert process.returncode == 2 and "share no image" in process.stderr
+    assert process.returncode == 2 and "true_class" in process.stderr
     assert not [path for path in folder.iterdir() if "late" in path.name]
 
 

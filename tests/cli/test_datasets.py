@@ -83,6 +83,7 @@ def arguments(folder, **changes):
         "pseudo_masks": None,
         "strict": False,
         "check_only": True,
+        "fold": None,
     }
     return argparse.Namespace(**args | changes)
 
@@ -132,6 +133,25 @@ def test_held_out_folders_and_tables_are_not_trained_on(tmp_path, capsys):
     kept = [info["id"] for info in train.image_info]
     assert kept == ["ISIC_0000001", "ISIC_0000003"] and val.num_images == 2
     assert "1 validation images are also held out" in capsys.readouterr().out
+
+
+def test_each_fold_is_validated_on_once(tmp_path, capsys):
+    folder = tmp_path / "data"
+    write_synthetic_isic(folder, 8, (64, 64), seed=0, validation=4)
+    seen = []
+    for k in range(1, 4):
+        options = arguments(folder, fold=f"{k}/3")
+        train, val, _ = datasets.open_train_and_val(options, IsicConfig())
+        ids = [[info["id"] for info in part.image_info] for part in (train, val)]
+        assert not set(ids[0]) & set(ids[1]) and len(ids[0]) + len(ids[1]) == 12
+        scored = datasets.open_scored(folder, "val", IsicConfig(), options)
+        assert [info["id"] for info in scored.image_info] == ids[1]
+        seen += ids[1]
+    assert sorted(seen) == [f"ISIC_{i:07d}" for i in range(12)]
+    assert "note: val is fold 3/3 of the images of train and" in capsys.readouterr().out
+    options.val_dataset = str(folder)
+    with pytest.raises(ValueError, match="--fold needs val of --dataset, got --val-d"):
+        datasets.open_train_and_val(options, IsicConfig())
 
 
 def test_further_folders_are_trained_on_whole_and_hold_no_leak(tmp_path, capsys):

@@ -80,11 +80,39 @@ def test_calibration_on_training_images_is_said(
     if trained_on is not None:
         weights.with_name("run.json").write_text(json.dumps(trained_on))
     args = argparse.Namespace(
-        calibration_split=split, weights=str(weights), logs="logs"
+        **{"split": "test", "calibration_split": split, "fold": None},
+        **{"weights": str(weights), "logs": "logs"},
     )
-    warnings = run.calibration_warnings(tmp_path / "data", args)
+    warnings = run.training_warnings(tmp_path / "data", args)
     assert len(warnings) == (words is not None)
     assert words is None or words in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "trained, scored, words",
+    [
+        (None, None, None),
+        ("1/4", "1/4", None),
+        ("1/4", None, "trained with --fold=1/4 and is scored with no --fold: val has"),
+        ("1/4", "2/4", "trained with --fold=1/4 and is scored with --fold=2/4: val"),
+        (None, "1/4", "trained with no --fold and is scored with --fold=1/4: val has"),
+    ],
+)
+def test_images_of_another_fold_are_warned_of(tmp_path, trained, scored, words):
+    weights = tmp_path / "w.h5"
+    weights.touch()
+    options = {"dataset": str(tmp_path), "fold": trained}
+    weights.with_name("run.json").write_text(json.dumps(options))
+    args = argparse.Namespace(
+        **{"split": "val", "calibration_split": None, "fold": scored},
+        **{"weights": str(weights), "logs": "logs"},
+    )
+    warnings = run.training_warnings(tmp_path, args)
+    assert len(warnings) == (words is not None)
+    assert words is None or words in warnings[0]
+    args.split = "test"
+    assert run.training_warnings(tmp_path, args) == []
+    assert run.training_warnings(tmp_path / "other", args) == []
 
 
 def test_a_temperature_that_does_harm_is_said():

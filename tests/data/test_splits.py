@@ -9,7 +9,13 @@ import pytest
 from mrcnn_skin.data.diagnoses import LabelOptions
 from mrcnn_skin.data.groups import add_groups, find_groups
 from mrcnn_skin.data.isic_layouts import read_records
-from mrcnn_skin.data.splits import assign_splits, split_notes, take_stratified
+from mrcnn_skin.data.splits import (
+    assign_fold,
+    assign_splits,
+    parse_fold,
+    split_notes,
+    take_stratified,
+)
 
 
 def records(**columns):
@@ -54,6 +60,63 @@ def test_official_splits_are_kept_and_a_missing_val_taken_from_train():
     assert set(splits[20:]) == {"test"}
     frame.loc[0, "split"] = "val"
     pd.testing.assert_series_equal(assign_splits(frame, 0.2, 0), frame["split"])
+
+
+def test_folds_divide_train_and_val_and_keep_groups_and_labels():
+    frame = records(
+        image_id=[str(i) for i in range(120)],
+        label=["benign"] * 80 + ["malignant"] * 40,
+        patient_id=[f"p{i // 2}" for i in range(120)],
+        split=["train"] * 50 + ["val"] * 50 + ["test"] * 20,
+    )
+    folds = pd.DataFrame({k: assign_fold(frame, f"{k}/5") for k in range(1, 6)})
+    assert set(folds[100:].to_numpy().ravel()) == {"test"}
+    is_val = folds[:100] == "val"
+    assert is_val.sum(axis=1).eq(1).all()  # each image is val once
+    assert set(folds[:100].to_numpy().ravel()) == {"train", "val"}
+    assert is_val.groupby(frame["patient_id"]).nunique().max().max() == 1
+    for label, count in (("benign", 16), ("malignant", 4)):
+        assert is_val[frame["label"][:100] == label].sum().tolist() == [count] * 5
+
+
+def test_folds_do_not_depend_on_the_images_of_the_test_split():
+    frame = records(
+        image_id=[str(i) for i in range(40)],
+        label=["benign", "malignant"] * 20,
+        split=["train"] * 30 + ["test"] * 10,
+    )
+    first = assign_fold(frame, "2/3")
+    pd.testing.assert_series_equal(first[:30], assign_fold(frame[:30], "2/3"))
+    assert set(assign_fold(frame[30:], "1/2")) == {"test"}
+
+
+@pytest.mark.parametrize(
+    "fold", ["", "1", "0/4", "5/4", "1/1", "-1/4", "1/4/2", (1, 4)]
+)
+def test_a_fold_is_one_of_several(fold):
+    with pytest.raises(ValueError, match="fold must be K/N, .* such as 1/4, got"):
+        parse_fold(fold)
+    assert parse_fold("4/4") == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "splits, notes",
+    [
+        (["train"] * 8 + ["val"] * 2, ["val is fold 1/2 of the images of train and"]),
+        (["train"] * 8 + ["test"] * 2, ["val is fold 1/2 of the images of train and"]),
+        ([None] * 10, ["10 of 10 images have no .* 10% of them were drawn for test",
+                       "val is fold 1/2"]),
+    ],
+)  # fmt: skip
+def test_folds_are_noted(splits, notes):
+    frame = records(
+        image_id=[str(i) for i in range(10)], label=["benign"] * 10, split=splits
+    )
+    frame["path"] = frame["image_id"] + ".jpg"
+    found = split_notes(frame, "val", 0.1, 0, "1/2")
+    assert len(found) == len(notes)
+    for note, text in zip(notes, found, strict=True):
+        assert re.search(note, text), text
 
 
 def test_images_follow_their_group_into_its_official_split():
