@@ -295,11 +295,12 @@ def facts(model, dataset, folder, dropped, args):
     images = "generated lesions, no photographs" if generated else folder
     listed = "; they are listed in dropped.csv" if len(dropped) else ""
     backbone = getattr(config.BACKBONE, "__name__", config.BACKBONE)
+    split = f"{args.split} of fold {args.fold}" if args.fold else args.split
     known = {
         "model": f"Mask R-CNN for skin lesions, {config.NAME}",
-        "data": f"{images}, split {args.split}, {dataset.num_images} images",
+        "data": f"{images}, split {split}, {dataset.num_images} images",
         "synthetic": f"{'All images' if generated else 'None'} are generated.",
-        "split": f"Evaluated on {args.split}; temperature and thresholds: "
+        "split": f"Evaluated on {split}; temperature and thresholds: "
         f"{args.calibration_split or 'not chosen'}.",
         "skipped": f"{len(dropped)} images were skipped{listed}.",
         "network": f"{backbone}, {config.IMAGE_MAX_DIM} px, tasks "

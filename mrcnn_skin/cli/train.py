@@ -138,7 +138,8 @@ def report(model, dataset, run_dir, dropped, args, chose_epoch):
     best = training_run.load_best(model, run_dir)
     model.ready_detector()
     split = "val" if chose_epoch else "test"
-    options = f"--weights={best}", f"--split={split}", f"--seed={args.seed}"
+    options = [f"--weights={best}", f"--split={split}", f"--seed={args.seed}"]
+    options += [f"--fold={args.fold}"] if args.fold else []
     asked = evaluate.parse_arguments([*options, "--bootstrap=1000"])
     folder = run_dir / "evaluation"
     scored = evaluation_run.score(model, dataset, None, None, folder, asked)

@@ -115,6 +115,20 @@ def test_images_of_another_fold_are_warned_of(tmp_path, trained, scored, words):
     assert run.training_warnings(tmp_path / "other", args) == []
 
 
+def test_the_report_names_the_fold(tmp_path):
+    weights = tmp_path / "w.h5"
+    weights.touch()
+    model = SimpleNamespace(config=IsicConfig())
+    dataset = SyntheticDataset(2, (64, 64), seed=0)
+    args = argparse.Namespace(
+        **{"weights": str(weights), "logs": "logs", "tta": False},
+        **{"split": "val", "calibration_split": None, "fold": "2/4"},
+    )
+    known = run.facts(model, dataset, "data", (), args)
+    assert known["data"] == "data, split val of fold 2/4, 2 images"
+    assert known["split"].startswith("Evaluated on val of fold 2/4;")
+
+
 def test_a_temperature_that_does_harm_is_said():
     raw = {"ECE": 0.1, "brier": 0.2, "NLL": 0.3}
     better = {"ECE": 0.05, "brier": 0.2, "NLL": 0.29}
