@@ -42,13 +42,15 @@ def test_three_lines_of_python_give_the_network_of_the_config_beside(model, caps
 
 def test_weights_in_a_network_of_other_settings_are_warned_of():
     """The obvious Python once built another network: 256 px for 320."""
-    other = MaskRCNN("inference", IsicLiteConfig(DIAGNOSIS="region"))
+    shape = {"BACKBONE": "efficientnet_lite2", "CLASSIFY_CONTEXT": 128}
+    shape |= {"RPN_LEVELS": (3, 4, 5, 6), "RPN_ANCHOR_SCALES": (32, 64, 128, 256)}
+    other = MaskRCNN("inference", IsicLiteConfig(DIAGNOSIS="region", **shape))
     with pytest.warns(UserWarning, match="other settings") as caught:
         other.load_weights(WEIGHTS, verbose=0)
     message = str(caught[0].message)
     for said in (
         "IMAGE_MAX_DIM is 256, not 320",
-        "RPN_ANCHOR_SCALES is [16, 32",
+        "RPN_ANCHOR_SCALES is [32, 64",
         "DIAGNOSIS is 'region', not 'image'",
     ):
         assert said in message
@@ -60,7 +62,7 @@ def test_the_file_is_small_and_says_what_it_is():
     card = WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
     assert "CC BY-NC" in card and "no medical device" in card
     settings = json.loads(WEIGHTS.with_suffix(".json").read_text(encoding="utf-8"))
-    assert settings["BACKBONE"] == "efficientnet_lite0"
+    assert settings["BACKBONE"] == "efficientnet_lite2"
 
 
 @pytest.mark.slow
