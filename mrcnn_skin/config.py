@@ -150,9 +150,9 @@ class Config:
     TEMPERATURE = 1.0
     OPERATING_POINTS = ()  # ((sensitivity, threshold of P(malignant)), ...)
     SENSITIVITY = 0.0  # chooses one of OPERATING_POINTS; 0: the most probable class
-    # detect() measures the distance of an image from the training images, by so many
-    # principal components of their features. familiarity.fit_familiarity sets it, and
-    # the weights; 0: not measured
+    # detect() measures how unlike the training images an image is, by so many principal
+    # components of their features and by its doubt that there is a lesion.
+    # familiarity.fit_familiarity sets it, and the weights; 0: not measured
     UNFAMILIAR_COMPONENTS = 0
     # Of the convolutions in detect(): "bfloat16" halves the time on processors with
     # instructions for it (AVX512_BF16, AMX; GPUs since Ampere), and is slower on others

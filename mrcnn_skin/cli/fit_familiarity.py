@@ -48,12 +48,12 @@ def main(argv=None):
         raise ValueError(f"--components must be at least 1, got {args.components}")
 
     from ..data.leaks import find_leaks
-    from ..inference.familiarity import LAYER, fit_familiarity
+    from ..inference.familiarity import DOUBT, LAYER, fit_familiarity
 
     path = models.trained_weights(args.weights, args.logs)
     config = models.trained_config(path, args)
     config = config.replace(UNFAMILIAR_COMPONENTS=args.components)
-    model = models.build_model(path, config, exclude=LAYER)
+    model = models.build_model(path, config, exclude=(LAYER, DOUBT))
     dataset = open_images(args.dataset, "train", args.limit)
     if args.held_out:
         held_out = open_images(args.held_out, None)

@@ -3,11 +3,11 @@
 The RoI axis is folded into the batch: a head sees [rois, h, w, channels].
 """
 
-from keras import layers
+from keras import layers, ops
 
 from ..layers.content_pool import ContentPool
 from ..layers.conv_as_matmul import WholeConv2D
-from ..layers.familiarity import Unfamiliarity
+from ..layers.familiarity import LesionDoubt, Unfamiliarity
 from .common import norm
 
 
@@ -59,11 +59,12 @@ def context_logits(features, image, config):
     return x[:, None]
 
 
-def unfamiliar_score(stages, image, config):
-    """How far an image lies from the training images, [batch]; above 1 it is unlike.
+def unfamiliar_score(stages, image, probs, rois, config):
+    """How unlike the training images an image is, [batch]; above 1 it is unfamiliar.
 
-    stages: [C2, C3, C4, C5]; image: [batch, h, w, channels], 0..255. The means of C4
-    and C5 tell other pictures apart; earlier stages hardly tell skin without a lesion.
+    stages: [C2, C3, C4, C5]; image: [batch, h, w, channels], 0..255; probs: [batch,
+    rois, classes] of the regions, rois. The means of C4 and C5 tell other pictures
+    apart; earlier stages hardly tell skin without a lesion.
     """
     strides = (
         config.BACKBONE_STRIDES[2],
@@ -74,9 +75,10 @@ def unfamiliar_score(stages, image, config):
         for level, stride, features in zip((4, 5), strides, stages[2:], strict=True)
     ]
     features = layers.Concatenate(dtype="float32", name="unfamiliar_features")(means)
-    return Unfamiliarity(config.UNFAMILIAR_COMPONENTS, name="unfamiliar_score")(
+    distance = Unfamiliarity(config.UNFAMILIAR_COMPONENTS, name="unfamiliar_score")(
         features
     )
+    return ops.maximum(distance, LesionDoubt(name="unfamiliar_doubt")(probs, rois))
 
 
 def build_fpn_mask_graph(pooled, config, activation="sigmoid"):

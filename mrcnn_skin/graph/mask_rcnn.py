@@ -74,7 +74,9 @@ def build_inference_model(config):
     if logits is not None:
         outputs["probs"] = probs
     if config.UNFAMILIAR_COMPONENTS:
-        outputs["unfamiliar_score"] = unfamiliar_score(stages, image, config)
+        outputs["unfamiliar_score"] = unfamiliar_score(
+            stages, image, roi_probs, rois, config
+        )
     if "segment" in config.TASKS:
         align = _roi_align(config.MASK_POOL_SIZE, "roi_align_mask", config)
         pooled = align(detections[..., :4], pyramid)

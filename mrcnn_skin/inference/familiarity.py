@@ -16,9 +16,13 @@ from ..evaluation.bootstrap import clusters
 from ..graph.folding import Folded
 from .detector import letterbox
 
-LAYER = "unfamiliar_score"
+LAYER, DOUBT = "unfamiliar_score", "unfamiliar_doubt"
 HELD_OUT = 0.2  # share of the images that choose the threshold
 FLAGGED = 0.015  # share of these that is above it
+DOUBTED = 0.005  # share whose best region is doubted most
+# The limit of doubt is this multiple of theirs, since new images are doubted more than
+# those that the network learned from, but not less than LEAST_DOUBT
+DOUBT_MARGIN, LEAST_DOUBT = 1.25, 0.05
 CUT = 0.4  # highest share of the height or width that is cut off
 
 
@@ -43,9 +47,9 @@ class Statistics(NamedTuple):
 def fit_familiarity(model, dataset, seed=0, progress=True):
     """Set the statistics of a model from the images that it was trained on.
 
-    The share HELD_OUT of the images chooses the threshold, so that FLAGGED of them are
-    unfamiliar; the others give the statistics. Images of one patient or lesion stay
-    together.
+    The share HELD_OUT of the images chooses the threshold, so that the features of
+    FLAGGED of them are unfamiliar; the others give the statistics. Images of one
+    patient or lesion stay together. The best regions of all choose the limit of doubt.
 
     Args:
         model: a MaskRCNN of mode "inference" with its weights, and with
@@ -77,20 +81,32 @@ def fit_familiarity(model, dataset, seed=0, progress=True):
             f"{components} components need at least {2 * components} images, got "
             f"{dataset.num_images}"
         )
-    features = pooled_features(model, _with_cuts(dataset, seed, progress))
+    features, doubts = measure(model, _with_cuts(dataset, seed, progress))
     held_out = _held_out(dataset, seed)
     statistics = principal_statistics(features[~held_out], components)
     scores = statistics.distances(features[held_out])
     threshold = np.quantile(scores, 1.0 - FLAGGED)
     scale = statistics.scale / np.sqrt(threshold)
     model.keras_model.get_layer(LAYER).set_weights(statistics._replace(scale=scale))
-    return scores / threshold
+    limit = max(LEAST_DOUBT, DOUBT_MARGIN * np.quantile(doubts, 1.0 - DOUBTED))
+    model.keras_model.get_layer(DOUBT).set_weights([np.array([limit])])
+    return np.maximum(scores / threshold, doubts[held_out] / limit)
 
 
-def pooled_features(model, images):
-    """Return the layer's input for images uint8 [h, w, channels], float32 [n, size]."""
+def measure(model, images):
+    """Return pooled features and the doubt of the best region of each image.
+
+    Args:
+        model: a MaskRCNN of mode "inference".
+        images: iterable of uint8 [h, w, channels].
+
+    Returns:
+        float32 [n, size], the input of LAYER, and float32 [n], 0 to 1.
+    """
     network, config = model.keras_model, model.config
-    source = keras.Model(network.inputs[0], network.get_layer(LAYER).input)
+    doubt = network.get_layer(DOUBT)
+    outputs = [network.get_layer(LAYER).input, doubt.output]
+    source = keras.Model(network.inputs[0], outputs)
     folded = Folded(source, config.INFERENCE_PRECISION)
     folded.follow()
     channels = config.IMAGE_CHANNEL_COUNT
@@ -98,9 +114,10 @@ def pooled_features(model, images):
     @tf.function(input_signature=[tf.TensorSpec([None, None, channels], tf.uint8)])
     def features_of(image):
         canvas = letterbox(image, config).image
-        return folded.network(canvas[None], training=False)[0]
+        return [output[0] for output in folded.network(canvas[None], training=False)]
 
-    return np.stack([features_of(image).numpy() for image in images])
+    features, doubts = zip(*map(features_of, images), strict=True)
+    return np.array(features), np.array(doubts) * doubt.limit.numpy()
 
 
 def _with_cuts(dataset, seed, progress):

@@ -9,7 +9,7 @@ from mrcnn_skin import Dataset, MaskRCNN
 from mrcnn_skin.inference.familiarity import (
     _held_out,
     fit_familiarity,
-    pooled_features,
+    measure,
     principal_statistics,
 )
 
@@ -105,13 +105,25 @@ def test_detect_flags_what_is_unlike_the_training_images(model, held_out_scores)
 
 def test_detect_measures_what_was_fitted(model, held_out_scores):
     image = Blobs(1).load_image(0)
-    features = pooled_features(model, [image])
+    features, doubts = measure(model, [image])
     layer = model.keras_model.get_layer("unfamiliar_score")
     x = (features[0] - layer.mean.numpy()) * layer.scale.numpy()
     wanted = (x**2).sum() - ((x @ layer.factors.numpy()) ** 2).sum()
+    limit = model.keras_model.get_layer("unfamiliar_doubt").limit.numpy()[0]
+    assert 0 < doubts[0] < 1 and limit >= 0.05
     assert model.detect([image])[0]["unfamiliar_score"] == pytest.approx(
-        wanted, rel=1e-3
+        max(wanted, doubts[0] / limit), rel=1e-3
     )
+
+
+def test_an_image_without_a_sure_lesion_is_unfamiliar(model, held_out_scores):
+    image, layer = Blobs(1).load_image(0), model.keras_model.get_layer
+    before = layer("unfamiliar_doubt").get_weights()
+    doubt = measure(model, [image])[1][0]
+    layer("unfamiliar_doubt").set_weights([np.array([doubt / 5])])
+    result = model.detect([image])[0]
+    layer("unfamiliar_doubt").set_weights(before)
+    assert result["unfamiliar"] and result["unfamiliar_score"] == pytest.approx(5)
 
 
 def test_statistics_travel_with_the_weights(model, held_out_scores, tmp_path):
@@ -129,7 +141,10 @@ def test_without_statistics_nothing_is_said(model, tmp_path):
     model.save_weights(tmp_path / "a.h5")
     plain = MaskRCNN("inference", lean_config())
     report = plain.load_weights(tmp_path / "a.h5")
-    assert {name.split("/")[0] for name in report.unused} == {"unfamiliar_score"}
+    assert {name.split("/")[0] for name in report.unused} == {
+        "unfamiliar_score",
+        "unfamiliar_doubt",
+    }
     result = plain.detect([Blobs(1).load_image(0)])[0]
     assert result["unfamiliar"] is None and result["unfamiliar_score"] is None
 

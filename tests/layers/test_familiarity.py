@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mrcnn_skin.layers.familiarity import Unfamiliarity
+from mrcnn_skin.layers.familiarity import LesionDoubt, Unfamiliarity
 
 
 def test_distance_by_hand():
@@ -27,3 +27,18 @@ def test_the_statistics_do_not_learn():
     assert len(layer.weights) == 3 and not layer.trainable_weights
     layer.trainable = True
     assert not layer.trainable_weights
+
+
+def test_doubt_is_that_of_the_best_region():
+    layer = LesionDoubt()
+    probs = np.array(
+        [
+            [[0.3, 0.7, 0.0], [0.2, 0.1, 0.7], [0.0, 1.0, 0.0]],
+            [[0.9, 0.1, 0.0], [0.0, 0.5, 0.5], [0.0, 0.5, 0.5]],
+        ]
+    )
+    real, none = [0.1, 0.1, 0.9, 0.9], [0.0, 0.0, 0.0, 0.0]
+    rois = np.array([[real, real, none], [none, none, none]])
+    np.testing.assert_allclose(layer(probs, rois), [0.2, 1.0])
+    layer.set_weights([np.array([0.1])])
+    np.testing.assert_allclose(layer(probs, rois), [2.0, 10.0], rtol=1e-6)

@@ -11,7 +11,7 @@ from mrcnn_skin.layers.anchors import Anchors, NormBoxes
 from mrcnn_skin.layers.content_pool import ContentPool
 from mrcnn_skin.layers.detection import DetectionLayer
 from mrcnn_skin.layers.detection_targets import DetectionTargetLayer, MaskRois
-from mrcnn_skin.layers.familiarity import Unfamiliarity
+from mrcnn_skin.layers.familiarity import LesionDoubt, Unfamiliarity
 from mrcnn_skin.layers.losses import BoxLoss, ClassLoss, FocalLoss, MaskLoss, RPNBoxLoss
 from mrcnn_skin.layers.normalization import BatchNorm
 from mrcnn_skin.layers.proposal import ProposalLayer
@@ -137,6 +137,7 @@ def test_loss_layers_stay_in_float32_whatever_the_policy():
         BatchNorm(train_bn=True),
         ContentPool(16),
         Unfamiliarity(3),
+        LesionDoubt(),
     ],
     ids=lambda layer: type(layer).__name__,
 )

@@ -226,6 +226,12 @@ def distance(op, layer, features):
     return total - explained
 
 
+def doubt(op, layer, probs, rois):
+    """LesionDoubt.call."""
+    background = op.Where(have_area(op, rois), part(op, probs, 0, 1), 1.0)
+    return op.ReduceMin(background, [1, 2], keepdims=0) / constant(op, layer.limit)
+
+
 def make_anchors(op, layer, image):
     """Anchors.call."""
     size = op.Shape(image.nchw, start=2, end=4)

@@ -14,6 +14,7 @@ from .geometry import (
     constant,
     detect,
     distance,
+    doubt,
     make_anchors,
     pool_content,
     propose,
@@ -319,6 +320,7 @@ CONVERTERS = {
     "GlobalMaxPooling2D": lambda op, layer, x: op.ReduceMax(x.nchw, [2, 3], keepdims=0),
     "ContentPool": pool_content,
     "Unfamiliarity": distance,
+    "LesionDoubt": doubt,
     "UpSampling2D": _up_sampling,
     "ZeroPadding2D": _zero_padding,
     "Rescaling": _rescaling,
@@ -342,5 +344,6 @@ CONVERTERS = {
     "Sigmoid": _elementwise(lambda op, operation, x: op.Sigmoid(x)),
     "Mean": _reduction("ReduceMean"),
     "Max": _reduction("ReduceMax"),
+    "Maximum": lambda op, operation, x, y: op.Max(x, y),
     "ZerosLike": lambda op, operation, x: op.Mul(x, 0.0),
 }
