@@ -15,7 +15,9 @@ DECLARING = (GeometryLayer, LossLayer, AnchorPatches)
 @pytest.fixture(scope="module")
 def calls():
     """(layer, its arguments) of every call of a declaring layer in some graphs."""
-    loose = lean_config(IMAGE_RESIZE_MODE="pad64", IMAGES_PER_GPU=1)
+    loose = lean_config(
+        IMAGE_RESIZE_MODE="pad64", IMAGES_PER_GPU=1, UNFAMILIAR_COMPONENTS=2
+    )
     graphs = [
         build_training_model(tiny_config()),
         build_training_model(lean_config(TRAINING_PRECISION="bfloat16")),
