@@ -99,9 +99,16 @@ def add_label_options(add):
 
 
 def label_options(args):
-    """Return the options of add_label_options that were given, for load_isic."""
+    """Return the options of add_label_options that were given, for load_isic.
+
+    Raises ValueError if one of them is empty.
+    """
     given = {name: getattr(args, name, None) for name in LABEL_OPTIONS}
-    options = {name: text for name, text in given.items() if text}
+    options = {name: text for name, text in given.items() if text is not None}
+    for name, text in options.items():
+        if not text.strip():
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} must name something, got {text!r}")
     for name in {"label_column", "malignant", "benign", "mask_values"} & {*options}:
         parts = filter(None, map(str.strip, options[name].split(",")))
         options[name] = tuple(map(_number, parts) if name == "mask_values" else parts)

@@ -40,13 +40,13 @@ def main(argv=None):
     dropped = ()
     if folder != "synthetic":
         dropped = datasets.report_dropped({args.split: dataset})
-    run.require_shared_images(other, dataset)
+    warnings = run.require_shared_images(other, dataset)
     calibration = None
     if args.calibration_split:
         calibration = open_split(folder, args.calibration_split, model.config, args)
         run.refuse_shared_images(calibration, dataset)
     facts = run.facts(model, dataset, folder, dropped, args)
-    warnings = run.training_warnings(folder, args)
+    warnings += run.training_warnings(folder, args)
     with files_written_whole(args.out) as out:
         scored = run.score(model, dataset, calibration, other, out, args, warnings)
         title = f"{model.config.NAME}, {args.split} images of {Path(folder).name}"

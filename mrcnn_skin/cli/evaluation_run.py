@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import models, results
+from .trained_images import warn_of_trained_images
 
 SHOWN_CASES = 3  # pictures per heading
 CASE_WIDTH = 420  # pixels
@@ -55,13 +56,22 @@ def read_other(path):
 
 
 def require_shared_images(other, dataset):
-    """Raise ValueError if none of the images is in the table to compare with."""
+    """Raise ValueError if none of the images is in the table to compare with.
+
+    Returns warnings if only some are.
+    """
+    if other is None:
+        return []
     ids = {str(dataset.image_info[i]["id"]) for i in dataset.image_ids}
-    if other is not None and ids.isdisjoint(other["image"]):
+    if ids.isdisjoint(other["image"]):
         raise ValueError(
             "--compare must hold images that are scored here, got none of them: "
             f"{_some(other['image'])} there, {_some(ids)} here"
         )
+    shared = len(ids & set(other["image"]))
+    if shared == len(ids):
+        return []
+    return [f"--compare has {shared} of the {len(ids)} images; the others do not count"]
 
 
 def refuse_shared_images(calibration, dataset):
@@ -85,38 +95,17 @@ def _some(names):
 def training_warnings(folder, args):
     """Return warnings if images that should be new to the network were trained on.
 
-    The run.json of the weights says what was. folder: of images, or "synthetic".
+    folder: of images, or "synthetic".
     """
-    run_file = models.trained_weights(args.weights, args.logs).with_name("run.json")
-    if not run_file.is_file():
-        doubt = "the network may have been trained on these images"
-        return _calibration_warnings(args, doubt)
-    options = json.loads(run_file.read_text(encoding="utf-8"))
-    trained_on = [options.get("dataset"), *(options.get("extra_train") or ())]
-    is_same = [_same_folder(folder, other) for other in trained_on]
-    warnings, fold = [], options.get("fold")
-    if is_same[0] and fold != args.fold and args.split == "val":
-        warnings = [
-            f"the network was trained with {_named(fold)} and is scored with "
-            f"{_named(args.fold)}: val has images that were trained on"
-        ]
-    if any(is_same):
-        doubt = "the network was trained on these images"
-        warnings += _calibration_warnings(args, doubt)
+    weights = models.trained_weights(args.weights, args.logs)
+    splits = {args.split, args.calibration_split} - {None}
+    warnings = warn_of_trained_images(weights, folder, splits, args)
+    if args.calibration_split in ("train", "val") and warnings:
+        warnings.append(
+            "a network is overconfident on training images, so that temperature and "
+            "thresholds that were chosen on them do not hold for other images"
+        )
     return warnings
-
-
-def _calibration_warnings(args, doubt):
-    if args.calibration_split != "train":
-        return []
-    return [
-        f"--calibration-split=train: {doubt}; it is overconfident on training images, "
-        "so that temperature and thresholds do not hold for other images; use val"
-    ]
-
-
-def _named(fold):
-    return f"--fold={fold}" if fold else "no --fold"
 
 
 def save_operating_points(model, metrics, path):
@@ -142,12 +131,6 @@ def save_operating_points(model, metrics, path):
     model.save_weights(path)
     listed = ", ".join(f"{cut:.3f} for {target:.0%}" for target, cut in points)
     print(f"{path}: temperature {temperature:.2f}; thresholds by sensitivity: {listed}")
-
-
-def _same_folder(folder, other):
-    if "synthetic" in (folder, other):
-        return folder == other
-    return other is not None and Path(folder).resolve() == Path(other).resolve()
 
 
 def score(model, dataset, calibration, other, out, args, warnings=()):
@@ -295,7 +278,8 @@ def facts(model, dataset, folder, dropped, args):
     images = "generated lesions, no photographs" if generated else folder
     listed = "; they are listed in dropped.csv" if len(dropped) else ""
     backbone = getattr(config.BACKBONE, "__name__", config.BACKBONE)
-    split = f"{args.split} of fold {args.fold}" if args.fold else args.split
+    is_fold = args.fold and args.split in ("train", "val")
+    split = f"{args.split} of fold {args.fold}" if is_fold else args.split
     known = {
         "model": f"Mask R-CNN for skin lesions, {config.NAME}",
         "data": f"{images}, split {split}, {dataset.num_images} images",

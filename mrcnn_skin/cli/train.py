@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 
 from . import command, datasets, evaluate, evaluation_run, info, options, training_run
+from .trained_images import warn_of_trained_images
 from .training_run import DEFAULTS, QUICK
 
 RESUME = "mrcnn-skin train --weights=last resumes a run that has saved a state"
@@ -44,6 +45,11 @@ def main(argv=None):
         return
     begun = resuming and CheckpointFolder(run_dir).states()
     weight_file = None if begun else training_run.find_weights(args.weights)
+    if weight_file and args.dataset != "synthetic":
+        folder = args.val_dataset or args.dataset
+        splits = {"all" if args.val_dataset else "val"}
+        for warning in warn_of_trained_images(weight_file, folder, splits, args):
+            print(f"WARNING: {warning}")
     train, val, test, dropped = training_run.open_datasets(args, model.config)
     run_dir = model.set_log_dir(run_dir.name if resuming else args.run)
     if model.is_chief:
@@ -102,7 +108,14 @@ def stored_options(given):
     path = run_dir / "run.json"
     if not path.exists():
         raise FileNotFoundError(f"{run_dir} holds no run to resume: no {path}")
-    return training_run.read_options(path), run_dir
+    stored = training_run.read_options(path)
+    fold = stored.get("fold")
+    if given.get("fold", fold) != fold:
+        raise ValueError(
+            f"{run_dir} was begun with fold {fold}: --fold must not change, got "
+            f"{given['fold']}; start another --run"
+        )
+    return stored, run_dir
 
 
 def start_folder(run_dir, args):

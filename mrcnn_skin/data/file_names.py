@@ -52,9 +52,9 @@ _UNCLEAR_WORDS = {
 }
 _IMAGE_WORDS = {"image", "images", "img", "imgs", "data", "dataset", "input"}
 _SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trainset", "traindata", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "valset", "valdata", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "testset", "testdata", "tst"), "test"),
+    **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "tst"), "test"),
 }
 _NNUNET = re.compile(r"(?<=images|labels)T([rs])(?![a-z])")
 _ANNOTATOR_WORDS = {"annotator", "expert", "rater", "reader"}

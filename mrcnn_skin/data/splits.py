@@ -13,7 +13,7 @@ from .diagnoses import normalise
 from .file_names import splits_in
 from .groups import find_groups, numbered_folders
 
-_FOLD = re.compile(r"(\d+)/(\d+)")
+_FOLD = re.compile(r"([1-9][0-9]*)/([1-9][0-9]*)")
 # Words that may name a split, besides train, val and test
 _SPLIT_HINT = re.compile(
     r"(?<![a-z])(hold.?out|held.?out|eval|evaluation|fold|tr|ts)(?![a-z])", re.I

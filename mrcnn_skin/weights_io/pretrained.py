@@ -19,19 +19,27 @@ from .h5_files import require_file, require_path
 
 
 class Pretrained(NamedTuple):
-    """A network that comes with the package: its file, and the licence of its weights.
+    """A network that comes with the package.
 
-    The licence is not that of the code.
+    Attributes:
+        file: of the weights.
+        licence: of the weights, which is not that of the code.
+        images: what it was trained on.
+        fold: of ISIC 2017, whose val it was not trained on.
     """
 
     file: str
     licence: str
+    images: str
+    fold: str
 
 
 PRETRAINED = {
     "lite_isic": Pretrained(
         "mrcnn_skin_lite_isic.h5",
         "CC BY-NC-SA 4.0, non-commercial research; trained on ISIC 2017 and HAM10000",
+        "three quarters of ISIC 2017's training and validation images and on HAM10000",
+        "1/4",
     )
 }
 DEFAULT = "lite_isic"

@@ -382,6 +382,12 @@ def test_label_options_reach_the_tables(parts):
     }
 
 
+@pytest.mark.parametrize("name", ["fold", "malignant", "label_table"])
+def test_an_empty_option_is_no_default(name):
+    with pytest.raises(ValueError, match="must name something, got ''"):
+        datasets.label_options(argparse.Namespace(**{name: ""}))
+
+
 def test_no_ground_truth_is_replaced_by_results(tmp_path):
     results.require_own_results(tmp_path / "new")
     masks = tmp_path / "data" / "masks"

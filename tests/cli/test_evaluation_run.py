@@ -58,61 +58,18 @@ def test_robustness_is_in_the_metrics(tmp_path):
         assert (tmp_path / name).stat().st_size
 
 
-@pytest.mark.parametrize(
-    "trained_on, split, words",
-    [
-        ({"dataset": "data"}, "train", "network was trained on these images"),
-        ({"dataset": "x", "extra_train": ["data"]}, "train", "was trained on these"),
-        ({"dataset": "other", "extra_train": None}, "train", None),
-        ({"dataset": "synthetic"}, "train", None),
-        (None, "train", "may have been trained on these"),
-        ({"dataset": "data"}, "val", None),
-        ({"dataset": "data"}, None, None),
-    ],
-)
-def test_calibration_on_training_images_is_said(
-    tmp_path, monkeypatch, trained_on, split, words
-):
-    monkeypatch.chdir(tmp_path)
-    weights = tmp_path / "run" / "best.h5"
-    weights.parent.mkdir()
-    weights.touch()
-    if trained_on is not None:
-        weights.with_name("run.json").write_text(json.dumps(trained_on))
-    args = argparse.Namespace(
-        **{"split": "test", "calibration_split": split, "fold": None},
-        **{"weights": str(weights), "logs": "logs"},
-    )
-    warnings = run.training_warnings(tmp_path / "data", args)
-    assert len(warnings) == (words is not None)
-    assert words is None or words in warnings[0]
-
-
-@pytest.mark.parametrize(
-    "trained, scored, words",
-    [
-        (None, None, None),
-        ("1/4", "1/4", None),
-        ("1/4", None, "trained with --fold=1/4 and is scored with no --fold: val has"),
-        ("1/4", "2/4", "trained with --fold=1/4 and is scored with --fold=2/4: val"),
-        (None, "1/4", "trained with no --fold and is scored with --fold=1/4: val has"),
-    ],
-)
-def test_images_of_another_fold_are_warned_of(tmp_path, trained, scored, words):
+def test_thresholds_chosen_on_training_images_are_warned_of(tmp_path):
     weights = tmp_path / "w.h5"
     weights.touch()
-    options = {"dataset": str(tmp_path), "fold": trained}
-    weights.with_name("run.json").write_text(json.dumps(options))
+    weights.with_name("run.json").write_text(json.dumps({"dataset": str(tmp_path)}))
     args = argparse.Namespace(
-        **{"split": "val", "calibration_split": None, "fold": scored},
+        **{"split": "test", "calibration_split": "train", "fold": None},
         **{"weights": str(weights), "logs": "logs"},
     )
-    warnings = run.training_warnings(tmp_path, args)
-    assert len(warnings) == (words is not None)
-    assert words is None or words in warnings[0]
-    args.split = "test"
+    trained, thresholds = run.training_warnings(tmp_path, args)
+    assert "trained on the training images" in trained and "thresholds" in thresholds
+    args.calibration_split = "val"
     assert run.training_warnings(tmp_path, args) == []
-    assert run.training_warnings(tmp_path / "other", args) == []
 
 
 def test_the_report_names_the_fold(tmp_path):
@@ -127,6 +84,10 @@ def test_the_report_names_the_fold(tmp_path):
     known = run.facts(model, dataset, "data", (), args)
     assert known["data"] == "data, split val of fold 2/4, 2 images"
     assert known["split"].startswith("Evaluated on val of fold 2/4;")
+    args.split = "test"
+    assert run.facts(model, dataset, "data", (), args)["data"].startswith(
+        "data, split test, 2"
+    )
 
 
 def test_a_temperature_that_does_harm_is_said():
@@ -152,8 +113,11 @@ def test_a_table_of_an_older_version_is_compared_with(tmp_path):
 def test_a_table_of_other_images_is_refused_before_scoring():
     dataset = SyntheticDataset(2, (64, 64), seed=0)
     names = [str(info["id"]) for info in dataset.image_info]
-    run.require_shared_images(None, dataset)
-    run.require_shared_images(pd.DataFrame({"image": ["a", names[1]]}), dataset)
+    assert run.require_shared_images(None, dataset) == []
+    assert run.require_shared_images(pd.DataFrame({"image": names}), dataset) == []
+    half = pd.DataFrame({"image": ["a", names[1]]})
+    [warning] = run.require_shared_images(half, dataset)
+    assert "--compare has 1 of the 2 images" in warning
     with pytest.raises(ValueError, match="--compare .* 2 such as 'a' there, 2 such"):
         run.require_shared_images(pd.DataFrame({"image": ["b", "a"]}), dataset)
 

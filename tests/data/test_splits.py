@@ -91,7 +91,7 @@ def test_folds_do_not_depend_on_the_images_of_the_test_split():
 
 
 @pytest.mark.parametrize(
-    "fold", ["", "1", "0/4", "5/4", "1/1", "-1/4", "1/4/2", (1, 4)]
+    "fold", ["", "1", "0/4", "5/4", "1/1", "-1/4", "1/4/2", "01/4", "٣/٤", (1, 4)]
 )
 def test_a_fold_is_one_of_several(fold):
     with pytest.raises(ValueError, match="fold must be K/N, .* such as 1/4, got"):
@@ -311,9 +311,9 @@ def test_splits_in_the_names_of_folders_and_images(tmp_path, image, split, note)
 @pytest.mark.parametrize(
     "cells, split",
     [
-        (("train", "TRAINset", "TrainData", "training set"), "train"),
-        (("val", "VALset", "VALIDATION", "valdata"), "val"),
-        (("test", "TESTset", "TestData", "tst"), "test"),
+        (("train", "TRAINset", "TrainSet", "training set"), "train"),
+        (("val", "VALset", "VALIDATION", "dev"), "val"),
+        (("test", "TESTset", "testing", "tst"), "test"),
     ],
 )
 def test_splits_may_be_written_in_several_ways(tmp_path, cells, split):
