@@ -21,13 +21,7 @@ from .diagnoses import BENIGN, MALIGNANT, LabelOptions
 from .drawings import choose_drawings, read_union, split_components
 from .file_checks import DEPTHS, check_files
 from .file_names import MASK_HINT
-from .splits import (
-    assign_fold,
-    assign_splits,
-    parse_fold,
-    split_notes,
-    take_stratified,
-)
+from .splits import assign_splits, parse_fold, split_notes, take_stratified
 
 SOURCE = "isic"
 CLASS_IDS = {BENIGN: 1, MALIGNANT: 2}
@@ -152,18 +146,15 @@ class IsicDataset(Dataset):
             check=check,
             mask_values=mask_values,
             annotators=annotators,
+            fold=fold,
         )
-        if fold is not None:
-            parse_fold(fold)
         names = tuple(v for v in mask_values or () if isinstance(v, str))
         values = tuple(v for v in mask_values or () if not isinstance(v, str)) or None
         options = LabelOptions.of(**label_options)
         found = isic_layouts.read_records(dataset_dir, options, names)
         found.attrs["notes"] += split_notes(found, subset, val_fraction, seed, fold)
         found.attrs["notes"] += choose_drawings(found, dataset_dir, annotators)
-        found["split"] = assign_splits(found, val_fraction, seed)
-        if fold is not None:
-            found["split"] = assign_fold(found, fold)
+        found["split"] = assign_splits(found, val_fraction, seed, fold)
         found["file"] = found["path"]
         found["reason"] = self._row_problems(found, require_masks, require_labels)
         records = found if subset is None else found[found["split"] == subset]
@@ -375,3 +366,5 @@ def _check_arguments(**given):
     for name, high in _BELOW.items():
         if not (isinstance(given[name], Real) and 0 <= given[name] < high):
             raise ValueError(f"{name} must be in [0, {high}), got {given[name]!r}")
+    if given["fold"] is not None:
+        parse_fold(given["fold"])

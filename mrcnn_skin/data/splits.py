@@ -97,12 +97,13 @@ def note_unread_splits(paths, lists):
     ]
 
 
-def assign_splits(records, val_fraction, seed):
+def assign_splits(records, val_fraction, seed, fold=None):
     """Return "train", "val" or "test" for each record; see IsicDataset.load_isic.
 
     Official splits of records are kept, and extended to the other images of the same
     patient or lesion. Of the groups of each label, val_fraction each is assigned to val
-    and to test (rounded: a label with very few groups may have none there).
+    and to test (rounded: a label with very few groups may have none there). With a
+    fold, val is this part of train and val instead; see assign_fold.
     """
     group = find_groups(records)
     split = records["split"].copy()
@@ -119,7 +120,7 @@ def assign_splits(records, val_fraction, seed):
         train = split == "train"
         of_val = _sample_groups(records[train], group, val_fraction, seed)
         split[train & group.isin(of_val)] = "val"
-    return split
+    return split if fold is None else assign_fold(records.assign(split=split), fold)
 
 
 def assign_fold(records, fold):
